@@ -1,0 +1,84 @@
+"""Compiles the extension modules; everything else about the package is in pyproject.toml.
+
+Every ``src/glassgrad/NAME.py`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
+environment variable GLASSGRAD_COMPILE says what to do about it:
+
+auto (or unset)  compile; where that fails, install pure Python and say why in one line
+require          compile; where that fails, the build fails
+off              do not compile: the wheel is tagged py3-none-any
+"""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+PACKAGE = Path("src/glassgrad")
+DIRECTIVES = {"language_level": 3, "annotation_typing": False, "cdivision": True}
+# Contracting a * b + c into one rounding would make the two builds differ in the last bit.
+FLAGS = {"msvc": ["/O2", "/fp:precise"], "default": ["-O3", "-g0", "-ffp-contract=off"]}
+
+MODE = os.environ.get("GLASSGRAD_COMPILE") or "auto"
+if MODE not in ("auto", "require", "off"):
+    sys.exit(f"glassgrad: GLASSGRAD_COMPILE={MODE!r} is not understood; use 'auto', 'require' or 'off'")
+
+
+def extensions() -> list[Extension]:
+    """One Extension per module that has a .pxd, or none where compiling is switched off."""
+    names = sorted(path.stem for path in PACKAGE.glob("*.pxd") if path.with_suffix(".py").exists())
+    return [] if MODE == "off" else [Extension(f"glassgrad.{n}", [f"{PACKAGE.as_posix()}/{n}.py"]) for n in names]
+
+
+class BuildPy(build_py):
+    def run(self) -> None:
+        if self.editable_mode:  # what an earlier build left beside the sources would win over a newer .py
+            for path in PACKAGE.glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+                path.unlink()
+        super().run()
+
+
+class BuildExt(build_ext):
+    def run(self) -> None:
+        try:
+            from Cython.Build import cythonize  # here, so that `off` and the sdist need no Cython
+
+            self.extensions = cythonize(
+                self.extensions,
+                compiler_directives=DIRECTIVES,
+                include_path=["src"],
+                build_dir="build/cython",  # never beside the sources, where an sdist could pick the C files up
+                force=True,  # a changed directive would not be noticed otherwise
+            )
+            for extension in self.extensions:
+                extension._needs_stub = False  # finalize_options set it on the objects replaced here
+            super().run()
+        except (Exception, SystemExit) as error:  # Cython, setuptools and compilers each raise their own
+            if MODE == "require":
+                raise
+            self.extensions = []
+            print(
+                "glassgrad: no extension compiled, installing pure Python: same results, slower. "
+                f"Reason: {reason(error)}. GLASSGRAD_COMPILE=require makes this an error.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def build_extensions(self) -> None:
+        for extension in self.extensions:
+            extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, FLAGS["default"])
+        self.parallel = self.parallel or os.cpu_count()
+        super().build_extensions()
+
+
+def reason(error: BaseException) -> str:
+    """Why compiling failed, on one line."""
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h is missing (on Debian and Ubuntu: apt install python3-dev)"
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt, "build_py": BuildPy})

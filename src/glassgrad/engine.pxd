@@ -1,0 +1,49 @@
+# The C types of engine.py. A Value takes 96 bytes with the collector's header: one more field would cost 16.
+cimport cython
+from . cimport modes, rules
+from .modes cimport Info
+
+cdef extern from "Python.h":
+    void PyObject_GC_Track(object)
+    void PyObject_GC_UnTrack(object)
+    bint PyObject_GC_IsTracked(object)
+
+cdef class Value:
+    cdef double _data, _grad, _da, _db
+    cdef Value _a, _b
+    cdef Info _info
+    cdef unsigned int _stamp
+    cdef unsigned short _code, _flags
+
+cdef double NAN
+cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER
+
+@cython.locals(out=Value)
+cdef Value new(int code, int flags, double y)
+@cython.locals(out=Value)
+cdef Value blank(cls)
+cdef void track(Value node) noexcept
+@cython.locals(info=Info)
+cdef Info own_info(Value node, str scope=*)
+@cython.locals(info=Info)
+cdef int become_custom(Value node, str symbol, tuple operands) except -1
+@cython.locals(y=double, now=modes.Modes, out=Value)
+cdef Value unary(Value x, int code, rules.UnaryValue value, rules.UnaryDerivative dx)
+@cython.locals(y=double, inherited=int, now=modes.Modes, out=Value)
+cdef Value binary(
+    Value a, Value b, double x, double w, int code,
+    rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+@cython.locals(inherited=int, now=modes.Modes, out=Value, info=Info)
+cpdef Value many(int code, tuple operands, double y, object partials)
+@cython.locals(right=Value)
+cdef object forward(
+    Value a, object b, int code,
+    rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+cdef object reflected(
+    object a, Value b, int code,
+    rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+cdef Value method(
+    Value a, object b, int code,
+    rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+cpdef tuple as_scalars(object operands, str who)
+cpdef double data_of(object scalar) except *

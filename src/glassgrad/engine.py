@@ -1,0 +1,719 @@
+"""The scalar: `Value`, micrograd's class with every operation a scalar program needs.
+
+Every operation is one node: `rules` computes its result and its derivatives, `unary`, `binary` or `many` below checks
+the result and remembers the operands. The sweep back over the graph is in `sweep`, operations on lists and on plain
+numbers are in `functions`.
+"""
+
+from __future__ import annotations
+
+import functools
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any
+
+try:
+    import cython
+except ImportError:
+    from . import _cython as cython
+
+from . import modes, rules
+from .errors import GraphError, OperandError, is_number, named, not_finite, number, shown
+from .modes import Info
+
+COMPILED: bool = cython.compiled
+
+NAN = float("nan")
+
+# Bits of Value._flags.
+REQUIRES_GRAD = 1
+HAS_GRAD = 2  # a sweep was here since the gradient was last cleared
+TRACKED = 4  # the garbage collector knows the node
+LEFT_NUMBER = 8  # the first operand is no Value but a number, kept in _da
+RIGHT_NUMBER = 16  # the second operand is no Value but a number, kept in _db
+
+
+# ---- making nodes --------------------------------------------------------------------------------------------------
+
+
+def new(code: int, flags: int, y: float) -> Value:
+    """A node with a result and nothing else, unknown to the garbage collector.
+
+    An operation's node refers only to older nodes, so it cannot be part of a cycle, and the collector would visit
+    millions of them for nothing: a third of the time of a forward pass. Only nodes that are given a `_backward` or
+    `_prev` by hand can be, and what is computed from them; those are tracked.
+    """
+    out: Value = Value.__new__(Value)
+    if cython.compiled:
+        PyObject_GC_UnTrack(out)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
+    else:
+        out._a = out._b = out._info = None
+        out._grad = out._da = out._db = 0.0
+        out._stamp = 0
+    out._code = code
+    out._flags = flags
+    out._data = y
+    return out
+
+
+def blank(cls: type[Value]) -> Value:
+    """A node of a class that may be a subclass of Value, with nothing in it."""
+    if cls is Value:
+        return new(rules.LEAF, 0, 0.0)
+    out: Value = cls.__new__(cls)
+    out._a = out._b = out._info = None
+    out._data = out._grad = out._da = out._db = 0.0
+    out._code = rules.LEAF
+    out._stamp = 0
+    out._flags = TRACKED  # its instances can have any attributes
+    return out
+
+
+def track(node: Value) -> None:
+    """Tell the garbage collector about a node that may be part of a cycle."""
+    if not node._flags & TRACKED:
+        node._flags |= TRACKED
+        if cython.compiled and not PyObject_GC_IsTracked(node):  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
+            PyObject_GC_Track(node)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
+
+
+def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., float]) -> Value:
+    """The node for an operation on one Value."""
+    y = value(x._data)
+    now: modes.Modes = modes.current()
+    if y - y != 0.0 and not now.allow_nonfinite:
+        raise not_finite(rules.NAMES[code], (x,), y, modes.scope_name())
+    if now.no_grad or not x._flags & REQUIRES_GRAD:
+        return new(rules.LEAF, 0, y)
+    out: Value = new(code, REQUIRES_GRAD, y)
+    out._a = x
+    out._da = dx(x._data, y)
+    out._info = now.info
+    if x._flags & TRACKED:
+        track(out)
+    return out
+
+
+def binary(
+    a: Value | None,
+    b: Value | None,
+    x: float,
+    w: float,
+    code: int,
+    value: Callable[..., float],
+    dx: Callable[..., float],
+    dw: Callable[..., float],
+) -> Value:
+    """The node for an operation on a and b with the values x and w; None stands for a plain number."""
+    y = value(x, w)
+    now: modes.Modes = modes.current()
+    if y - y != 0.0 and not now.allow_nonfinite:
+        raise not_finite(rules.NAMES[code], (x if a is None else a, w if b is None else b), y, modes.scope_name())
+    inherited = (0 if a is None else a._flags) | (0 if b is None else b._flags)
+    if now.no_grad or not inherited & REQUIRES_GRAD:
+        return new(rules.LEAF, 0, y)
+    out: Value = new(code, REQUIRES_GRAD, y)
+    if a is None:
+        out._da = x
+        out._flags |= LEFT_NUMBER
+    else:
+        out._a = a
+        out._da = dx(x, w, y)
+    if b is None:
+        out._db = w
+        out._flags |= RIGHT_NUMBER
+    else:
+        out._b = b
+        out._db = dw(x, w, y)
+    out._info = now.info
+    if inherited & TRACKED:
+        track(out)
+    return out
+
+
+def many(code: int, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
+    """The node for an operation on any number of Values and floats, from its result and its derivative by each."""
+    now: modes.Modes = modes.current()
+    if y - y != 0.0 and not now.allow_nonfinite:
+        raise not_finite(rules.NAMES[code], operands, y, modes.scope_name())
+    inherited = 0
+    for operand in operands:
+        if isinstance(operand, Value):
+            inherited |= cython.cast(Value, operand)._flags
+    if now.no_grad or not inherited & REQUIRES_GRAD:
+        return new(rules.LEAF, 0, y)
+    out: Value = new(code, REQUIRES_GRAD, y)
+    info: Info = own_info(out, modes.scope_name())
+    info.operands = operands
+    info.partials = partials
+    if inherited & TRACKED:
+        track(out)
+    return out
+
+
+def forward(
+    a: Value, b: object, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
+) -> Any:
+    """a op b, NotImplemented where b is no scalar: Python then asks b, which may be an array."""
+    if isinstance(b, Value):
+        right: Value = cython.cast(Value, b)
+        return binary(a, right, a._data, right._data, code, value, dx, dw)
+    if type(b) is float or is_number(b):
+        return binary(a, None, a._data, float(b), code, value, dx, dw)  # type: ignore[arg-type]
+    return NotImplemented
+
+
+def reflected(
+    a: object, b: Value, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
+) -> Any:
+    """a op b for an a that is no Value."""
+    if type(a) is float or is_number(a):
+        return binary(None, b, float(a), b._data, code, value, dx, dw)  # type: ignore[arg-type]
+    return NotImplemented
+
+
+def method(
+    a: Value, b: object, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
+) -> Value:
+    """a.op(b), an error where b is no scalar."""
+    if not isinstance(b, Value):
+        b = number(b, rules.NAMES[code])
+    return forward(a, b, code, value, dx, dw)  # type: ignore[no-any-return]
+
+
+def as_scalars(operands: Iterable[object], who: str) -> tuple[object, ...]:
+    """The operands with every number that is not a Value as a float."""
+    return tuple([operand if isinstance(operand, Value) else number(operand, who) for operand in operands])
+
+
+def data_of(scalar: object) -> float:
+    """The number of a Value, a float as it is."""
+    if isinstance(scalar, Value):
+        return cython.cast(Value, scalar)._data
+    return scalar  # type: ignore[return-value]
+
+
+def own_info(node: Value, scope: str = "") -> Info:
+    """The node's Info, for writing: not the one that its scope shares."""
+    info: Info | None = node._info
+    if info is None or info.shared:
+        info = Info("", scope if info is None else info.scope, "")
+        node._info = info
+    return info
+
+
+def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
+    """Make the node an operation written by hand on these operands, shown as `symbol`."""
+    info: Info = own_info(node)
+    info.op = symbol
+    info.operands = operands
+    info.partials = None
+    node._a = node._b = None
+    node._code = rules.CUSTOM
+    node._flags = (node._flags | REQUIRES_GRAD) & ~(LEFT_NUMBER | RIGHT_NUMBER)
+    track(node)  # a `_backward` refers to the node it belongs to: a cycle
+
+
+# ---- the scalar ----------------------------------------------------------------------------------------------------
+
+show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
+
+
+@cython.freelist(8192)
+@cython.freelist(8192)  # nodes come and go by the thousand: half the cost of making and freeing one
+@cython.trashcan(True)  # frees a chain of ten million nodes without overflowing the C stack
+@cython.cclass
+class Value:
+    """A scalar that remembers how it was made, so that `backward()` can fill in `grad` along the way back.
+
+    Arithmetic takes Values, ints, floats and NumPy scalars on either side; order comparisons go by value, `==` and
+    hash by identity, since two equal leaves keep separate gradients.
+
+    Arguments:
+        data: a real number; ints become floats.
+        label: a name for pictures and errors, also by position: `Value(2, 'a')`.
+        requires_grad: False makes a constant, which collects no gradient.
+        _children, _op: for operations written by hand, as in micrograd: `out = Value(t, (x,), 'tanh')`, then set
+            `out._backward` to a function that adds to the operands' `grad`.
+
+    Raises:
+        OperandError: (a TypeError) `data` is not a real number; the message says what to write instead.
+
+    Example:
+        >>> a = Value(2.0, "a")
+        >>> b = Value(3.0, "b")
+        >>> c = a * b**2
+        >>> c.backward()
+        >>> c.data, a.grad, b.grad
+        (18.0, 9.0, 12.0)
+    """
+
+    __slots__ = ("_a", "_b", "_code", "_da", "_data", "_db", "_flags", "_grad", "_info", "_stamp")
+
+    def __init__(
+        self,
+        data: object,
+        _children: str | Iterable[Value] = (),
+        _op: str = "",
+        *,
+        label: str = "",
+        requires_grad: bool = True,
+    ) -> None:
+        self._data = number(data, "Value")
+        self._grad = self._da = self._db = 0.0
+        self._a = self._b = self._info = None
+        self._code = rules.LEAF
+        self._flags = REQUIRES_GRAD if requires_grad else 0
+        self._stamp = 0
+        if isinstance(_children, str):
+            label, _children = _children, ()
+        if not isinstance(label, str) or not isinstance(_op, str):
+            raise OperandError(f"label and _op are strings, not {shown(label)} and {shown(_op)}")
+        info: Info | None = modes.current().info
+        if label or _op or info is not None:
+            self._info = Info(label, "" if info is None else info.scope, _op)
+        if type(self) is not Value:
+            self._flags |= TRACKED  # as in `blank`
+        elif cython.compiled:
+            PyObject_GC_UnTrack(self)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd, see `new`
+        if _children != ():
+            self._prev = _children  # type: ignore[assignment]
+
+    # -- what a node holds
+
+    @property
+    def data(self) -> float:
+        """The number. Assigning to it changes no derivative of a graph already built."""
+        return self._data
+
+    @data.setter
+    def data(self, data: float) -> None:
+        self._data = number(data, "data")
+
+    @property
+    def grad(self) -> float:
+        """The derivative of what `backward()` was called on by this node; 0.0 before that. Assigning 0 clears it."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: float) -> None:
+        self._grad = number(grad, "grad")
+        self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
+
+    @property
+    def label(self) -> str:
+        """The name that pictures and errors show, '' for none."""
+        return "" if self._info is None else self._info.label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        if not isinstance(label, str):
+            raise OperandError(f"a label is a string, not {shown(label)}")
+        info: Info = own_info(self)
+        info.label = label
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients reach this node. Leaves may be switched at any time."""
+        return self._flags & REQUIRES_GRAD != 0
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        if self._code != rules.LEAF:
+            raise GraphError(f"only leaves can be switched; use detach() for a constant copy of {self!r}")
+        self._flags = self._flags | REQUIRES_GRAD if requires_grad else self._flags & ~REQUIRES_GRAD
+
+    @property
+    def _prev(self) -> tuple[Value, ...]:
+        """The operands in order, with repeats. A plain number among them becomes a constant Value when asked for."""
+        info: Info | None = self._info
+        if info is not None and info.operands is not None:
+            info.operands = tuple([v if isinstance(v, Value) else new(rules.LEAF, 0, v) for v in info.operands])
+            return info.operands
+        if self._flags & LEFT_NUMBER:
+            self._a = new(rules.LEAF, 0, self._da)
+            self._da = NAN  # nobody needed the derivative by it
+        if self._flags & RIGHT_NUMBER:
+            self._b = new(rules.LEAF, 0, self._db)
+            self._db = NAN
+        self._flags &= ~(LEFT_NUMBER | RIGHT_NUMBER)
+        if self._a is None:
+            return ()
+        return (self._a,) if self._b is None else (self._a, self._b)
+
+    @_prev.setter
+    def _prev(self, operands: Iterable[Value]) -> None:
+        operands = tuple(operands)
+        for operand in operands:
+            if not isinstance(operand, Value):
+                raise OperandError(f"operands are Values, not {shown(operand)}; wrap it as Value({operand!r})")
+        for node in sweep.walk(operands):  # this may close a cycle: the collector has to see every node of it
+            track(node)
+        become_custom(self, self._op, operands)
+
+    @property
+    def _op(self) -> str:
+        """The symbol of the operation that made this node, '' for a leaf."""
+        info: Info | None = self._info
+        if info is not None and info.op:
+            return info.op
+        if self._code < rules.FIRST_CODE:
+            return ""
+        symbol = rules.RULES[rules.NAMES[self._code]].symbol
+        if self._code == rules.POW:  # as in micrograd: **2
+            if self._flags & RIGHT_NUMBER:
+                return f"{symbol}{self._db:g}"
+            if not self._b._flags & REQUIRES_GRAD and not self._b.label:
+                return f"{symbol}{self._b._data:g}"
+        return symbol
+
+    @property
+    def _backward(self) -> Callable[[], object]:
+        """The function that passes this node's gradient on to its operands. Assigning makes the operation yours."""
+        info: Info | None = self._info
+        if info is not None and info.backward is not None:
+            return info.backward
+        return functools.partial(sweep.propagate, self, False)
+
+    @_backward.setter
+    def _backward(self, function: Callable[[], object]) -> None:
+        if not callable(function):
+            raise OperandError(f"_backward is a function without arguments, not {shown(function)}")
+        become_custom(self, self._op, self._prev)
+        info: Info = own_info(self)
+        info.backward = function
+
+    @property
+    def _rule(self) -> str:
+        """The name of the operation's row in `rules.RULES`; 'leaf' or 'custom' for what has none."""
+        return rules.NAMES[self._code]
+
+    @property
+    def _partials(self) -> tuple[float | None, ...] | None:
+        """The derivative by each operand of `_prev`, None where undefined or never needed; None for custom nodes."""
+        if self._code == rules.CUSTOM:
+            return None
+        operands = self._prev
+        info: Info | None = self._info
+        partials = (self._da, self._db) if info is None or info.partials is None else info.partials
+        return tuple([None if partials[i] != partials[i] else partials[i] for i in range(len(operands))])
+
+    @property
+    def _scope(self) -> str:
+        """The path of the scope the node was made in, '' for none."""
+        return "" if self._info is None else self._info.scope
+
+    @property
+    def _has_grad(self) -> bool:
+        """Whether `grad` was computed since it was last cleared."""
+        return self._flags & HAS_GRAD != 0 or self._grad != 0.0
+
+    # -- differentiating
+
+    def backward(self, gradient: float = 1.0) -> None:
+        """Add the derivative of this node, times `gradient`, to the `grad` of every leaf it depends on.
+
+        Leaves accumulate over calls; everything in between starts from zero at each call. Derivatives are those of the
+        forward pass, whatever has been assigned to `data` since. A gradient of exactly zero is passed on as zero, also
+        through an infinite derivative.
+
+        Arguments:
+            gradient: the derivative of something larger by this node, a real number.
+
+        Raises:
+            NonFiniteError: a derivative is infinite or overflows; every leaf keeps the gradient it had.
+            GraphError: the graph has a cycle, or nothing in it requires a gradient.
+
+        Example:
+            >>> x = Value(3.0)
+            >>> y = x * x * x
+            >>> y.backward()
+            >>> x.grad
+            27.0
+        """
+        sweep.backward(self, gradient)
+
+    def detach(self) -> Value:
+        """A constant with this number and label, outside the graph."""
+        out: Value = new(rules.LEAF, 0, self._data)
+        if self.label:
+            out.label = self.label
+        return out
+
+    # -- operators
+
+    def __add__(self, other: object) -> Value:
+        return forward(self, other, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: object) -> Value:
+        return reflected(other, self, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: object) -> Value:
+        return forward(self, other, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: object) -> Value:
+        return reflected(other, self, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: object) -> Value:
+        return forward(self, other, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: object) -> Value:
+        return reflected(other, self, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: object) -> Value:
+        return forward(self, other, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: object) -> Value:
+        return reflected(other, self, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: object, modulo: None = None) -> Value:
+        return forward(self, other, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: object, modulo: None = None) -> Value:
+        return reflected(other, self, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Value:
+        return unary(self, rules.NEG, rules.neg, rules.neg_dx)
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __abs__(self) -> Value:
+        return self.abs()
+
+    # -- order by value, equality by identity
+
+    def __lt__(self, other: object) -> bool:
+        return self._data < data_of(other) if is_scalar(other) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return self._data <= data_of(other) if is_scalar(other) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self._data > data_of(other) if is_scalar(other) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self._data >= data_of(other) if is_scalar(other) else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:
+        return id(self) >> 4  # the low bits of an address are all alike
+
+    # -- functions of one number
+
+    def exp(self) -> Value:
+        """e to the power of this."""
+        return unary(self, rules.EXP, rules.exp, rules.exp_dx)
+
+    def expm1(self) -> Value:
+        """exp(x) - 1, accurate near 0."""
+        return unary(self, rules.EXPM1, rules.expm1, rules.expm1_dx)
+
+    def log(self) -> Value:
+        """The natural logarithm."""
+        return unary(self, rules.LOG, rules.log, rules.log_dx)
+
+    def log1p(self) -> Value:
+        """log(1 + x), accurate near 0."""
+        return unary(self, rules.LOG1P, rules.log1p, rules.log1p_dx)
+
+    def log2(self) -> Value:
+        """The logarithm to base 2."""
+        return unary(self, rules.LOG2, rules.log2, rules.log2_dx)
+
+    def log10(self) -> Value:
+        """The logarithm to base 10."""
+        return unary(self, rules.LOG10, rules.log10, rules.log10_dx)
+
+    def sqrt(self) -> Value:
+        """The square root."""
+        return unary(self, rules.SQRT, rules.sqrt, rules.sqrt_dx)
+
+    def cbrt(self) -> Value:
+        """The cube root, also of negative numbers."""
+        return unary(self, rules.CBRT, rules.cbrt, rules.cbrt_dx)
+
+    def square(self) -> Value:
+        """x**2."""
+        return unary(self, rules.SQUARE, rules.square, rules.square_dx)
+
+    def reciprocal(self) -> Value:
+        """1 / x."""
+        return unary(self, rules.RECIPROCAL, rules.reciprocal, rules.reciprocal_dx)
+
+    def abs(self) -> Value:
+        """The absolute value; derivative 0 at 0."""
+        return unary(self, rules.ABS, rules.absolute, rules.absolute_dx)
+
+    def sign(self) -> Value:
+        """-1, 0 or 1; derivative 0 everywhere."""
+        return unary(self, rules.SIGN, rules.sign, rules.sign_dx)
+
+    def sin(self) -> Value:
+        """The sine of an angle in radians."""
+        return unary(self, rules.SIN, rules.sin, rules.sin_dx)
+
+    def cos(self) -> Value:
+        """The cosine of an angle in radians."""
+        return unary(self, rules.COS, rules.cos, rules.cos_dx)
+
+    def tan(self) -> Value:
+        """The tangent of an angle in radians."""
+        return unary(self, rules.TAN, rules.tan, rules.tan_dx)
+
+    def arcsin(self) -> Value:
+        """The angle in radians whose sine this is."""
+        return unary(self, rules.ARCSIN, rules.arcsin, rules.arcsin_dx)
+
+    def arccos(self) -> Value:
+        """The angle in radians whose cosine this is."""
+        return unary(self, rules.ARCCOS, rules.arccos, rules.arccos_dx)
+
+    def arctan(self) -> Value:
+        """The angle in radians whose tangent this is."""
+        return unary(self, rules.ARCTAN, rules.arctan, rules.arctan_dx)
+
+    def sinh(self) -> Value:
+        """The hyperbolic sine."""
+        return unary(self, rules.SINH, rules.sinh, rules.sinh_dx)
+
+    def cosh(self) -> Value:
+        """The hyperbolic cosine."""
+        return unary(self, rules.COSH, rules.cosh, rules.cosh_dx)
+
+    def tanh(self) -> Value:
+        """The hyperbolic tangent."""
+        return unary(self, rules.TANH, rules.tanh, rules.tanh_dx)
+
+    def arcsinh(self) -> Value:
+        """The inverse of sinh."""
+        return unary(self, rules.ARCSINH, rules.arcsinh, rules.arcsinh_dx)
+
+    def arccosh(self) -> Value:
+        """The inverse of cosh, for x >= 1."""
+        return unary(self, rules.ARCCOSH, rules.arccosh, rules.arccosh_dx)
+
+    def arctanh(self) -> Value:
+        """The inverse of tanh, for -1 < x < 1."""
+        return unary(self, rules.ARCTANH, rules.arctanh, rules.arctanh_dx)
+
+    def sigmoid(self) -> Value:
+        """1 / (1 + exp(-x))."""
+        return unary(self, rules.SIGMOID, rules.sigmoid, rules.sigmoid_dx)
+
+    def relu(self) -> Value:
+        """max(x, 0); derivative 0 at 0."""
+        return unary(self, rules.RELU, rules.relu, rules.relu_dx)
+
+    def gelu(self) -> Value:
+        """x times the probability that a standard normal variable is below x."""
+        return unary(self, rules.GELU, rules.gelu, rules.gelu_dx)
+
+    def silu(self) -> Value:
+        """x * sigmoid(x), also called swish."""
+        return unary(self, rules.SILU, rules.silu, rules.silu_dx)
+
+    def softplus(self) -> Value:
+        """log(1 + exp(x)), a smooth relu."""
+        return unary(self, rules.SOFTPLUS, rules.softplus, rules.softplus_dx)
+
+    def erf(self) -> Value:
+        """The error function."""
+        return unary(self, rules.ERF, rules.erf, rules.erf_dx)
+
+    # -- functions of more
+
+    def arctan2(self, other: object) -> Value:
+        """The angle in radians of the point (other, self), as in numpy.arctan2(y, x)."""
+        return method(self, other, rules.ARCTAN2, rules.arctan2, rules.arctan2_dx, rules.arctan2_dw)
+
+    def hypot(self, other: object) -> Value:
+        """sqrt(self**2 + other**2) without overflow in between; derivatives 0 at the origin."""
+        return method(self, other, rules.HYPOT, rules.hypot, rules.hypot_dx, rules.hypot_dw)
+
+    def logaddexp(self, other: object) -> Value:
+        """log(exp(self) + exp(other)) without overflow in between."""
+        return method(self, other, rules.LOGADDEXP, rules.logaddexp, rules.logaddexp_dx, rules.logaddexp_dw)
+
+    def maximum(self, other: object) -> Value:
+        """The larger of two; tied operands share the derivative equally."""
+        return method(self, other, rules.MAXIMUM, rules.maximum, rules.maximum_dx, rules.maximum_dw)
+
+    def minimum(self, other: object) -> Value:
+        """The smaller of two; tied operands share the derivative equally."""
+        return method(self, other, rules.MINIMUM, rules.minimum, rules.maximum_dw, rules.maximum_dx)
+
+    def leaky_relu(self, slope: object = 0.01) -> Value:
+        """x for x > 0, else slope * x."""
+        return method(self, slope, rules.LEAKY_RELU, rules.leaky_relu, rules.leaky_relu_dx, rules.leaky_relu_dslope)
+
+    def elu(self, alpha: object = 1.0) -> Value:
+        """x for x > 0, else alpha * (exp(x) - 1)."""
+        return method(self, alpha, rules.ELU, rules.elu, rules.elu_dx, rules.elu_dalpha)
+
+    def clip(self, low: object, high: object) -> Value:
+        """The nearest number to this between low and high; derivative 1 from low to high, both included."""
+        operands = as_scalars((self, low, high), "clip")
+        x, low_, high_ = data_of(operands[0]), data_of(operands[1]), data_of(operands[2])
+        y = rules.clip(x, low_, high_)
+        partials = rules.clip_dx(x, low_, high_, y), rules.clip_dlow(x, low_, high_, y), rules.clip_dhigh(x, low_, high_, y)
+        return many(rules.CLIP, operands, y, array("d", partials))
+
+    def where(self, condition: object, other: object) -> Value:
+        """This where the condition holds, else other, as in torch.Tensor.where."""
+        return choose(condition, self, other)
+
+    # -- copying and showing itself
+
+    def __copy__(self) -> Value:
+        return sweep.copy_node(self, {})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        return sweep.deep_copy(self, memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sweep.reduce(self)
+
+    def __repr__(self) -> str:
+        return f"Value(data={self._data}, grad={self._grad})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data, spec) if spec else repr(self)
+
+    def __float__(self) -> float:
+        raise OperandError(
+            f"float() and the math module would drop the gradient of {named(self)}: use .data where only the number is "
+            "meant, and Value's own functions instead of math's, as in x.exp() or glassgrad.exp(x)"
+        )
+
+    def __int__(self) -> int:
+        return int(float(self))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if show_in_notebook is None:
+            return {"text/plain": repr(self)}
+        return show_in_notebook(self, include, exclude)
+
+
+def choose(condition: object, a: object, b: object) -> Value:
+    """The node for `where`."""
+    if not isinstance(condition, Value):
+        condition = 1.0 if condition else 0.0
+    operands = as_scalars((condition, a, b), "where")
+    c, x, w = data_of(operands[0]), data_of(operands[1]), data_of(operands[2])
+    y = rules.where(c, x, w)
+    partials = rules.where_dcondition(c, x, w, y), rules.where_dx(c, x, w, y), rules.where_dw(c, x, w, y)
+    return many(rules.WHERE, operands, y, array("d", partials))
+
+
+def is_scalar(x: object) -> bool:
+    """Whether x is a Value or a real number."""
+    return isinstance(x, Value) or is_number(x)
+
+
+from . import sweep  # noqa: E402 - it works on Values, and Value.backward calls it

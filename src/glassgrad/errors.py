@@ -1,0 +1,74 @@
+"""The exceptions glassgrad raises, and the texts that two modules need alike.
+
+All of them are a `GlassgradError`; each is also the built-in that Python's own numbers would raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Real
+
+__all__ = ["GlassgradError", "GraphError", "NonFiniteError", "OperandError"]
+
+
+class GlassgradError(Exception):
+    """Whatever glassgrad raises on purpose."""
+
+
+class OperandError(GlassgradError, TypeError):
+    """An operation was given something that is not a scalar; the message says what to write instead."""
+
+
+class NonFiniteError(GlassgradError, ArithmeticError):
+    """An operation, or its derivative, is undefined or infinite at its operands."""
+
+
+class GraphError(GlassgradError, ValueError):
+    """A graph is not a graph of scalars: a cycle, a damaged snapshot, an operation that cannot be copied."""
+
+
+def is_number(x: object) -> bool:
+    """Whether x is a real number: a float, an int, a bool, a NumPy scalar, a Fraction."""
+    return type(x) is float or type(x) is int or isinstance(x, Real)
+
+
+def number(x: object, who: str) -> float:
+    """x as a float; an OperandError that says what `who` should be given instead where x is no real number."""
+    if is_number(x):
+        return float(x)  # type: ignore[arg-type]
+    if hasattr(x, "_backward"):
+        way_out = "it is a Value already: use it as it is, or .data for its number"
+    elif isinstance(x, str | bytes):
+        way_out = "convert it first, as in float(text)"
+    elif isinstance(x, complex):
+        way_out = "only real numbers have derivatives here: keep .real and .imag apart"
+    elif hasattr(x, "__len__") or hasattr(x, "__array__"):
+        way_out = "make one Value for each number in it, as in [Value(x) for x in row]"
+    else:
+        way_out = "give it a float or an int"
+    raise OperandError(f"{who} takes a real number, not {shown(x)}; {way_out}")
+
+
+def shown(x: object) -> str:
+    """The type and the beginning of the repr of something refused."""
+    text = " ".join(repr(x).split())
+    return f"{type(x).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def named(operand: object) -> str:
+    """An operand as errors show it: its value, after its label if it has one."""
+    label = getattr(operand, "label", "")
+    value = repr(getattr(operand, "data", operand))
+    return f"{label[:60]} = {value}" if label else value
+
+
+def not_finite(name: str, operands: Iterable[object], result: float, scope: str) -> NonFiniteError:
+    """The error for an operation whose result is nan or infinite."""
+    texts = [named(operand) for operand in operands]
+    if len(texts) > 8:
+        texts = [*texts[:7], f"... {len(texts) - 7} more"]
+    place = f" in scope {scope}" if scope else ""
+    return NonFiniteError(
+        f"{name}({', '.join(texts)}){place} is {'undefined' if result != result else result}; "
+        "change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
+    )

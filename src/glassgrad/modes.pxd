@@ -1,0 +1,22 @@
+# The C types of modes.py.
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState
+    PyThreadState* PyThreadState_Get()
+    unsigned long long PyThreadState_GetID(PyThreadState*)
+
+cdef class Info:
+    cdef public str label, scope, op
+    cdef public object backward, partials
+    cdef public tuple operands
+    cdef public bint shared
+
+cdef class Modes:
+    cdef public int no_grad, allow_nonfinite
+    cdef public Info info
+    cdef public list outer
+
+cdef unsigned long long _owner
+cdef Modes _cached
+
+cdef Modes current()
+cdef Modes _of_thread()
