@@ -7,7 +7,6 @@ from .modes cimport Info
 cdef unsigned long long _stamp
 
 cpdef list walk(roots)
-@cython.wraparound(True)
 @cython.locals(node=Value, a=Value, b=Value, opened=cython.uint, closed=cython.uint)
 cdef int order_below(list stack, list order, list leaves) except -1
 cdef int open_many(
