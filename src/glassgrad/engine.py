@@ -155,7 +155,7 @@ def forward(
     a: Value, b: object, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
 ) -> Any:
     """a op b, NotImplemented where b is no scalar: Python then asks b, which may be an array."""
-    if isinstance(b, Value):
+    if type(b) is Value or (type(b) is not float and isinstance(b, Value)):  # exact types first: subclasses are rare
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
     if type(b) is float or is_number(b):

@@ -7,12 +7,12 @@ from .modes cimport Info
 cdef unsigned long long _stamp
 
 cpdef list walk(roots)
-@cython.locals(node=Value, a=Value, b=Value, opened=cython.uint, closed=cython.uint)
+@cython.locals(node=Value, leaf=int, opened=cython.uint, closed=cython.uint)
 cdef int order_below(list stack, list order, list leaves) except -1
+@cython.locals(node=Value)
 cdef int open_many(
     tuple operands, list stack, list leaves, unsigned int opened, unsigned int closed) except -1
-cdef int take_leaf(Value leaf, list leaves, unsigned int closed) except -1
-cdef int push(Value node, list stack, unsigned int opened, unsigned int closed) except -1
+cdef int push(Value node, list stack, unsigned int opened) except -1
 cpdef int backward(Value root, gradient) except -1
 @cython.locals(node=Value, leaf=Value, order=list, leaves=list, before=list, i=cython.Py_ssize_t)
 cdef int sweep(Value root, double seed, bint finite) except -1

@@ -54,6 +54,7 @@ def order_below(stack: list[Value], order: list[Value], leaves: list[Value]) -> 
         _stamp = 2
     opened = _stamp
     closed = _stamp + 1
+    leaf = rules.LEAF
     stack.reverse()
     while stack:
         node: Value = cython.cast(Value, stack[-1])
@@ -63,53 +64,47 @@ def order_below(stack: list[Value], order: list[Value], leaves: list[Value]) -> 
             stack.pop()
         elif node._stamp == closed:
             stack.pop()
-        elif node._code == rules.LEAF:
-            take_leaf(node, leaves, closed)
+        elif node._code == leaf:
+            node._stamp = closed
+            leaves.append(node)
             stack.pop()
         else:
             node._stamp = opened
+            if node._a is not None and node._a._code == leaf and node._a._stamp != closed:
+                node._a._stamp = closed
+                leaves.append(node._a)
+            if node._b is not None and node._b._stamp != closed:
+                if node._b._code == leaf:
+                    node._b._stamp = closed
+                    leaves.append(node._b)
+                else:
+                    push(node._b, stack, opened)
+            if node._a is not None and node._a._stamp != closed:
+                push(node._a, stack, opened)
             if node._info is not None and node._info.operands is not None:
                 open_many(node._info.operands, stack, leaves, opened, closed)
-            else:
-                a: Value | None = node._a
-                b: Value | None = node._b
-                if a is not None and a._code == rules.LEAF:
-                    take_leaf(a, leaves, closed)
-                    a = None
-                if b is not None:
-                    if b._code == rules.LEAF:
-                        take_leaf(b, leaves, closed)
-                    else:
-                        push(b, stack, opened, closed)
-                if a is not None:
-                    push(a, stack, opened, closed)
 
 
-def open_many(
-    operands: tuple[object, ...], stack: list[Value], leaves: list[Value], opened: int, closed: int
-) -> None:
+def open_many(operands: tuple[object, ...], stack: list[Value], leaves: list[Value], opened: int, closed: int) -> None:
     """The same for the operands in a tuple."""
     for operand in operands:
-        if isinstance(operand, Value) and cython.cast(Value, operand)._code == rules.LEAF:
-            take_leaf(cython.cast(Value, operand), leaves, closed)
+        if isinstance(operand, Value):
+            node: Value = cython.cast(Value, operand)
+            if node._code == rules.LEAF and node._stamp != closed:
+                node._stamp = closed
+                leaves.append(node)
     for operand in reversed(operands):
-        if isinstance(operand, Value) and cython.cast(Value, operand)._code != rules.LEAF:
-            push(cython.cast(Value, operand), stack, opened, closed)
+        if isinstance(operand, Value):
+            node = cython.cast(Value, operand)
+            if node._stamp != closed:
+                push(node, stack, opened)
 
 
-def take_leaf(leaf: Value, leaves: list[Value], closed: int) -> None:
-    """Append a leaf that was not seen yet."""
-    if leaf._stamp != closed:
-        leaf._stamp = closed
-        leaves.append(leaf)
-
-
-def push(node: Value, stack: list[Value], opened: int, closed: int) -> None:
+def push(node: Value, stack: list[Value], opened: int) -> None:
     """Put an operation that is not in the order yet on the stack."""
     if node._stamp == opened:
         raise GraphError(f"the graph has a cycle through {node!r}: some _prev was set to a node that depends on it")
-    if node._stamp != closed:
-        stack.append(node)
+    stack.append(node)
 
 
 def backward(root: Value, gradient: float) -> None:
