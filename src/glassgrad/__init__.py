@@ -1,6 +1,8 @@
 """glassgrad: an autograd engine you can see through."""
 
-from ._build import COMPILED, __version__
+from ._build import COMPILED, __version__  # first: it chooses between the compiled and the interpreted modules
+
+from . import engine, losses, nn, optim, training  # isort: skip
 from .engine import Value
 from .errors import GlassgradError, GraphError, NonFiniteError, OperandError
 from .functions import (
@@ -8,12 +10,17 @@ from .functions import (
     gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod, reciprocal,
     relu, sigmoid, sign, silu, sin, sinh, softmax, softplus, sqrt, square, sum, tan, tanh, where,
 )  # fmt: skip
+from .graph import Graph
 from .modes import allow_nonfinite, no_grad, scope
+from .viz.dot import draw_dot
+from .viz.notebook import mimebundle as _mimebundle
+
+engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
 __all__ = [
-    "COMPILED", "GlassgradError", "GraphError", "NonFiniteError", "OperandError", "Value", "__version__",
+    "COMPILED", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value", "__version__",
     "abs", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip",
-    "cos", "cosh", "dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
-    "logaddexp", "logsumexp", "maximum", "mean", "minimum", "no_grad", "prod", "reciprocal", "relu", "scope", "sigmoid",
-    "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "sum", "tan", "tanh", "where",
+    "cos", "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
+    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid",
+    "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "sum", "tan", "tanh", "training", "where",
 ]  # fmt: skip

@@ -1,0 +1,602 @@
+"""Optimizers: SGD, Adam and AdamW with PyTorch's names, defaults and formulas; clipping; learning-rate schedules.
+
+What this module guarantees:
+
+- A step is all or nothing. It computes new parameters and state beside the old ones and takes them over at the end; a
+  gradient, parameter or state that is not finite raises `NonFiniteError`, names the parameter and changes nothing.
+- The update loops are compiled (`optim.pxd` has their C types) and give the same numbers interpreted.
+- Parameters with `requires_grad=False` stay as they are.
+
+The formulas are those of torch.optim's documentation. A schedule is a function from the number of updates so far to a
+factor on the learning rate, in closed form: nothing accumulates rounding, and any step can be asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from . import _libm as libm
+from . import engine
+from .engine import Value
+from .errors import GlassgradError, NonFiniteError, OperandError
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR",
+    "OptimError", "Optimizer", "StepLR", "clip_grad_norm_",
+]  # fmt: skip
+
+
+class OptimError(GlassgradError, ValueError):
+    """An optimizer or schedule was described wrongly, or a stored state does not fit it."""
+
+
+# ---- the compiled loops: arrays of doubles in, changed in place ----------------------------------------------------
+
+
+def _gather(params: list[Value], data: array[float], grad: array[float], n: int) -> int:
+    """Copy parameters and gradients into arrays; the index of the first gradient that is not finite, or -1."""
+    for i in range(n):
+        p = params[i]
+        data[i] = p._data
+        grad[i] = p._grad
+    return _first_not_finite(grad, n)
+
+
+def _first_not_finite(numbers: array[float], n: int) -> int:
+    """The index of the first number that is nan or infinite, or -1."""
+    for i in range(n):
+        if numbers[i] - numbers[i] != 0.0:
+            return i
+    return -1
+
+
+def _scatter(params: list[Value], data: array[float], n: int) -> None:
+    """Make the numbers in the array the parameters' data."""
+    for i in range(n):
+        p = params[i]
+        p._data = data[i]
+
+
+def _clear(params: list[Value]) -> None:
+    """Set every gradient to 0, not computed: what `p.grad = 0` does."""
+    for i in range(len(params)):
+        p = params[i]
+        p._grad = 0.0
+        p._flags = p._flags & ~engine.HAS_GRAD
+
+
+def _sgd(
+    data: array[float],
+    grad: array[float],
+    velocity: array[float],
+    n: int,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None:
+    """One step of `SGD`."""
+    for i in range(n):
+        g = grad[i]
+        if weight_decay != 0.0:
+            g = g + weight_decay * data[i]
+        if momentum != 0.0:
+            v = g if first else momentum * velocity[i] + (1.0 - dampening) * g
+            velocity[i] = v
+            g = g + momentum * v if nesterov else v
+        data[i] = data[i] - lr * g
+
+
+def _adam(
+    data: array[float],
+    grad: array[float],
+    mean: array[float],
+    square: array[float],
+    n: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decay: float,
+    coupled: bool,
+    bias1: float,
+    bias2: float,
+) -> None:
+    """One step of `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t."""
+    root = libm.sqrt(bias2)
+    for i in range(n):
+        g = grad[i]
+        x = data[i]
+        if coupled:
+            g = g + decay * x
+        else:
+            x = x * (1.0 - lr * decay)
+        m = mean[i] + (1.0 - beta1) * (g - mean[i])
+        s = beta2 * square[i] + (1.0 - beta2) * g * g
+        mean[i] = m
+        square[i] = s
+        data[i] = x - lr / bias1 * (m / (libm.sqrt(s) / root + eps))
+
+
+# ---- optimizers ----------------------------------------------------------------------------------------------------
+
+
+class Optimizer:
+    """What the optimizers share. A subclass names its state arrays and overrides `update`.
+
+        >>> from glassgrad import Value
+        >>> from glassgrad.optim import Optimizer
+        >>> class SignSGD(Optimizer):
+        ...     def update(self, data, grad, state):
+        ...         for i, g in enumerate(grad):
+        ...             data[i] -= self.lr * ((g > 0) - (g < 0))
+        >>> x = Value(3.0)
+        >>> optimizer = SignSGD([x], lr=0.5)
+        >>> (x * x).backward()
+        >>> optimizer.step()
+        >>> x.data
+        2.5
+
+    Arguments:
+        params: a Module or the Values to be changed: leaves, each once.
+        lr: learning rate, at least 0; may be changed at any time.
+        settings: what else a subclass takes; becomes attributes, and part of `state_dict()`.
+
+    Raises `OperandError` for something that is not a Value, `OptimError` for everything else.
+    """  # fmt: skip
+
+    state_names: tuple[str, ...] = ()
+    """Names of the arrays with one number for each parameter that live from step to step."""
+
+    def __init__(self, params: Any, lr: float = 1e-3, **settings: Any) -> None:
+        checked = _checked(type(self).__name__, {"lr": lr, **settings})
+        self.params, self._names = _parameters(params)
+        self._settings = tuple(checked)
+        for name, value in checked.items():
+            setattr(self, name, value)
+        self.steps = 0
+        self._state = {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self._lr = _number(type(self).__name__, "lr", lr)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to 0."""
+        _clear(self.params)
+
+    def step(self) -> None:
+        """Change every parameter once, as its gradient says.
+
+        Raises `NonFiniteError`, with nothing changed, if a gradient or a result is nan or infinite.
+        """
+        n = len(self.params)
+        data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
+        self._refuse(_gather(self.params, data, grad, n), "the gradient", grad)
+        before, old_state = data[:], self._state
+        state = {name: numbers[:] for name, numbers in old_state.items()}
+        self.update(data, grad, state)
+        for i, p in enumerate(self.params):
+            if not p.requires_grad:
+                data[i] = before[i]
+                for name, numbers in state.items():
+                    numbers[i] = old_state[name][i]
+        self._refuse(_first_not_finite(data, n), "the new value", data, grad)
+        for name, numbers in state.items():
+            self._refuse(_first_not_finite(numbers, n), f"the new {name}", numbers, grad)
+        try:
+            _scatter(self.params, data, n)
+            self._state = state
+            self.steps += 1
+        except BaseException:  # Ctrl-C between two parameters, in the interpreted build
+            _scatter(self.params, before, n)
+            self._state = old_state
+            raise
+
+    def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
+        """Change `data`, and the arrays in `state`, in place: one step from the gradients in `grad`."""
+        raise NotImplementedError(f"{type(self).__name__} must define update(self, data, grad, state)")
+
+    def _refuse(self, i: int, what: str, numbers: array[float], grad: array[float] | None = None) -> None:
+        if i >= 0:
+            given = "" if grad is None else f" (its gradient is {grad[i]!r}, lr is {self.lr!r})"
+            raise NonFiniteError(
+                f"{type(self).__name__}.step: {what} of {_name(self.params, self._names, i)} is {numbers[i]!r}{given}; "
+                "nothing was changed"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on later, as plain numbers, text and lists, ready for JSON."""
+        settings = {name: getattr(self, name) for name in self._settings}
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+        arrays = {name: list(numbers) for name, numbers in self._state.items()}
+        return {"optimizer": type(self).__name__, "steps": self.steps, **settings, "state": arrays}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict()` returned.
+
+        Raises `OptimError`, with nothing changed, if it belongs to another kind of optimizer or number of parameters.
+        """
+        kind, n = type(self).__name__, len(self.params)
+        expected = {"optimizer", "steps", "state", *self._settings}
+        if not isinstance(state_dict, Mapping) or set(state_dict) != expected:
+            got = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+            raise OptimError(f"{kind}.load_state_dict: expected the keys {sorted(expected)}, got {got}")
+        if state_dict["optimizer"] != kind:
+            raise OptimError(f"{kind}.load_state_dict: this is the state of {state_dict['optimizer']!r}")
+        steps, stored = state_dict["steps"], state_dict["state"]
+        if type(steps) is not int or steps < 0:
+            raise OptimError(f"{kind}.load_state_dict: steps must be a number of steps, got {steps!r}")
+        if not isinstance(stored, Mapping) or set(stored) != set(self.state_names):
+            raise OptimError(f"{kind}.load_state_dict: the state must have the arrays {list(self.state_names)}")
+        try:
+            state = {name: array("d", stored[name]) for name in self.state_names}
+        except (TypeError, OverflowError) as error:
+            raise OptimError(f"{kind}.load_state_dict: {error}") from None
+        for name, numbers in state.items():
+            if len(numbers) != n or _first_not_finite(numbers, n) >= 0:
+                raise OptimError(f"{kind}.load_state_dict: {name} must have {n} finite numbers, one for each parameter")
+        for name, value in _checked(kind, {name: state_dict[name] for name in self._settings}).items():
+            setattr(self, name, value)
+        self.steps, self._state = steps, state
+
+    def __repr__(self) -> str:
+        """The settings, and how many parameters there are."""
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings)
+        return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with torch.optim.SGD's arguments.
+
+    The velocity is v = momentum·v + (1 - dampening)·g, in the first step g, where g = gradient + weight_decay·p; then
+    p -= lr·v, or with nesterov p -= lr·(g + momentum·v). Without momentum it is micrograd's `p.data -= lr * p.grad`.
+
+        >>> from glassgrad import Value
+        >>> from glassgrad.optim import SGD
+        >>> x = Value(3.0)
+        >>> optimizer = SGD([x], lr=0.1)
+        >>> (x * x).backward()
+        >>> optimizer.step()
+        >>> round(x.data, 9)
+        2.4
+    """
+
+    state_names = ("velocity",)
+    momentum: float
+    dampening: float
+    weight_decay: float
+    nesterov: bool
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(
+            params, lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov
+        )
+
+    def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
+        """One step of gradient descent."""
+        _sgd(
+            data, grad, state["velocity"], len(data), self.lr,
+            self.momentum, self.dampening, self.weight_decay, self.nesterov, self.steps == 0,
+        )  # fmt: skip
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), with torch.optim.Adam's arguments; weight decay is added to the gradient.
+
+    >>> from glassgrad import Value
+    >>> from glassgrad.optim import Adam
+    >>> x = Value(3.0)
+    >>> optimizer = Adam([x], lr=0.1)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    2.9
+    """
+
+    state_names = ("exp_avg", "exp_avg_sq")
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    _coupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
+        """One step of Adam."""
+        (beta1, beta2), t = self.betas, self.steps + 1
+        coupled = self._coupled and self.weight_decay != 0.0
+        decay = self.weight_decay if coupled or not self._coupled else 0.0
+        _adam(
+            data, grad, state["exp_avg"], state["exp_avg_sq"], len(data), self.lr,
+            beta1, beta2, self.eps, decay, coupled, 1.0 - beta1**t, 1.0 - beta2**t,
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): p *= 1 - lr·weight_decay before Adam's step.
+
+    The arguments are torch.optim.AdamW's; weight_decay is 0.01 unless given.
+    """
+
+    _coupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
+    """Scale the gradients so that their common Euclidean norm is at most `max_norm`; the norm they had is returned.
+
+    The factor is torch's, min(1, max_norm / (norm + 1e-6)). Raises `NonFiniteError`, with nothing changed, if a
+    gradient or the norm is not finite.
+
+        >>> from glassgrad import Value
+        >>> from glassgrad.optim import clip_grad_norm_
+        >>> a, b = Value(1.0), Value(1.0)
+        >>> (3 * a + 4 * b).backward()
+        >>> clip_grad_norm_([a, b], max_norm=1.0), round(a.grad, 3), round(b.grad, 3)
+        (5.0, 0.6, 0.8)
+    """
+    max_norm = _number("clip_grad_norm_", "max_norm", max_norm)
+    params, names = _parameters(parameters)
+    n = len(params)
+    data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
+    i = _gather(params, data, grad, n)
+    if i >= 0:
+        raise NonFiniteError(f"clip_grad_norm_: the gradient of {_name(params, names, i)} is {grad[i]!r}")
+    norm = math.hypot(*grad)
+    if not math.isfinite(norm):
+        raise NonFiniteError(f"clip_grad_norm_: the norm of {n} gradients is beyond the largest float")
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1.0:
+        for p, g in zip(params, grad, strict=True):
+            if g:
+                p.grad = g * factor
+    return norm
+
+
+# ---- learning-rate schedules ---------------------------------------------------------------------------------------
+
+
+class LRScheduler:
+    """Sets `optimizer.lr` to its first value times `factor(epoch)`: at once for epoch 0, then at every `step()`.
+
+    Call `scheduler.step()` after `optimizer.step()`, as in torch.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        self.base_lr = optimizer.lr
+        self.last_epoch = 0
+        self._apply(0)
+
+    def factor(self, epoch: int) -> float:
+        """The factor on the first learning rate after `epoch` steps."""
+        raise NotImplementedError(f"{type(self).__name__} must define factor(self, epoch)")
+
+    def step(self) -> None:
+        """Go on to the next learning rate."""
+        self._apply(self.last_epoch + 1)
+
+    def _apply(self, epoch: int) -> None:
+        self.optimizer.lr = self.base_lr * self.factor(epoch)  # raises if the factor is negative or nan
+        self.last_epoch = epoch
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate as it is now, in a list of one, as torch returns it."""
+        return [self.optimizer.lr]
+
+    def state_dict(self) -> dict[str, float]:
+        """What is needed to go on later."""
+        return {"base_lr": self.base_lr, "last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: Mapping[str, float]) -> None:
+        """Go on from a state that `state_dict()` returned; raises `OptimError` if it is not one."""
+        if not isinstance(state_dict, Mapping) or set(state_dict) != {"base_lr", "last_epoch"}:
+            raise OptimError(f"{type(self).__name__}.load_state_dict: expected the keys ['base_lr', 'last_epoch']")
+        base_lr = _number(type(self).__name__, "base_lr", state_dict["base_lr"])
+        epoch = _count(type(self).__name__, "last_epoch", state_dict["last_epoch"], least=0)
+        self.base_lr, previous = base_lr, self.base_lr
+        try:
+            self._apply(epoch)
+        except BaseException:
+            self.base_lr = previous
+            raise
+
+
+class LambdaLR(LRScheduler):
+    """The factor is a function of the number of steps taken.
+
+        >>> from glassgrad import Value
+        >>> from glassgrad.optim import SGD, LambdaLR
+        >>> optimizer = SGD([Value(0.0)], lr=1.0)
+        >>> scheduler = LambdaLR(optimizer, lambda k: 1.0 - 0.9 * k / 100)
+        >>> scheduler.step()
+        >>> optimizer.lr
+        0.991
+    """  # fmt: skip
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        if not callable(lr_lambda):
+            raise OperandError(f"LambdaLR takes a function from step to factor, got {lr_lambda!r}")
+        self.lr_lambda = lr_lambda
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """What the function says."""
+        return self.lr_lambda(epoch)
+
+
+class ConstantLR(LRScheduler):
+    """`factor` for the first `total_iters` steps, the full rate from then on."""
+
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+        self.first_factor = _number("ConstantLR", "factor", factor)
+        self.total_iters = _count("ConstantLR", "total_iters", total_iters)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """The first factor, then 1."""
+        return self.first_factor if epoch < self.total_iters else 1.0
+
+
+class StepLR(LRScheduler):
+    """Times `gamma` after every `step_size` steps."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = _count("StepLR", "step_size", step_size)
+        self.gamma = _number("StepLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """gamma^(epoch // step_size)."""
+        return self.gamma ** (epoch // self.step_size)
+
+
+class ExponentialLR(LRScheduler):
+    """Times `gamma` after every step."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = _number("ExponentialLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """gamma^epoch."""
+        return self.gamma**epoch
+
+
+class LinearLR(LRScheduler):
+    """A linear warm-up: from `start_factor` to `end_factor` in `total_iters` steps, then constant."""
+
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+    ) -> None:
+        self.start_factor = _number("LinearLR", "start_factor", start_factor)
+        self.end_factor = _number("LinearLR", "end_factor", end_factor)
+        self.total_iters = _count("LinearLR", "total_iters", total_iters)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """On the line between the two factors."""
+        part = min(epoch, self.total_iters) / self.total_iters
+        return self.start_factor + (self.end_factor - self.start_factor) * part
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Along half a cosine from the first rate down to `eta_min` in `T_max` steps (Loshchilov and Hutter 2017)."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max = _count("CosineAnnealingLR", "T_max", T_max)
+        self.eta_min = _number("CosineAnnealingLR", "eta_min", eta_min)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int) -> float:
+        """(1 + cos(pi·epoch / T_max)) / 2 between eta_min and the first rate."""
+        if not self.base_lr:
+            return 1.0
+        low = self.eta_min / self.base_lr
+        return low + (1.0 - low) * (1.0 + math.cos(math.pi * epoch / self.T_max)) / 2
+
+
+# ---- checks of arguments -------------------------------------------------------------------------------------------
+
+
+def _parameters(params: Any) -> tuple[list[Value], list[str]]:
+    """The parameters and, where a Module was given, their names."""
+    if isinstance(params, Value):
+        raise OperandError("the parameters must be a list of Values, got one Value; write [p]")
+    if hasattr(params, "named_parameters"):
+        named = params.named_parameters()
+        names, values = [name for name, _ in named], [p for _, p in named]
+    elif isinstance(params, (str, bytes, Mapping)) or not isinstance(params, Iterable):
+        raise OperandError(f"the parameters must be a Module or a list of Values, got {type(params).__name__}")
+    else:
+        names, values = [], list(params)
+    if not values:
+        raise OptimError("there are no parameters to change; does parameters() return them?")
+    seen: dict[int, int] = {}
+    for i, p in enumerate(values):
+        if not isinstance(p, Value):
+            raise OperandError(f"parameter {i} must be a Value, got {p!r}")
+        if p._prev:
+            raise OptimError(f"{_name(values, names, i)} is the result of an operation ({p._op}), not a leaf")
+        if id(p) in seen:
+            raise OptimError(f"{_name(values, names, i)} is parameter {seen[id(p)]} a second time")
+        seen[id(p)] = i
+    return values, names
+
+
+def _name(params: list[Value], names: list[str], i: int) -> str:
+    if names:
+        return f"parameter {names[i]}"
+    return f"parameter {i} ({params[i].label!r})" if params[i].label else f"parameter {i}"
+
+
+def _number(owner: str, name: str, number: Any, below: float = math.inf) -> float:
+    """A finite number of at least 0 and below `below`, as a float."""
+    if not isinstance(number, Real) or isinstance(number, bool):
+        raise OperandError(f"{owner}: {name} must be a number, got {number!r}")
+    x = float(number)
+    if not 0.0 <= x < below:
+        limit = "finite" if math.isinf(below) else f"below {below:g}"
+        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {number!r}")
+    return x
+
+
+def _count(owner: str, name: str, count: Any, least: int = 1) -> int:
+    if type(count) is not int or count < least:
+        raise OptimError(f"{owner}: {name} must be an integer of at least {least}, got {count!r}")
+    return count
+
+
+def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, arguments or part of a stored state, as plain floats where they are known; bad ones are refused."""
+    checked = dict(settings)
+    for name in ("lr", "momentum", "dampening", "weight_decay", "eps"):
+        if name in settings:
+            checked[name] = _number(owner, name, settings[name])
+    betas = settings.get("betas", (0.0, 0.0))
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise OptimError(f"{owner}: betas must be two numbers, got {betas!r}")
+    if "betas" in settings:
+        checked["betas"] = tuple([_number(owner, "each of betas", beta, below=1.0) for beta in betas])
+    if settings.get("nesterov") and not (checked["momentum"] and not checked["dampening"]):
+        raise OptimError(f"{owner}: nesterov needs a momentum above 0 and no dampening")
+    return checked

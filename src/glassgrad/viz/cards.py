@@ -1,0 +1,243 @@
+"""What stands where in an SVG picture: the cards, their places, and areas around cards that belong together.
+
+Guarantees: cards do not overlap; an area around a scope holds cards of that scope only, or is left out.
+
+Weights that one operation alone uses, six or more of them, stand in a block with one thick edge instead of one edge
+each: a layer of sixteen neurons with sixteen weights would otherwise be a column of 256 cards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from typing import Final
+
+from ..graph import Graph
+from .layout import Layout, Rankdir, layout
+from .order import rank
+from .text import LABEL_LIMIT, number, shortened, text_width
+
+__all__ = ["Area", "Arrangement", "Card", "arrange", "regions"]
+
+_ROW: Final = 17.0
+_PAD: Final = 10.0
+_NESTED: Final = 6  # scopes inside scopes that get an area of their own
+_BLOCK: Final = 6  # weights that make a block
+_COLUMN: Final = 32  # the same where an operation has no other operands: a column with an edge each says more
+_BLOCK_GAP: Final = 6.0
+
+
+@dataclass(frozen=True)
+class Card:
+    """What stands on a card, and its size. `badge` is the width of the operation's badge, joined to the left side."""
+
+    kind: str
+    symbol: str
+    rows: tuple[tuple[str, str, str], ...]  # (caption, number, class of the number)
+    badge: float
+    width: float
+    height: float
+
+
+# An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
+_SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
+
+
+def _card(graph: Graph, i: int, arrivals: int) -> Card:
+    leaf, wanted, grad = graph.ops[i] == "leaf", graph.requires_grad[i], graph.grads[i]
+    label = shortened(graph.labels[i], LABEL_LIMIT)
+    kind = "root" if i in graph.roots else ("leaf" if wanted else "const") if leaf else "op"
+    symbol = "" if leaf else _SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
+    rows = [(label or ("data" if wanted else ""), number(graph.values[i]), "gg-label" if label else "gg-word")]
+    if wanted:
+        sign = "gg-none" if grad is None or grad != grad or grad == 0 else "gg-plus" if grad > 0 else "gg-minus"
+        rows.append(("grad", number(grad), sign))
+    # An operation of many operands is tall enough to tell their edges apart.
+    fan = min(4.0 + 7 * arrivals, 240.0)
+    badge = 0.0 if kind == "const" else 6.0 if leaf else max(28.0, text_width(symbol) + 16)
+    text = max([text_width(caption) + (14.0 if caption else 0.0) + 7.6 * len(value) for caption, value, _ in rows])
+    width = badge + text + 2 * _PAD
+    width = max(104.0, 8 * -(-width // 8)) if wanted else width  # few different widths make calm columns
+    return Card(kind, symbol, tuple(rows), badge, width, max(len(rows) * _ROW + 12, fan))
+
+
+def _aligned(cards: list[Card], ranks: list[int], place: list[int | None], blocked: set[int]) -> list[Card]:
+    """Return the cards with nearly equal widths of a column made equal; those in blocks do not take part."""
+    rows = [None if k is None or i in blocked else ranks[k] for i, k in enumerate(place)]
+    widest: dict[int, float] = {}
+    for card, r in zip(cards, rows, strict=True):
+        if r is not None:
+            widest[r] = max(widest.get(r, 0.0), card.width)
+    return [
+        replace(card, width=widest[r])
+        if r is not None and card.kind != "const" and widest[r] - card.width < 90
+        else card
+        for card, r in zip(cards, rows, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A tinted area around cards that belong together; `scope` is what it is called."""
+
+    scope: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        return self.x, self.y, self.width, self.height
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Cards with their centres, blocks of weights, areas of scopes, and the plan whose routes the edges follow.
+
+    `thick` are the routes of the plan that stand for the edges of a whole block.
+    """
+
+    cards: list[Card]
+    x: list[float]
+    y: list[float]
+    blocks: list[Area]
+    scopes: list[Area]
+    thick: set[int]
+    plan: Layout
+
+
+def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) -> Arrangement:
+    """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks."""
+    blocks = {} if partials else _blocks(graph)
+    arrivals = [len(below) - max(len(blocks.get(i, ())) - 1, 0) for i, below in enumerate(graph.operands)]
+    cards = [_card(graph, i, arrivals[i]) for i in range(len(graph))]
+    inside = {i: target for target, members in blocks.items() for i in members}
+    # Boxes to lay out: every block, as the first of its members, and every other card.
+    boxes = [i for i in range(len(graph)) if i not in inside or blocks[inside[i]][0] == i]
+    place = {i: k for k, i in enumerate(boxes)}
+    edges = [(place[a], place[b]) for a, b in graph.edges() if a in place]
+    if rankdir == "LR":
+        cards = _aligned(cards, rank(len(boxes), edges), [place.get(i) for i in range(len(graph))], set(inside))
+    grids = {members[0]: _grid(cards, members) for members in blocks.values()}
+    sizes = [(grids[i].width, grids[i].height) if i in grids else (cards[i].width, cards[i].height) for i in boxes]
+    plan = layout(
+        sizes,
+        edges,
+        rankdir=rankdir,
+        rank_gap=44.0 if not partials else 96.0 if rankdir == "LR" else 64.0,
+        port_gap=22.0 if partials else 12.0,
+    )
+    x, y = [0.0] * len(graph), [0.0] * len(graph)
+    frames = []
+    for i, px, py in zip(boxes, plan.x, plan.y, strict=True):
+        if i not in grids:
+            x[i], y[i] = px, py
+            continue
+        grid = grids[i]
+        frames.append(Area(f"{len(grid.members)} leaves", px - grid.width / 2, py - grid.height / 2, *grid.size))
+        for k, member in enumerate(grid.members):
+            x[member] = px + (k % grid.columns - (grid.columns - 1) / 2) * (grid.cell + _BLOCK_GAP)
+            y[member] = py + (k // grid.columns - (grid.rows - 1) / 2) * (cards[member].height + _BLOCK_GAP)
+    thick = {k for k, (a, _) in enumerate(edges) if boxes[a] in grids}
+    return Arrangement(cards, x, y, frames, _areas(graph, cards, x, y), thick, plan)
+
+
+# Blocks of weights -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Grid:
+    members: list[int]
+    columns: int
+    rows: int
+    cell: float  # width of a card
+    size: tuple[float, float]
+
+    @property
+    def width(self) -> float:
+        return self.size[0]
+
+    @property
+    def height(self) -> float:
+        return self.size[1]
+
+
+def _blocks(graph: Graph) -> dict[int, list[int]]:
+    """Return, for every operation with many leaves of its own, these leaves in the order of operands."""
+    uses = [0] * len(graph)
+    for source, _ in graph.edges():
+        uses[source] += 1
+    roots = set(graph.roots)
+    blocks = {}
+    for target, below in enumerate(graph.operands):
+        own = [
+            i for i in below if uses[i] == 1 and graph.ops[i] == "leaf" and graph.requires_grad[i] and i not in roots
+        ]
+        if len(own) >= (_BLOCK if len(own) < len(below) else _COLUMN):
+            blocks[target] = own
+    return blocks
+
+
+def _grid(cards: list[Card], members: list[int]) -> _Grid:
+    columns = ceil(sqrt(len(members)))
+    rows = ceil(len(members) / columns)
+    cell = max([cards[i].width for i in members])
+    for i in members:
+        cards[i] = replace(cards[i], width=cell)
+    width = columns * (cell + _BLOCK_GAP) + _BLOCK_GAP
+    height = rows * (cards[members[0]].height + _BLOCK_GAP) + _BLOCK_GAP
+    return _Grid(members, columns, rows, cell, (width, height))
+
+
+# Scopes ----------------------------------------------------------------------------------------------------------
+
+
+def regions(graph: Graph) -> list[str]:
+    """Return the scope every node is drawn in.
+
+    That is its own, but a nameless leaf made outside of any scope, such as a weight or a plain number, stands with the
+    operations that use it if they all share a scope.
+    """
+    result = list(graph.scopes)
+    for i, users in enumerate(graph.consumers()):
+        if graph.ops[i] == "leaf" and not graph.labels[i] and not graph.scopes[i]:
+            around = {graph.scopes[user] for user in users}
+            if len(around) == 1:
+                result[i] = around.pop()
+    return result
+
+
+def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> list[Area]:
+    """Return areas, outer first, for the scopes whose surroundings hold no card of another scope."""
+    members: dict[str, list[int]] = {}
+    for i, scope in enumerate(regions(graph)):
+        parts = scope.split("/") if scope else []
+        for k in range(1, min(len(parts), _NESTED) + 1):
+            members.setdefault("/".join(parts[:k]), []).append(i)
+    if len(members) * len(graph) > 400_000:  # every area is compared with every card
+        return []
+    deeper = dict.fromkeys(members, 0)  # how many scopes are nested inside, which need room for their rims and captions
+    for scope in members:
+        parts = scope.split("/")
+        for k in range(1, len(parts)):
+            outer = "/".join(parts[:k])
+            deeper[outer] = max(deeper[outer], len(parts) - k)
+    boxes = [(u - c.width / 2, v - c.height / 2, c.width, c.height) for u, v, c in zip(x, y, cards, strict=True)]
+    areas: list[Area] = []
+    for scope in sorted(members, key=lambda scope: (scope.count("/"), members[scope][0])):
+        own = set(members[scope])
+        group = [boxes[i] for i in members[scope]]
+        pad, head = 8.0 + 10 * deeper[scope], 22.0 * (1 + deeper[scope])
+        left, top = min([box[0] for box in group]) - pad, min([box[1] for box in group]) - head
+        right, bottom = max([box[0] + box[2] for box in group]) + pad, max([box[1] + box[3] for box in group]) + pad
+        area = Area(scope, left, top, right - left, bottom - top)
+        lonely = not any(i not in own and _overlap(area.box, box) for i, box in enumerate(boxes))
+        apart = not any(_overlap(area.box, h.box) for h in areas if not scope.startswith(h.scope + "/"))
+        if lonely and apart and len(group) < len(graph):
+            areas.append(area)
+    return areas
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]

@@ -1,0 +1,275 @@
+"""SVG of a Graph: one card per Value with its label, data and gradient, the operation as a badge joined to the card.
+
+Guarantees: the text is well-formed XML whatever the labels say, and the same bytes in every process; it needs nothing
+from outside and carries no ids, so several pictures can share a page; colours follow the reader's light or dark mode;
+a gradient nobody computed is shown as "—", never as a number. Each card's tooltip has every digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..graph import Graph
+from .cards import Area, Card, arrange
+from .layout import Layout, Point, Rankdir
+from .text import TEXT_LIMIT, escaped, name, number, shortened, text_width, tooltip
+from .theme import STYLE
+
+__all__ = ["draw"]
+
+MARGIN: Final = 20.0
+_LEGEND: Final = 24.0  # its height, below the picture
+_ROW: Final = 17.0
+_PAD: Final = 10.0
+
+
+def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legend: bool = True) -> str:
+    """Return the picture of a graph as the text of a standalone SVG.
+
+    Arguments:
+        graph: what to draw.
+        rankdir: `'LR'` from left to right, `'TB'` from top to bottom.
+        partials: write the local derivative ∂consumer/∂operand on every edge.
+        legend: explain the kinds of cards below the picture.
+
+    Example:
+        >>> from glassgrad import Value
+        >>> from glassgrad.graph import Graph
+        >>> draw(Graph.of(Value(2, 'a') * 3)).startswith('<svg xmlns=')
+        True
+    """
+    picture = arrange(graph, rankdir=rankdir, partials=partials)
+    plan, areas = picture.plan, picture.scopes
+    entries = _legend_entries(graph, max(plan.width, 240.0)) if legend else []
+    legend_width = max([sum([width for *_, width in line]) for line in entries], default=0.0)
+    left = max([MARGIN, *(MARGIN - area.x for area in areas)])
+    top = max([MARGIN, *(MARGIN - area.y for area in areas)])
+    right = max([plan.width, legend_width, *(area.x + area.width for area in areas)])
+    bottom = max([plan.height, *(area.y + area.height for area in areas)])
+    width, height = right + left + MARGIN, bottom + top + _LEGEND * len(entries) + MARGIN
+    w, h = _n(width), _n(height)
+    size = f'width="{w}" height="{h}"'
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="glassgrad" role="img" {size} viewBox="0 0 {w} {h}">',
+        f"<title>{escaped(_title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
+        f"<style>{STYLE}</style>",
+        f'<rect class="gg-page" {size} rx="10"/>',
+        f'<g transform="translate({_n(left)} {_n(top)})">',
+    ]
+    out += [_area_svg("gg-scope", area) for area in areas]
+    out += [_area_svg("gg-block", block) for block in picture.blocks]
+    out += _edges(plan, picture.thick)
+    out += [_card_svg(graph, i, card, picture.x[i], picture.y[i]) for i, card in enumerate(picture.cards)]
+    if partials:
+        out += _partials(graph, plan)
+    out.append("</g>")
+    if entries:
+        for k, line in enumerate(reversed(entries)):
+            out.append(_legend_svg(line, MARGIN, height - MARGIN + 2 - k * 20))
+    out.append("</svg>\n")
+    return "\n".join(out)
+
+
+def _title(graph: Graph) -> str:
+    roots = [name(graph, root) for root in dict.fromkeys(graph.roots)]
+    return "Graph of " + ", ".join([shortened(root, 300) for root in roots[:4]]) + (" …" if len(roots) > 4 else "")
+
+
+def _description(graph: Graph) -> str:
+    leaves = sum(1 for op in graph.ops if op == "leaf")
+    results = [f"{shortened(name(graph, r), 300)} = {graph.values[r]:.4g}" for r in dict.fromkeys(graph.roots)][:4]
+    known = any(grad is not None for grad in graph.grads)
+    return (
+        f"{_count(len(graph), 'value')}: {_count(leaves, 'leaf', 'leaves')} and "
+        f"{_count(len(graph) - leaves, 'operation')}. Edges run from operands to results. {'; '.join(results)}. "
+        f"Gradients {'are shown' if known else 'were not computed yet'}."
+    )
+
+
+def _count(many: int, one: str, more: str = "") -> str:
+    return f"{many} {one if many == 1 else more or one + 's'}"
+
+
+# Cards -----------------------------------------------------------------------------------------------------------
+
+
+def _card_svg(graph: Graph, i: int, card: Card, x: float, y: float) -> str:
+    w, h, badge = card.width, card.height, card.badge
+    box = f'width="{_n(w)}" height="{_n(h)}" rx="8"'
+    parts = [
+        f'<g class="gg-node gg-{card.kind}" transform="translate({_n(x - w / 2)} {_n(y - h / 2)})">',
+        f"<title>{escaped(tooltip(graph, i))}</title>",
+        f'<rect class="gg-card" {box}/>',
+    ]
+    if badge:
+        b, inner = _n(badge), _n(h - 8)
+        parts.append(f'<path class="gg-badge" d="M8 0H{b}V{_n(h)}H8A8 8 0 0 1 0 {inner}V8A8 8 0 0 1 8 0Z"/>')
+    parts.append(f'<rect class="gg-rim" {box}/>')
+    if card.symbol:
+        big = " gg-sign" if len(card.symbol) == 1 else ""
+        parts.append(
+            f'<text class="gg-symbol{big}" x="{_n(badge / 2 + 0.5)}" y="{_n(h / 2 + (6 if big else 4.5))}">'
+            f"{escaped(card.symbol)}</text>"
+        )
+    for row, (caption, value, style) in enumerate(card.rows):
+        line = _n(h / 2 + (row - len(card.rows) / 2) * _ROW + 13)
+        first, second = (style, "gg-data") if row == 0 else ("gg-word", f"gg-grad {style}")
+        if caption:
+            parts.append(f'<text class="{first}" x="{_n(badge + _PAD)}" y="{line}">{escaped(caption)}</text>')
+        parts.append(f'<text class="{second}" x="{_n(w - _PAD)}" y="{line}">{value}</text>')
+    parts.append("</g>")
+    return "".join(parts)
+
+
+# Edges -----------------------------------------------------------------------------------------------------------
+
+
+def _edges(plan: Layout, thick: set[int]) -> list[str]:
+    down = plan.rankdir == "TB"
+    lines = [f'<path class="gg-edge" d="{_path(points, down)}"/>' for points in plan.trunks.values()]
+    heads = []
+    for k, points in enumerate(plan.routes):
+        lines.append(f'<path class="gg-edge{" gg-thick" if k in thick else ""}" d="{_path(points, down)}"/>')
+        x, y = points[-1]
+        heads.append(f"M{_n(x)} {_n(y)}l-4-8h8z" if down else f"M{_n(x)} {_n(y)}l-8-4v8z")
+    return [*lines, f'<path class="gg-head" d="{"".join(heads)}"/>'] if heads else lines
+
+
+def _path(points: Sequence[Point], down: bool) -> str:
+    """Return path data: straight along the ranks, else a curve that leaves and arrives in the rank direction."""
+    x, y = points[0]
+    out = [f"M{_n(x)} {_n(y)}"]
+    for u, v in points[1:]:
+        if abs((u - x) if down else (v - y)) < 0.05:
+            out.append(f"L{_n(u)} {_n(v)}")
+        elif down:
+            half = _n((y + v) / 2)
+            out.append(f"C{_n(x)} {half} {_n(u)} {half} {_n(u)} {_n(v)}")
+        else:
+            half = _n((x + u) / 2)
+            out.append(f"C{half} {_n(y)} {half} {_n(v)} {_n(u)} {_n(v)}")
+        x, y = u, v
+    return "".join(out)
+
+
+def _partials(graph: Graph, plan: Layout) -> list[str]:
+    """Return a small tag with the local derivative for every edge, where few other tags and edges are in the way."""
+    down = plan.rankdir == "TB"
+    slopes = [slope for row in graph.partials for slope in row]
+    # The last curve of a route, as (start along, start across, end along, end across); those of a gap end together.
+    curves = []
+    gaps: dict[int, list[int]] = {}
+    for k, points in enumerate(plan.routes):
+        ends = points[-3:-1] if len(points) > 2 else points
+        (x0, y0), (x1, y1) = [(y, x) if down else (x, y) for x, y in ends]
+        curves.append((x0, y0, x1, y1))
+        gaps.setdefault(round(x1), []).append(k)
+    out = []
+    for gap in gaps.values():
+        placed: list[tuple[float, float, float]] = []
+        for k in gap:
+            if slopes[k] is None:
+                continue
+            text = number(slopes[k])
+            wide = 7.0 * len(text) + 10
+            rivals = [curves[other] for other in gap[:80] if other != k]
+            spots = [(_cost(t, curves[k], rivals, placed, wide, down), *_spot(t, curves[k])) for t in _SPOTS]
+            _, along, across = min(spots)
+            placed.append((along, across, wide))
+            x, y = (across, along) if down else (along, across)
+            out.append(
+                f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - 9)}" width="{_n(wide)}" height="18" '
+                f'rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{text}</text></g>'
+            )
+    return out
+
+
+_SPOTS: Final = (0.5, 0.65, 0.35, 0.75, 0.25, 0.85, 0.15)
+_Curve = tuple[float, float, float, float]
+
+
+def _spot(t: float, curve: _Curve) -> Point:
+    # Control points stand half way: across the ranks a smooth step, along them nearly even.
+    x0, y0, x1, y1 = curve
+    along = 1.5 * t * (1 - t) * (1 - t) + 1.5 * t * t * (1 - t) + t**3
+    return x0 + (x1 - x0) * along, y0 + (y1 - y0) * t * t * (3 - 2 * t)
+
+
+def _cost(
+    t: float,
+    curve: _Curve,
+    rivals: list[_Curve],
+    placed: list[tuple[float, float, float]],
+    wide: float,
+    down: bool,
+) -> float:
+    """Return how bad a place for a tag is: on another tag, on another edge, far from the middle of its own."""
+    along, across = _spot(t, curve)
+    cost = abs(t - 0.5)
+    for u, v, other in placed:
+        near_along, near_across = (20.0, (wide + other) / 2 + 3) if down else ((wide + other) / 2 + 3, 20.0)
+        cost += 8.0 * (abs(along - u) < near_along and abs(across - v) < near_across)
+    for x0, y0, x1, y1 in rivals:
+        s = min(max((along - x0) / (x1 - x0 or 1.0), 0.0), 1.0)
+        cost += abs(y0 + (y1 - y0) * s * s * (3 - 2 * s) - across) < (wide / 2 if down else 10.0)
+    return cost
+
+
+# Scopes ----------------------------------------------------------------------------------------------------------
+
+
+def _area_svg(style: str, area: Area) -> str:
+    x, y, width, height = area.box
+    caption = ""
+    if style == "gg-scope":
+        words = escaped(shortened(area.scope.rpartition("/")[2], max(width - 24, 20.0)))
+        caption = f'<text x="{_n(x + 12)}" y="{_n(y + 16)}">{words}</text>'
+    return (
+        f'<g class="{style}"><title>{escaped(area.scope[:TEXT_LIMIT])}</title>'
+        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/>{caption}</g>'
+    )
+
+
+# Legend ----------------------------------------------------------------------------------------------------------
+
+
+def _legend_entries(graph: Graph, room: float) -> list[list[tuple[str, str, float]]]:
+    """Return lines of (kind of card, words, width) for what occurs in the picture, as wide as there is room."""
+    leaves = [w for op, w in zip(graph.ops, graph.requires_grad, strict=True) if op == "leaf"]
+    missing = any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
+    kinds = [
+        ("leaf", "leaf", True in leaves),
+        ("const", "constant", False in leaves),
+        ("op", "operation", len(leaves) < len(graph)),
+        ("root", "result", True),
+        ("", "grad — : not computed, call backward()", missing),
+    ]
+    lines: list[list[tuple[str, str, float]]] = []
+    for kind, words, there in kinds:
+        wide = text_width(words) * 0.92 + 40
+        if there and lines and sum([width for *_, width in lines[-1]]) + wide <= room:
+            lines[-1].append((kind, words, wide))
+        elif there:
+            lines.append([(kind, words, wide)])
+    return lines
+
+
+def _legend_svg(entries: list[tuple[str, str, float]], x: float, y: float) -> str:
+    out = ['<g class="gg-legend">']
+    for kind, words, width in entries:
+        if kind:
+            box = f'x="{_n(x)}" y="{_n(y - 10)}" height="12"'
+            out.append(
+                f'<g class="gg-{kind}"><rect class="gg-card" {box} width="16" rx="3"/>'
+                f'<rect class="gg-badge" {box} width="5" rx="2"/><rect class="gg-rim" {box} width="16" rx="3"/></g>'
+            )
+        out.append(f'<text x="{_n(x + (22 if kind else 0))}" y="{_n(y)}">{words}</text>')
+        x += width
+    return "".join([*out, "</g>"])
+
+
+def _n(value: float) -> str:
+    """Return a coordinate with at most one decimal."""
+    text = f"{value:.1f}"
+    return text.removesuffix(".0")

@@ -1,0 +1,79 @@
+"""Colours and type of the SVG pictures, for light and dark.
+
+Every selector begins with `.glassgrad` or a class with the prefix `gg-`, so that a picture changes nothing
+around it on a page. Plain colours instead of CSS variables, which resvg and other static renderers do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["STYLE"]
+
+STYLE: Final = """
+.glassgrad{font-family:system-ui,-apple-system,'Segoe UI',Roboto,Inter,'Noto Sans','Helvetica Neue',Arial,sans-serif;\
+font-size:12.5px;font-variant-numeric:tabular-nums}
+.glassgrad text{stroke:none}
+.gg-page{fill:#f8fafc}
+.gg-edge{fill:none;stroke:#a3b1c6;stroke-width:1.4}
+.gg-head{fill:#8496b0}
+.gg-thick{stroke-width:3.2;stroke:#8fcfc5}
+.gg-block rect{fill:#14a08f;fill-opacity:.07;stroke:#14a08f;stroke-opacity:.35}
+.gg-card{fill:#fff}
+.gg-rim{fill:none;stroke:#d3dce8}
+.gg-badge{fill:#e6ebf5}
+.gg-symbol{fill:#3b4a66;text-anchor:middle;font-weight:600;font-size:12px}
+.gg-sign{font-size:17px;font-weight:500}
+.gg-label{fill:#0f172a;font-weight:600}
+.gg-word{fill:#74839a;font-size:11.5px}
+.gg-data,.gg-grad{fill:#0f172a;text-anchor:end}
+.gg-grad{font-size:11.5px}
+.gg-plus{fill:#1d5fc4}
+.gg-minus{fill:#b8500c}
+.gg-none{fill:#74839a}
+.gg-leaf .gg-badge{fill:#14a08f}
+.gg-leaf .gg-card{fill:#f1fbf9}
+.gg-leaf .gg-rim{stroke:#b5dfd8}
+.gg-const .gg-card{fill:#f1f4f8}
+.gg-const .gg-badge{fill:none}
+.gg-const .gg-rim{stroke:#b9c5d6;stroke-dasharray:3 2.5}
+.gg-const .gg-data{fill:#56657c}
+.gg-root .gg-card{fill:#f5f5ff}
+.gg-root .gg-badge{fill:#5457d6}
+.gg-root .gg-symbol{fill:#fff}
+.gg-root .gg-rim{stroke:#5457d6;stroke-width:1.8}
+.gg-slope rect{fill:#f8fafc;stroke:#d3dce8}
+.gg-slope text{fill:#3b4a66;font-size:11px;text-anchor:middle}
+.gg-scope rect{fill:#64748b;fill-opacity:.055;stroke:#64748b;stroke-opacity:.16}
+.gg-scope text{fill:#74839a;font-size:11px}
+.gg-legend text{fill:#66758c;font-size:11.5px}
+@media (prefers-color-scheme:dark){
+.gg-page{fill:#10151f}
+.gg-edge{stroke:#56647c}
+.gg-head{fill:#7b8aa3}
+.gg-thick{stroke:#2f7d72}
+.gg-card{fill:#1a2230}
+.gg-rim{stroke:#344055}
+.gg-badge{fill:#2a3548}
+.gg-symbol{fill:#c3cee0}
+.gg-label,.gg-data,.gg-grad{fill:#e8eef7}
+.gg-word,.gg-none{fill:#8d9bb2}
+.gg-plus{fill:#82b4ff}
+.gg-minus{fill:#ffad70}
+.gg-leaf .gg-badge{fill:#2bb8a6}
+.gg-leaf .gg-card{fill:#142723}
+.gg-leaf .gg-rim{stroke:#27544c}
+.gg-const .gg-card{fill:#161c27}
+.gg-const .gg-badge{fill:none}
+.gg-const .gg-rim{stroke:#47556c}
+.gg-const .gg-data{fill:#a9b5c8}
+.gg-root .gg-card{fill:#1e1f3d}
+.gg-root .gg-badge,.gg-root .gg-rim{stroke:#7f83f7}
+.gg-root .gg-badge{fill:#6468ea}
+.gg-root .gg-symbol{fill:#fff}
+.gg-slope rect{fill:#1a2230;stroke:#344055}
+.gg-slope text{fill:#c3cee0}
+.gg-scope rect{fill:#94a3b8;fill-opacity:.06;stroke:#94a3b8;stroke-opacity:.18}
+.gg-scope text,.gg-legend text{fill:#8d9bb2}
+}
+"""

