@@ -431,6 +431,11 @@ def test_png_without_graphviz(alone):
     pytest.importorskip("resvg_py", reason="resvg-py is not installed: pip install 'glassgrad[png]'")
     data = draw_dot(g1(), format="png").pipe()
     assert data.startswith(b"\x89PNG")
+    value = Value(0.5)
+    for _ in range(300):
+        value = value.tanh()
+    with pytest.raises(DrawingError, match="too large"):
+        draw_dot(value, format="png").pipe()
 
 
 # Files -----------------------------------------------------------------------------------------------------------

@@ -12,13 +12,13 @@ from .functions import (
 )  # fmt: skip
 from .graph import Graph
 from .modes import allow_nonfinite, no_grad, scope
-from .viz.dot import draw_dot
+from .viz.dot import DrawingError, draw_dot
 from .viz.notebook import mimebundle as _mimebundle
 
 engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
 __all__ = [
-    "COMPILED", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value", "__version__",
+    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value", "__version__",
     "abs", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip",
     "cos", "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
     "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid",

@@ -360,11 +360,11 @@ class Value:
         if self._code < rules.FIRST_CODE:
             return ""
         symbol = rules.RULES[rules.NAMES[self._code]].symbol
-        if self._code == rules.POW:  # as in micrograd: **2
+        if self._code == rules.POW:  # micrograd shows a plain exponent: **2
             if self._flags & RIGHT_NUMBER:
-                return f"{symbol}{self._db:g}"
+                return symbol + exponent(self._db)
             if not self._b._flags & REQUIRES_GRAD and not self._b.label:
-                return f"{symbol}{self._b._data:g}"
+                return symbol + exponent(self._b._data)
         return symbol
 
     @property
@@ -709,6 +709,11 @@ def choose(condition: object, a: object, b: object) -> Value:
     y = rules.where(c, x, w)
     partials = rules.where_dcondition(c, x, w, y), rules.where_dx(c, x, w, y), rules.where_dw(c, x, w, y)
     return many(rules.WHERE, operands, y, array("d", partials))
+
+
+def exponent(x: float) -> str:
+    """A number in all its digits, without a decimal point where it is whole."""
+    return str(int(x)) if x == x // 1 and -1e15 < x < 1e15 else repr(x)
 
 
 def is_scalar(x: object) -> bool:

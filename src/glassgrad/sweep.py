@@ -35,7 +35,7 @@ _stamp = 0
 def walk(roots: Iterable[Value]) -> list[Value]:
     """Every node below the roots and the roots, operands before what is made of them.
 
-    Depth first, left to right, so the order depends on the graph alone. Plain numbers among the operands are left out.
+    The order depends on the graph alone. Plain numbers among the operands are left out.
 
     Raises:
         GraphError: the graph has a cycle.

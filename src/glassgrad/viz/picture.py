@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -38,7 +39,9 @@ SPAN_LIMIT: Final = 2000
 # A rank of more than this is a column of 10,000 pixels; our own layout puts a layer's weights into blocks.
 RANK_LIMIT: Final = 120
 TIME_LIMIT: Final = 20.0  # seconds, for what the two numbers do not foresee
-_PNG_SCALE: Final = 2.0
+_PNG_SCALE: Final = 2.0  # for sharp text; less where a picture would have more pixels than
+_PNG_PIXELS: Final = 24_000_000  # these, which take resvg three seconds
+_PNG_SIDE: Final = 32_000
 _GET_GRAPHVIZ: Final = "install Graphviz (apt install graphviz, brew install graphviz, graphviz.org/download)"
 
 # wasmtime brings the interpreter down when two threads render at once.
@@ -283,7 +286,12 @@ def _png(picture: str) -> bytes:
         raise DrawingError(
             f"PNG needs pip install 'glassgrad[png]', or Graphviz: {_GET_GRAPHVIZ}. format='svg' always works"
         ) from None
-    return bytes(resvg_py.svg_to_bytes(svg_string=picture, zoom=_PNG_SCALE))
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture)
+    width, height = (float(size[1]), float(size[2])) if size else (1.0, 1.0)
+    if max(width, height) > _PNG_SIDE:
+        raise DrawingError(f"a PNG of {width:.0f} × {height:.0f} pixels is too large: write it as format='svg'")
+    zoom = min(_PNG_SCALE, (_PNG_PIXELS / (width * height)) ** 0.5)
+    return bytes(resvg_py.svg_to_bytes(svg_string=picture, zoom=zoom))
 
 
 def _open(path: Path, *, quiet: bool) -> None:

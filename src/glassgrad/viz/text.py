@@ -20,7 +20,7 @@ TEXT_LIMIT: Final = 2000  # characters of a label in a tooltip
 
 def number(value: float | None) -> str:
     """Return a number as pictures show it: four significant digits; an em dash for one nobody computed."""
-    return "—" if value is None else f"{value:.4g}"
+    return "—" if value is None else f"{value + 0.0:.4g}"  # + 0.0: minus zero is for the tooltip
 
 
 def name(graph: Graph, i: int) -> str:

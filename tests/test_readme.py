@@ -1,0 +1,49 @@
+"""The code blocks of both READMEs and of the documentation run, and print what they say they print."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    if "```python" in page.read_text(encoding="utf-8")
+)
+
+
+def python_blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def promised(code):
+    """What the comments behind print(...) say will be printed."""
+    return [m.group(1).strip() for m in re.finditer(r"^\s*print\(.*\)\s+# (.+)$", code, re.MULTILINE)]
+
+
+def test_both_readmes_have_code():
+    assert {"README.md", "README.zh-CN.md"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_the_page_runs_and_prints_what_it_says(page, tmp_path):
+    code = "\n".join(python_blocks(page))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == promised(code)
+
+
+def test_the_two_readmes_show_the_same_code():
+    strip = lambda block: re.sub(r"\s*#.*", "", block)  # noqa: E731
+    assert [strip(b) for b in python_blocks("README.md")] == [strip(b) for b in python_blocks("README.zh-CN.md")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
+def test_links_into_the_repository_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert links or page == "CONTRIBUTING.md"
+    assert [link for link in links if not (ROOT / link).exists()] == []
