@@ -14,7 +14,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
-from conftest import has_compiler, load_interpreted
+from conftest import BUILDS, has_compiler, load_interpreted
 
 import glassgrad
 from glassgrad import _cython
@@ -245,6 +245,11 @@ def test_the_sdist_holds_sources_and_tests_and_nothing_generated(checkout, build
     expected |= {p.relative_to(checkout).as_posix() for p in (checkout / "src").rglob("*.pxd")}
     assert expected <= names
     assert [name for name in names if name.endswith((".c", ".so", ".pyd", ".pyc"))] == []
+
+
+@pytest.mark.skipif(BUILDS == ["interpreted"], reason="GLASSGRAD_COMPILE=off or no C compiler: one build is tested")
+def test_the_compiled_build_is_here():
+    assert glassgrad.COMPILED, "see the `glassgrad:` line of the build, .venv/build.log"
 
 
 def test_the_twins_are_two_different_builds(gg):

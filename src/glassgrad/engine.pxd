@@ -22,9 +22,10 @@ cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER
 cdef Value new(int code, int flags, double y)
 @cython.locals(out=Value)
 cdef Value blank(cls)
-cdef void track(Value node) noexcept
+cdef int track(Value node) except -1
+cdef int track_object(object x) except -1
 @cython.locals(info=Info)
-cdef Info own_info(Value node, str scope=*)
+cdef Info own_info(Value node)
 @cython.locals(info=Info)
 cdef int become_custom(Value node, str symbol, tuple operands) except -1
 @cython.locals(y=double, now=modes.Modes, out=Value)

@@ -73,8 +73,17 @@ def track(node: Value) -> None:
     """Tell the garbage collector about a node that may be part of a cycle."""
     if not node._flags & TRACKED:
         node._flags |= TRACKED
-        if cython.compiled and not PyObject_GC_IsTracked(node):  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
-            PyObject_GC_Track(node)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
+        if cython.compiled:
+            track_object(node)
+            if node._info is not None:
+                track_object(node._info)
+                track_object(node._info.operands)
+
+
+def track_object(x: object) -> None:
+    """Tell the garbage collector about an object it may know already, or None."""
+    if cython.compiled and x is not None and not PyObject_GC_IsTracked(x):  # type: ignore[name-defined]  # noqa: F821
+        PyObject_GC_Track(x)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
 
 
 def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., float]) -> Value:
@@ -143,11 +152,16 @@ def many(code: int, operands: tuple[object, ...], y: float, partials: array[floa
     if now.no_grad or not inherited & REQUIRES_GRAD:
         return new(rules.LEAF, 0, y)
     out: Value = new(code, REQUIRES_GRAD, y)
-    info: Info = own_info(out, modes.scope_name())
+    info: Info = modes.new_info("", modes.scope_name(), "")
     info.operands = operands
     info.partials = partials
+    out._info = info
     if inherited & TRACKED:
         track(out)
+    elif cython.compiled:  # as in `new`
+        PyObject_GC_UnTrack(info)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
+        PyObject_GC_UnTrack(operands)  # type: ignore[name-defined]  # noqa: F821
+        PyObject_GC_UnTrack(partials)  # type: ignore[name-defined]  # noqa: F821
     return out
 
 
@@ -193,11 +207,11 @@ def data_of(scalar: object) -> float:
     return scalar  # type: ignore[return-value]
 
 
-def own_info(node: Value, scope: str = "") -> Info:
+def own_info(node: Value) -> Info:
     """The node's Info, for writing: not the one that its scope shares."""
     info: Info | None = node._info
     if info is None or info.shared:
-        info = Info("", scope if info is None else info.scope, "")
+        info = modes.new_info("", "" if info is None else info.scope, "")
         node._info = info
     return info
 
@@ -271,7 +285,7 @@ class Value:
             raise OperandError(f"label and _op are strings, not {shown(label)} and {shown(_op)}")
         info: Info | None = modes.current().info
         if label or _op or info is not None:
-            self._info = Info(label, "" if info is None else info.scope, _op)
+            self._info = modes.new_info(label, "" if info is None else info.scope, _op)
         if type(self) is not Value:
             self._flags |= TRACKED  # as in `blank`
         elif cython.compiled:

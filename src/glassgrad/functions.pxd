@@ -3,5 +3,10 @@ cimport cython
 from . cimport engine, modes, rules
 from .engine cimport Value
 
-@cython.locals(data=double[::1], y=double, i=cython.Py_ssize_t, values=bint)
+cdef object ZERO
+
+cpdef object dot(xs, ws)
+@cython.locals(operands=tuple)
+cdef tuple _operands(object values, str name)
+@cython.locals(data=double[::1], out=double[::1], y=double, i=cython.Py_ssize_t, values=bint)
 cdef object _many(int code, tuple operands, rules.NaryValue value, rules.NaryDerivative derivatives)

@@ -156,6 +156,8 @@ def where(condition: object, x: Any, w: Any) -> Any:
     return plain("where", operands, rules.RULES["where"].value(*operands))
 
 
+ZERO = array("d", [0.0])
+
 # ---- of lists ------------------------------------------------------------------------------------------------------
 
 
@@ -247,9 +249,14 @@ def softmax(values: Iterable[Any]) -> list[Any]:
 
 
 def _operands(values: Iterable[Any], name: str) -> tuple[object, ...]:
-    if isinstance(values, Value) or not hasattr(values, "__iter__") or isinstance(values, str):
+    """The scalars in a list: Values, and everything else as a float."""
+    if isinstance(values, Value | str) or not hasattr(values, "__iter__"):
         raise OperandError(f"glassgrad.{name} takes a list of scalars, not {shown(values)}")
-    return engine.as_scalars(values, name)
+    operands = tuple(values if type(values) is list else [*values])
+    for operand in operands:
+        if type(operand) is not Value and type(operand) is not float:
+            return engine.as_scalars(operands, name)
+    return operands
 
 
 def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
@@ -258,19 +265,25 @@ def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
     return operands
 
 
+@cython.boundscheck(False)
+@cython.wraparound(False)
 def _many(
     code: int, operands: tuple[object, ...], value: Callable[..., float], derivatives: Callable[..., None]
 ) -> Any:
     """The node for an operation on any number of operands; a float where they are all numbers."""
-    xs = array("d", bytes(8 * len(operands)))
-    partials = array("d", bytes(8 * len(operands)))
+    xs = ZERO * len(operands)
+    partials = ZERO * len(operands)
     data: array[float] = xs
+    out: array[float] = partials
     values = False
     for i in range(len(operands)):
-        data[i] = engine.data_of(operands[i])
-        values = values or isinstance(operands[i], Value)
-    y = value(xs)
+        if isinstance(operands[i], Value):
+            data[i] = cython.cast(Value, operands[i])._data
+            values = True
+        else:
+            data[i] = operands[i]  # type: ignore[assignment]
+    y = value(data)
     if not values:
         return plain(rules.NAMES[code], operands, y)
-    derivatives(xs, y, partials)
+    derivatives(data, y, out)
     return engine.many(code, operands, y, partials)

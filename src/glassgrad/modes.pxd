@@ -1,4 +1,6 @@
 # The C types of modes.py.
+cimport cython
+
 cdef extern from "Python.h":
     ctypedef struct PyThreadState
     PyThreadState* PyThreadState_Get()
@@ -20,3 +22,7 @@ cdef Modes _cached
 
 cdef Modes current()
 cdef Modes _of_thread()
+@cython.locals(info=Info)
+cpdef Info new_info(str label, str scope, str op)
+@cython.locals(info=Info)
+cpdef str scope_name()

@@ -32,14 +32,25 @@ class Info:
 
     __slots__ = ("backward", "label", "op", "operands", "partials", "scope", "shared")
 
-    def __init__(self, label: str, scope: str, op: str) -> None:
-        self.label = label
-        self.scope = scope
-        self.op = op
-        self.backward: Callable[[], object] | None = None
-        self.operands: tuple[Any, ...] | None = None  # Values and floats
-        self.partials: array[float] | None = None  # the derivative by each of them
-        self.shared = False
+    label: str
+    scope: str
+    op: str
+    backward: Callable[[], object] | None
+    operands: tuple[Any, ...] | None  # Values and floats
+    partials: array[float] | None  # the derivative by each of them
+    shared: bool
+
+
+def new_info(label: str, scope: str, op: str) -> Info:
+    """An Info of one node. (Calling the class would parse arguments for as long as a dot product takes.)"""
+    info: Info = Info.__new__(Info)
+    info.label = label
+    info.scope = scope
+    info.op = op
+    info.shared = False
+    if not cython.compiled:
+        info.backward = info.operands = info.partials = None
+    return info
 
 
 @cython.cclass
@@ -169,7 +180,7 @@ class scope(_Block):
         inside = self._inside
         if inside is None or inside[0] is not modes.info:
             path = f"{modes.info.scope}/{self.name}" if modes.info is not None else self.name
-            info = Info("", path, "")
+            info = new_info("", path, "")
             info.shared = True
             self._inside = inside = (modes.info, info)
         modes.outer.append(modes.info)

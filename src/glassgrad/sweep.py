@@ -224,7 +224,7 @@ def copy_node(node: Value, copies: dict[int, Any]) -> Value:
         raise GraphError(closed_over(node, "copy"))
     if info is not None and not info.shared:
         source: Info = info
-        info = Info(source.label, source.scope, source.op)
+        info = modes.new_info(source.label, source.scope, source.op)
         info.partials = source.partials
         if source.operands is not None:
             info.operands = tuple([copies.get(id(operand), operand) for operand in source.operands])
@@ -267,7 +267,7 @@ def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:
     node._code = rules.NAMES.index(rule)
     node._flags |= flags
     if parts is not None:
-        info: Info = Info(*parts[:3])
+        info: Info = modes.new_info(*parts[:3])
         info.operands, info.partials = parts[3:]
         node._info = info
     return node
