@@ -18,9 +18,10 @@ from .viz.notebook import mimebundle as _mimebundle
 engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
 __all__ = [
-    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value", "__version__",
-    "abs", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip",
-    "cos", "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
-    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid",
-    "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "sum", "tan", "tanh", "training", "where",
+    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value",
+    "__version__", "abs", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "cbrt", "clip", "cos", "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu",
+    "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn",
+    "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
+    "softplus", "sqrt", "square", "sum", "tan", "tanh", "training", "where",
 ]  # fmt: skip

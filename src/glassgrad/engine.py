@@ -203,7 +203,7 @@ def as_scalars(operands: Iterable[object], who: str) -> tuple[object, ...]:
 def data_of(scalar: object) -> float:
     """The number of a Value, a float as it is."""
     if isinstance(scalar, Value):
-        return cython.cast(Value, scalar)._data
+        return cython.cast(Value, scalar)._data  # type: ignore[no-any-return]
     return scalar  # type: ignore[return-value]
 
 
@@ -264,6 +264,12 @@ class Value:
 
     __slots__ = ("_a", "_b", "_code", "_da", "_data", "_db", "_flags", "_grad", "_info", "_stamp")
 
+    _a: Value | None  # the operands, and the derivatives by them
+    _b: Value | None
+    _da: float
+    _db: float
+    _info: Info | None
+
     def __init__(
         self,
         data: object,
@@ -291,7 +297,7 @@ class Value:
         elif cython.compiled:
             PyObject_GC_UnTrack(self)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd, see `new`
         if _children != ():
-            self._prev = _children  # type: ignore[assignment]
+            self._prev = _children
 
     # -- what a node holds
 
@@ -377,8 +383,9 @@ class Value:
         if self._code == rules.POW:  # micrograd shows a plain exponent: **2
             if self._flags & RIGHT_NUMBER:
                 return symbol + exponent(self._db)
-            if not self._b._flags & REQUIRES_GRAD and not self._b.label:
-                return symbol + exponent(self._b._data)
+            power: Value | None = self._b
+            if power is not None and not power._flags & REQUIRES_GRAD and not power.label:
+                return symbol + exponent(power._data)
         return symbol
 
     @property
@@ -675,7 +682,11 @@ class Value:
         operands = as_scalars((self, low, high), "clip")
         x, low_, high_ = data_of(operands[0]), data_of(operands[1]), data_of(operands[2])
         y = rules.clip(x, low_, high_)
-        partials = rules.clip_dx(x, low_, high_, y), rules.clip_dlow(x, low_, high_, y), rules.clip_dhigh(x, low_, high_, y)
+        partials = (
+            rules.clip_dx(x, low_, high_, y),
+            rules.clip_dlow(x, low_, high_, y),
+            rules.clip_dhigh(x, low_, high_, y),
+        )
         return many(rules.CLIP, operands, y, array("d", partials))
 
     def where(self, condition: object, other: object) -> Value:

@@ -81,12 +81,13 @@ def _arguments(
         if len(given) < count:
             given.append(named.pop(key, default))
     if named or len(given) != count:
-        raise OperandError(f"{name} takes {count} scalars{''.join(f', {n}={d}' for n, d in defaults.items())}; got {args} {named}")
+        options = "".join(f", {key} is {default} unless given" for key, default in defaults.items())
+        raise OperandError(f"{name} takes {count} scalars{options}; got {args} {named or ''}")
     return [x if isinstance(x, Value) else _number(x, name) for x in given]
 
 
 def _number(x: object, name: str) -> float:
-    if hasattr(x, "__array__") and getattr(x, "ndim", 0):
+    if hasattr(x, "__array__") and getattr(x, "ndim", False):
         raise OperandError(f"glassgrad.{name} takes scalars, not an array: numpy.{name} works on arrays of Values too")
     return number(x, name)
 
@@ -232,7 +233,9 @@ def logsumexp(values: Iterable[Any]) -> Any:
         >>> round(logsumexp([Value(1000.0), Value(1000.0)]).data - 1000.0, 6)
         0.693147
     """
-    return _many(rules.LOGSUMEXP, _some(_operands(values, "logsumexp"), "logsumexp"), rules.logsumexp, rules.logsumexp_d)
+    return _many(
+        rules.LOGSUMEXP, _some(_operands(values, "logsumexp"), "logsumexp"), rules.logsumexp, rules.logsumexp_d
+    )
 
 
 def softmax(values: Iterable[Any]) -> list[Any]:
@@ -245,7 +248,8 @@ def softmax(values: Iterable[Any]) -> list[Any]:
         [0.2689, 0.7311]
     """
     operands = _some(_operands(values, "softmax"), "softmax")
-    return [_many(rules.SOFTMAX, (x, *operands[:i], *operands[i + 1 :]), rules.softmax, rules.softmax_d) for i, x in enumerate(operands)]
+    own_first = [(x, *operands[:i], *operands[i + 1 :]) for i, x in enumerate(operands)]
+    return [_many(rules.SOFTMAX, logits, rules.softmax, rules.softmax_d) for logits in own_first]
 
 
 def _operands(values: Iterable[Any], name: str) -> tuple[object, ...]:
@@ -265,8 +269,8 @@ def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
     return operands
 
 
-@cython.boundscheck(False)
-@cython.wraparound(False)
+@cython.boundscheck(False)  # type: ignore[untyped-decorator]
+@cython.wraparound(False)  # type: ignore[untyped-decorator]
 def _many(
     code: int, operands: tuple[object, ...], value: Callable[..., float], derivatives: Callable[..., None]
 ) -> Any:
@@ -281,7 +285,7 @@ def _many(
             data[i] = cython.cast(Value, operands[i])._data
             values = True
         else:
-            data[i] = operands[i]  # type: ignore[assignment]
+            data[i] = operands[i]  # type: ignore[call-overload]
     y = value(data)
     if not values:
         return plain(rules.NAMES[code], operands, y)

@@ -165,7 +165,7 @@ def propagate(node: Value, finite: bool) -> None:
             add_to(node._a, g, node._da, node, finite)
         if node._b is not None:
             add_to(node._b, g, node._db, node, finite)
-        if node._info is not None and node._info.partials is not None:
+        if node._info is not None and node._info.operands is not None and node._info.partials is not None:
             propagate_many(node, node._info.operands, node._info.partials, finite)
 
 
@@ -177,11 +177,11 @@ def propagate_many(node: Value, operands: tuple[object, ...], partials: array[fl
 
 
 def propagate_by_hand(node: Value) -> None:
-    if node._info.backward is not None:
+    if node._info is not None and node._info.backward is not None:
         node._info.backward()
     elif node._prev:
         warnings.warn(
-            f"{named(node)} was made by hand as {node._op!r} and has no _backward: its operands get no gradient from it",
+            f"{named(node)} was made by hand as {node._op!r} and has no _backward: its operands get no gradient",
             stacklevel=2,
         )
 
@@ -200,8 +200,8 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
     """The error for a gradient that is nan or infinite."""
     operands = ", ".join([named(x) for x in node._prev[:8]])
     return NonFiniteError(
-        f"the gradient through {node._rule}({operands}) is not finite: its derivative by {named(operand)} is {partial!r}, "
-        f"times the gradient {g!r} that arrives; no gradient was changed. "
+        f"the gradient through {node._rule}({operands}) is not finite: its derivative by {named(operand)} is "
+        f"{partial!r}, times the gradient {g!r} that arrives; no gradient was changed. "
         "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
 
@@ -244,8 +244,8 @@ def copy_node(node: Value, copies: dict[int, Any]) -> Value:
 def closed_over(node: Value, verb: str) -> str:
     """Why a node with a `_backward` written by hand is not copied."""
     return (
-        f"cannot {verb} {named(node)}, an operation {node._op!r} written by hand: its _backward refers to the nodes it was "
-        "made from. Build the graph again, or take the operation out of it with detach()"
+        f"cannot {verb} {named(node)}, an operation {node._op!r} written by hand: its _backward refers to the nodes it "
+        "was made from. Build the graph again, or take the operation out of it with detach()"
     )
 
 
@@ -255,7 +255,8 @@ def reduce(node: Value) -> tuple[Any, ...]:
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
-    state = node._rule, node._data, node._grad, node._flags & ~engine.TRACKED, node._a, node._b, node._da, node._db, parts
+    flags = node._flags & ~engine.TRACKED
+    state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
     return restore, (type(node), _Below(node), state)
 
 

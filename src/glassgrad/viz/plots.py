@@ -57,7 +57,13 @@ class PlotError(GlassgradError, ValueError):
 
 
 def loss_curve(
-    losses: Any, path: PathLike | None = None, *, title: str = "Loss while training", log: bool | None = None
+    losses: Any,
+    path: PathLike | None = None,
+    *,
+    title: str = "Loss while training",
+    log: bool | None = None,
+    accuracy: Any = None,
+    tolerance: float | None = None,
 ) -> Any:
     """The loss of each epoch, counted from 0, as a line with the first, lowest and last value named.
 
@@ -65,42 +71,38 @@ def loss_curve(
         losses: a list of numbers, or a `History`.
         path: file to write, .png, .svg or .pdf; its directory is made.
         log: whether the loss axis is logarithmic; by default if all losses are positive and span a factor of 30.
+        accuracy: the share of right answers in each epoch, between 0 and 1, to draw below the loss.
+        tolerance: a loss to mark with a dashed line.
 
     Returns the path, or without one the Figure. Raises `PlotError` if there are no finite losses.
 
         >>> from glassgrad.viz.plots import loss_curve
         >>> figure = loss_curve([1.0, 0.5, 0.25])
     """
-    numbers = _numbers("loss_curve", "losses", getattr(losses, "losses", losses))
-    finite = [x for x in numbers if math.isfinite(x)]
-    if not finite:
-        raise PlotError("loss_curve: there are no finite losses to plot")
-    if log is None:
-        log = min(finite) > 0 and max(finite) / min(finite) >= 30
-    if log and min(finite) <= 0:
-        raise PlotError(f"loss_curve: a loss of {min(finite)} has no place on a logarithmic axis; leave log out")
+    curve = _Curve("loss_curve", losses, log, tolerance)
+    shares = None if accuracy is None else _numbers("loss_curve", "accuracy", accuracy)
+    if shares is not None and len(shares) != len(curve.losses):
+        raise PlotError(f"loss_curve: {len(curve.losses)} losses and {len(shares)} accuracies")
 
     def draw(figure: Any) -> None:
-        axes = _axes(figure, title, "epoch", "loss, logarithmic" if log else "loss")
-        axes.plot(range(len(numbers)), numbers, color=BLUE, linewidth=2, solid_capstyle="round")
-        last = max(i for i, x in enumerate(numbers) if math.isfinite(x))
-        low = min(range(len(numbers)), key=lambda i: numbers[i] if math.isfinite(numbers[i]) else math.inf)
-        axes.plot([last], [numbers[last]], "o", color=BLUE, markersize=6, clip_on=False, zorder=4)
-        axes.annotate(
-            f"{numbers[last]:.4g}", (last, numbers[last]), (9, 0), textcoords="offset points",
-            va="center", color=BLUE, fontweight="bold", annotation_clip=False,
-        )  # fmt: skip
-        epochs = "1 epoch" if len(numbers) == 1 else f"{len(numbers):,} epochs"
-        _subtitle(axes, f"{epochs} · first {numbers[0]:.4g} · lowest {numbers[low]:.4g} in epoch {low:,}")
-        axes.margins(y=0.08)
-        axes.set_xlim(0, max(1, len(numbers) - 1))
-        if log:
-            _logarithmic(axes, max(finite) / min(finite))
-        elif 0 <= min(finite) < 0.3 * max(finite):
-            axes.set_ylim(bottom=0)
+        if shares is None:
+            curve.draw(_axes(figure, title, "epoch", ""))
+            return
+        upper, lower = figure.add_gridspec(2, 1, height_ratios=[2.6, 1])
+        above = _axes(figure, title, "", "", upper)
+        curve.draw(above)
+        above.tick_params(labelbottom=False)
+        axes = _axes(figure, "", "epoch", "accuracy", lower)
+        axes.plot(range(len(shares)), shares, color=GREEN, linewidth=2, solid_capstyle="round", clip_on=False)
+        _name_last(axes, len(shares) - 1, shares[-1], f"{100 * shares[-1]:.4g}%", GREEN)
+        low = max(0.0, math.floor(min(shares) * 10 - 0.5) / 10)
+        axes.set_ylim(low, 1.0)
+        axes.set_yticks([low, (low + 1) / 2, 1.0], [f"{100 * t:.3g}%" for t in (low, (low + 1) / 2, 1.0)])
+        axes.set_xlim(*above.get_xlim())
         _whole_epochs(axes)
+        figure.align_ylabels()
 
-    return _picture(draw, path)
+    return _picture(draw, path, SIZE if shares is None else (SIZE[0], SIZE[1] + 1.1))
 
 
 def line_fit(
@@ -112,12 +114,15 @@ def line_fit(
     *,
     true: tuple[float, float] | None = None,
     title: str = "Line fitted by gradient descent",
+    losses: Any = None,
+    tolerance: float | None = None,
 ) -> Any:
     """Data, the line y = w·x + b fitted to them, and if `true` = (w, b) is given the line they came from.
 
     Arguments:
         x, y: numbers, equally many; w, b: numbers or Values.
         path: file to write, .png, .svg or .pdf; its directory is made.
+        losses: a list of numbers or a `History`, to draw beside the line; `tolerance` is marked in it.
 
     Returns the path, or without one the Figure.
 
@@ -128,9 +133,11 @@ def line_fit(
     if len(xs) != len(ys) or not xs:
         raise PlotError(f"line_fit: {len(xs)} x and {len(ys)} y; there must be equally many, at least one")
     slope, height = _number(w), _number(b)
+    curve = None if losses is None else _Curve("line_fit", losses, None, tolerance)
 
     def draw(figure: Any) -> None:
-        axes = _axes(figure, title, "x", "y")
+        left, right = figure.add_gridspec(1, 2, width_ratios=[1.25, 1]) if curve else (None, None)
+        axes = _axes(figure, title, "x", "y", left)
         span = (max(xs) - min(xs)) or 1.0
         ends = [min(xs) - 0.04 * span, max(xs) + 0.04 * span]
         axes.scatter(xs, ys, s=30, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.8, label="data", zorder=3)
@@ -143,8 +150,10 @@ def line_fit(
         error = sum((slope * t + height - u) ** 2 for t, u in zip(xs, ys, strict=True)) / len(xs)
         _subtitle(axes, f"{len(xs):,} points · mean squared error {error:.4g}")
         _legend(axes)
+        if curve:
+            curve.draw(_axes(figure, "Loss while training", "epoch", "", right))
 
-    return _picture(draw, path)
+    return _picture(draw, path, (10.8, SIZE[1]) if curve else SIZE)
 
 
 def decision_boundary(
@@ -253,10 +262,59 @@ def _picture(draw: Callable[[Any], None], path: PathLike | None, size: tuple[flo
     return target
 
 
-def _axes(figure: Any, title: str, x: str, y: str) -> Any:
+class _Curve:
+    """A loss over the epochs, checked and ready to be drawn on any axes."""
+
+    def __init__(self, who: str, losses: Any, log: bool | None, tolerance: float | None) -> None:
+        self.losses = _numbers(who, "losses", getattr(losses, "losses", losses))
+        finite = [x for x in self.losses if math.isfinite(x)]
+        if not finite:
+            raise PlotError(f"{who}: there are no finite losses to plot")
+        self.low, self.high = min(finite), max(finite)
+        self.log = self.low > 0 and self.high / self.low >= 30 if log is None else log
+        if self.log and self.low <= 0:
+            raise PlotError(f"{who}: a loss of {self.low} has no place on a logarithmic axis; leave log out")
+        self.tolerance = tolerance
+
+    def draw(self, axes: Any) -> None:
+        numbers = self.losses
+        axes.set_ylabel("loss, logarithmic" if self.log else "loss")
+        axes.plot(range(len(numbers)), numbers, color=BLUE, linewidth=2, solid_capstyle="round")
+        last = max(i for i, x in enumerate(numbers) if math.isfinite(x))
+        lowest = min(range(len(numbers)), key=lambda i: numbers[i] if math.isfinite(numbers[i]) else math.inf)
+        _name_last(axes, last, numbers[last], f"{numbers[last]:.4g}", BLUE)
+        epochs = "1 epoch" if len(numbers) == 1 else f"{len(numbers):,} epochs"
+        _subtitle(axes, f"{epochs} · first {numbers[0]:.4g} · lowest {self.low:.4g} in epoch {lowest:,}")
+        if self.tolerance is not None:
+            axes.axhline(self.tolerance, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.annotate(
+                f"tolerance {self.tolerance:.4g}", (1, self.tolerance), (-2, -6), color=MUTED, ha="right", va="top",
+                xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=10,
+            )  # fmt: skip
+        axes.margins(y=0.08)
+        axes.set_xlim(0, max(1, len(numbers) - 1))
+        if self.log:
+            _logarithmic(axes, self.high / self.low)
+        elif 0 <= self.low < 0.3 * self.high:
+            axes.set_ylim(bottom=0)
+        _whole_epochs(axes)
+
+
+def _name_last(axes: Any, x: float, y: float, text: str, colour: str) -> None:
+    """A dot at the last point of a curve, with its number beside it."""
+    axes.plot([x], [y], "o", color=colour, markersize=6, clip_on=False, zorder=4)
+    axes.annotate(
+        text, (x, y), (9, 0), textcoords="offset points", va="center", color=colour, fontweight="bold",
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _axes(figure: Any, title: str, x: str, y: str, spot: Any = None) -> Any:
+    """Axes in our style, on the whole figure or on one spot of a grid."""
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=14, fontweight="bold", pad=26, color=INK)
+    axes = figure.add_subplot() if spot is None else figure.add_subplot(spot)
+    if title:
+        axes.set_title(title, loc="left", fontsize=14, fontweight="bold", pad=26, color=INK)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.tick_params(length=0, pad=6)
