@@ -216,6 +216,14 @@ def own_info(node: Value) -> Info:
     return info
 
 
+def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
+    """The operands, if all of them are Values."""
+    for operand in operands:
+        if not isinstance(operand, Value):
+            raise OperandError(f"operands are Values, not {shown(operand)}; wrap it as Value({operand!r})")
+    return operands
+
+
 def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
     """Make the node an operation written by hand on these operands, shown as `symbol`."""
     info: Info = own_info(node)
@@ -296,8 +304,9 @@ class Value:
             self._flags |= TRACKED  # as in `blank`
         elif cython.compiled:
             PyObject_GC_UnTrack(self)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd, see `new`
-        if _children != ():
-            self._prev = _children
+        operands = tuple(_children)
+        if operands and not modes.current().no_grad:
+            become_custom(self, _op, all_values(operands))
 
     # -- what a node holds
 
@@ -363,10 +372,7 @@ class Value:
 
     @_prev.setter
     def _prev(self, operands: Iterable[Value]) -> None:
-        operands = tuple(operands)
-        for operand in operands:
-            if not isinstance(operand, Value):
-                raise OperandError(f"operands are Values, not {shown(operand)}; wrap it as Value({operand!r})")
+        operands = all_values(tuple(operands))
         for node in sweep.walk(operands):  # this may close a cycle: the collector has to see every node of it
             track(node)
         become_custom(self, self._op, operands)
@@ -400,9 +406,10 @@ class Value:
     def _backward(self, function: Callable[[], object]) -> None:
         if not callable(function):
             raise OperandError(f"_backward is a function without arguments, not {shown(function)}")
-        become_custom(self, self._op, self._prev)
-        info: Info = own_info(self)
-        info.backward = function
+        if not modes.current().no_grad:
+            become_custom(self, self._op, self._prev)
+            info: Info = own_info(self)
+            info.backward = function
 
     @property
     def _rule(self) -> str:
@@ -487,10 +494,14 @@ class Value:
     def __rtruediv__(self, other: object) -> Value:
         return reflected(other, self, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
 
-    def __pow__(self, other: object, modulo: None = None) -> Value:
+    def __pow__(self, other: object, modulo: object = None) -> Value:
+        if modulo is not None:
+            return NotImplemented
         return forward(self, other, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
 
-    def __rpow__(self, other: object, modulo: None = None) -> Value:
+    def __rpow__(self, other: object, modulo: object = None) -> Value:
+        if modulo is not None:
+            return NotImplemented
         return reflected(other, self, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
 
     def __neg__(self) -> Value:

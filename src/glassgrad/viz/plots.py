@@ -95,7 +95,7 @@ def loss_curve(
         axes = _axes(figure, "", "epoch", "accuracy", lower)
         axes.plot(range(len(shares)), shares, color=GREEN, linewidth=2, solid_capstyle="round", clip_on=False)
         _name_last(axes, len(shares) - 1, shares[-1], f"{100 * shares[-1]:.4g}%", GREEN)
-        low = max(0.0, math.floor(min(shares) * 10 - 0.5) / 10)
+        low = max([t for t in (0.0, 0.5, 0.8, 0.9) if t <= min(shares)], default=0.0)
         axes.set_ylim(low, 1.0)
         axes.set_yticks([low, (low + 1) / 2, 1.0], [f"{100 * t:.3g}%" for t in (low, (low + 1) / 2, 1.0)])
         axes.set_xlim(*above.get_xlim())
