@@ -268,8 +268,10 @@ def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:
     node._code = rules.NAMES.index(rule)
     node._flags |= flags
     if parts is not None:
-        info: Info = modes.new_info(*parts[:3])
-        info.operands, info.partials = parts[3:]
+        label, scope, op, operands, partials = parts
+        info: Info = modes.new_info(label, scope, op)
+        info.operands = operands
+        info.partials = partials
         node._info = info
     return node
 

@@ -72,7 +72,7 @@ def loss_curve(
         path: file to write, .png, .svg or .pdf; its directory is made.
         log: whether the loss axis is logarithmic; by default if all losses are positive and span a factor of 30.
         accuracy: the share of right answers in each epoch, between 0 and 1, to draw below the loss.
-        tolerance: a loss to mark with a dashed line.
+        tolerance: a loss to mark with a dashed line, named instead of the lowest one.
 
     Returns the path, or without one the Figure. Raises `PlotError` if there are no finite losses.
 
@@ -284,13 +284,11 @@ class _Curve:
         lowest = min(range(len(numbers)), key=lambda i: numbers[i] if math.isfinite(numbers[i]) else math.inf)
         _name_last(axes, last, numbers[last], f"{numbers[last]:.4g}", BLUE)
         epochs = "1 epoch" if len(numbers) == 1 else f"{len(numbers):,} epochs"
-        _subtitle(axes, f"{epochs} · first {numbers[0]:.4g} · lowest {self.low:.4g} in epoch {lowest:,}")
-        if self.tolerance is not None:
+        third = f"lowest {self.low:.4g} in epoch {lowest:,}"
+        if self.tolerance is not None:  # named above, because anywhere on the axes the curve may pass
             axes.axhline(self.tolerance, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.annotate(
-                f"tolerance {self.tolerance:.4g}", (1, self.tolerance), (-2, -6), color=MUTED, ha="right", va="top",
-                xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=10,
-            )  # fmt: skip
+            third = f"tolerance {self.tolerance:.4g}, dashed"
+        _subtitle(axes, f"{epochs} · first {numbers[0]:.4g} · {third}")
         axes.margins(y=0.08)
         axes.set_xlim(0, max(1, len(numbers) - 1))
         if self.log:
