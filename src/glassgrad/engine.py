@@ -31,6 +31,7 @@ HAS_GRAD = 2  # a sweep was here since the gradient was last cleared
 TRACKED = 4  # the garbage collector knows the node
 LEFT_NUMBER = 8  # the first operand is no Value but a number, kept in _da
 RIGHT_NUMBER = 16  # the second operand is no Value but a number, kept in _db
+PLAIN = 32  # a plain number that somebody asked to see as an operand
 
 
 # ---- making nodes --------------------------------------------------------------------------------------------------
@@ -304,9 +305,11 @@ class Value:
             self._flags |= TRACKED  # as in `blank`
         elif cython.compiled:
             PyObject_GC_UnTrack(self)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd, see `new`
-        operands = tuple(_children)
-        if operands and not modes.current().no_grad:
-            become_custom(self, _op, all_values(operands))
+        operands = all_values(tuple(_children))
+        if operands and modes.current().no_grad:
+            self._flags &= ~REQUIRES_GRAD
+        elif operands:
+            become_custom(self, _op, operands)
 
     # -- what a node holds
 
@@ -350,6 +353,10 @@ class Value:
     def requires_grad(self, requires_grad: bool) -> None:
         if self._code != rules.LEAF:
             raise GraphError(f"only leaves can be switched; use detach() for a constant copy of {self!r}")
+        if self._flags & PLAIN:
+            raise GraphError(
+                f"{self._data!r} is a plain number in the program; to differentiate by it, make it a Value"
+            )
         self._flags = self._flags | REQUIRES_GRAD if requires_grad else self._flags & ~REQUIRES_GRAD
 
     @property
@@ -357,13 +364,13 @@ class Value:
         """The operands in order, with repeats. A plain number among them becomes a constant Value when asked for."""
         info: Info | None = self._info
         if info is not None and info.operands is not None:
-            info.operands = tuple([v if isinstance(v, Value) else new(rules.LEAF, 0, v) for v in info.operands])
+            info.operands = tuple([v if isinstance(v, Value) else new(rules.LEAF, PLAIN, v) for v in info.operands])
             return info.operands
         if self._flags & LEFT_NUMBER:
-            self._a = new(rules.LEAF, 0, self._da)
+            self._a = new(rules.LEAF, PLAIN, self._da)
             self._da = NAN  # nobody needed the derivative by it
         if self._flags & RIGHT_NUMBER:
-            self._b = new(rules.LEAF, 0, self._db)
+            self._b = new(rules.LEAF, PLAIN, self._db)
             self._db = NAN
         self._flags &= ~(LEFT_NUMBER | RIGHT_NUMBER)
         if self._a is None:
@@ -516,16 +523,16 @@ class Value:
     # -- order by value, equality by identity
 
     def __lt__(self, other: object) -> bool:
-        return self._data < data_of(other) if is_scalar(other) else NotImplemented
+        return self._data < plain(other) if is_scalar(other) else NotImplemented
 
     def __le__(self, other: object) -> bool:
-        return self._data <= data_of(other) if is_scalar(other) else NotImplemented
+        return self._data <= plain(other) if is_scalar(other) else NotImplemented
 
     def __gt__(self, other: object) -> bool:
-        return self._data > data_of(other) if is_scalar(other) else NotImplemented
+        return self._data > plain(other) if is_scalar(other) else NotImplemented
 
     def __ge__(self, other: object) -> bool:
-        return self._data >= data_of(other) if is_scalar(other) else NotImplemented
+        return self._data >= plain(other) if is_scalar(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -707,7 +714,7 @@ class Value:
     # -- copying and showing itself
 
     def __copy__(self) -> Value:
-        return sweep.copy_node(self, {})
+        return sweep.copy_node(self, {}, dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         return sweep.deep_copy(self, memo)
@@ -745,6 +752,11 @@ def choose(condition: object, a: object, b: object) -> Value:
     y = rules.where(c, x, w)
     partials = rules.where_dcondition(c, x, w, y), rules.where_dx(c, x, w, y), rules.where_dw(c, x, w, y)
     return many(rules.WHERE, operands, y, array("d", partials))
+
+
+def plain(x: Any) -> Any:
+    """The number of a Value, any other number as it is: 2**53 + 1 is no float, but comparable with one."""
+    return cython.cast(Value, x)._data if isinstance(x, Value) else x
 
 
 def exponent(x: float) -> str:

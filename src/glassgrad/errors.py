@@ -42,6 +42,8 @@ def number(x: object, who: str) -> float:
         way_out = "convert it first, as in float(text)"
     elif isinstance(x, complex):
         way_out = "only real numbers have derivatives here: keep .real and .imag apart"
+    elif getattr(x, "size", 0) == 1 and hasattr(x, "item"):
+        way_out = "take the number out of the array first: x.item()"
     elif hasattr(x, "__len__") or hasattr(x, "__array__"):
         way_out = "make one Value for each number in it, as in [Value(x) for x in row]"
     else:

@@ -6,9 +6,9 @@ from .modes cimport Info
 
 cdef unsigned long long _stamp
 
-cpdef list walk(roots)
+cpdef list walk(roots, dict known=*)
 @cython.locals(node=Value, leaf=int, opened=cython.uint, closed=cython.uint)
-cdef int order_below(list stack, list order, list leaves) except -1
+cdef int order_below(list stack, list order, list leaves, dict known) except -1
 @cython.locals(node=Value)
 cdef int open_many(
     tuple operands, list stack, list leaves, unsigned int opened, unsigned int closed) except -1
@@ -22,11 +22,10 @@ cpdef int propagate(Value node, bint finite) except -1
 @cython.locals(i=cython.Py_ssize_t)
 cdef int propagate_many(Value node, tuple operands, double[::1] partials, bint finite) except -1
 cdef int propagate_by_hand(Value node) except -1
+@cython.locals(c=double, total=double)
 cdef int add_to(Value operand, double g, double partial, Value node, bint finite) except -1
-@cython.locals(node=Value)
-cpdef Value deep_copy(Value root, dict memo)
-@cython.locals(info=Info, source=Info, copy=Value)
-cpdef Value copy_node(Value node, dict copies)
+@cython.locals(info=Info, source=Info, twin=Value)
+cpdef Value copy_node(Value node, dict copies, duplicate)
 @cython.locals(info=Info)
 cpdef tuple reduce(Value node)
 @cython.locals(node=Value, info=Info)

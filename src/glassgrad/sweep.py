@@ -12,10 +12,12 @@ What holds here, in both builds of this file:
 
 from __future__ import annotations
 
+import copy
+import functools
 import threading
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 try:
@@ -32,21 +34,25 @@ _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant fo
 _stamp = 0
 
 
-def walk(roots: Iterable[Value]) -> list[Value]:
+def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Value]:
     """Every node below the roots and the roots, operands before what is made of them.
 
     The order depends on the graph alone. Plain numbers among the operands are left out.
+
+    Arguments:
+        roots: where to start.
+        known: ids of operations that are to be left out with what only they depend on.
 
     Raises:
         GraphError: the graph has a cycle.
     """
     order: list[Value] = []
     with _one_at_a_time:
-        order_below(list(roots), order, order)
+        order_below(list(roots), order, order, known)
     return order
 
 
-def order_below(stack: list[Value], order: list[Value], leaves: list[Value]) -> None:
+def order_below(stack: list[Value], order: list[Value], leaves: list[Value], known: dict[int, Any] | None) -> None:
     """Append to `order` every operation below the roots in `stack`, operands first, and every leaf to `leaves`."""
     global _stamp
     _stamp += 2
@@ -67,6 +73,9 @@ def order_below(stack: list[Value], order: list[Value], leaves: list[Value]) -> 
         elif node._code == leaf:
             node._stamp = closed
             leaves.append(node)
+            stack.pop()
+        elif known is not None and id(node) in known:
+            node._stamp = closed
             stack.pop()
         else:
             node._stamp = opened
@@ -126,7 +135,7 @@ def sweep(root: Value, seed: float, finite: bool) -> None:
     """`backward`, for one thread at a time."""
     order: list[Value] = []
     leaves: list[Value] = []
-    order_below([root], order, leaves)
+    order_below([root], order, leaves, None)
     before = [leaf._grad if leaf._has_grad else None for leaf in leaves]  # to put back if the sweep fails
     for i in range(len(order)):
         node: Value = cython.cast(Value, order[i])
@@ -137,7 +146,8 @@ def sweep(root: Value, seed: float, finite: bool) -> None:
         for i in range(len(order) - 1, -1, -1):
             propagate(cython.cast(Value, order[i]), finite)
         for leaf in leaves:
-            leaf._flags |= engine.HAS_GRAD
+            if leaf._flags & engine.REQUIRES_GRAD:
+                leaf._flags |= engine.HAS_GRAD
         done = True
     finally:
         if not done:
@@ -190,10 +200,11 @@ def add_to(operand: Value, g: float, partial: float, node: Value, finite: bool) 
     """operand.grad += g * partial."""
     if operand._flags & engine.REQUIRES_GRAD:
         c = g * partial
+        total = operand._grad + c
         # an undefined derivative (nan: of (-2)**w by w) is delivered as nan; what is computed from it raises
-        if c - c != 0.0 and finite and partial == partial:
+        if total - total != 0.0 and finite and partial == partial and (c - c != 0.0 or total == total):
             raise not_differentiable(node, operand, g, partial)
-        operand._grad += c
+        operand._grad = total
 
 
 def not_differentiable(node: Value, operand: Value, g: float, partial: float) -> NonFiniteError:
@@ -211,14 +222,18 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
 
 def deep_copy(root: Value, memo: dict[int, Any]) -> Value:
     """`copy.deepcopy` of a Value and everything below it."""
-    for node in walk((root,)):
+    duplicate = functools.partial(copy.deepcopy, memo=memo)
+    for node in walk((root,), memo):
         if id(node) not in memo:
-            memo[id(node)] = copy_node(node, memo)
+            copy_node(node, memo, duplicate)
     return memo[id(root)]  # type: ignore[no-any-return]
 
 
-def copy_node(node: Value, copies: dict[int, Any]) -> Value:
-    """A copy of one node, on the copies of its operands where there are any."""
+def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], Any]) -> Value:
+    """A copy of one node on the copies of its operands, where there are any, noted in `copies`.
+
+    `duplicate` copies the attributes of an instance of a subclass.
+    """
     info: Info | None = node._info
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "copy"))
@@ -228,17 +243,20 @@ def copy_node(node: Value, copies: dict[int, Any]) -> Value:
         info.partials = source.partials
         if source.operands is not None:
             info.operands = tuple([copies.get(id(operand), operand) for operand in source.operands])
-    copy: Value = engine.blank(type(node))
-    copy._data = node._data
-    copy._grad = node._grad
-    copy._code = node._code
-    copy._flags = node._flags & ~engine.TRACKED | copy._flags & engine.TRACKED
-    copy._a = copies.get(id(node._a), node._a)
-    copy._b = copies.get(id(node._b), node._b)
-    copy._da = node._da
-    copy._db = node._db
-    copy._info = info
-    return copy
+    twin: Value = engine.blank(type(node))
+    twin._data = node._data
+    twin._grad = node._grad
+    twin._code = node._code
+    twin._flags = node._flags & ~engine.TRACKED | twin._flags & engine.TRACKED
+    twin._a = copies.get(id(node._a), node._a)
+    twin._b = copies.get(id(node._b), node._b)
+    twin._da = node._da
+    twin._db = node._db
+    twin._info = info
+    copies[id(node)] = twin  # before its attributes, which may refer to it
+    if type(node) is not Value and hasattr(node, "__dict__"):
+        twin.__dict__.update(duplicate(node.__dict__))
+    return twin
 
 
 def closed_over(node: Value, verb: str) -> str:
@@ -257,7 +275,7 @@ def reduce(node: Value) -> tuple[Any, ...]:
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
     flags = node._flags & ~engine.TRACKED
     state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
-    return restore, (type(node), _Below(node), state)
+    return restore, (type(node), _Below(node), state), getattr(node, "__dict__", None)
 
 
 def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:

@@ -1,0 +1,556 @@
+"""Value: construction, operators, comparisons, NumPy on either side, texts, and what it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+import pickle
+import random
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+NUMPY_SCALARS = [np.float64(3), np.float32(3), np.float16(3), np.longdouble(3), np.int64(3), np.int8(3), np.uint8(3)]
+NUMBERS = [3, 3.0, True, Fraction(3, 4), *NUMPY_SCALARS]
+ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
+
+
+def names(objects):
+    return [f"{type(x).__name__}" for x in objects]
+
+
+# ---- construction --------------------------------------------------------------------------------------------------
+
+
+def test_a_leaf_has_micrograds_attributes(gg):
+    x = gg.Value(2)
+    assert (x.data, x.grad, x.label, x._op, tuple(x._prev)) == (2.0, 0.0, "", "", ())
+    assert type(x.data) is float
+    assert type(x.grad) is float
+    assert callable(x._backward)
+    x._backward()  # does nothing on a leaf
+    assert x.grad == 0.0
+    assert x.requires_grad
+
+
+def test_a_label_is_the_second_argument_or_named(gg):
+    assert gg.Value(2, "a").label == "a"
+    assert gg.Value(2, label="a").label == "a"
+    x = gg.Value(2)
+    x.label = "β"
+    assert x.label == "β"
+    y = x * 2
+    y.label = "twice"
+    assert (y.label, x.label) == ("twice", "β")
+
+
+def test_micrograds_constructor_still_constructs(gg):
+    a, b = gg.Value(1.0), gg.Value(2.0)
+    for node in (gg.Value(3.0, (a, b), "+"), gg.Value(data=3.0, _children=(a, b), _op="+"), gg.Value(3.0, [a, b], "+")):
+        assert node._prev == (a, b)
+        assert node._op == "+"
+        assert node.data == 3.0
+    assert set(gg.Value(3.0, {a, b}, "+")._prev) == {a, b}
+    assert gg.Value(3.0, (), "+")._op == "+"
+
+
+@pytest.mark.parametrize("none", [(), [], set(), ""], ids=repr)
+def test_no_children_make_a_leaf(gg, none):
+    x = gg.Value(2.0, none)
+    assert x._rule == "leaf"
+    x.backward()
+    x.backward()
+    assert x.grad == 2.0
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=names(NUMBERS))
+def test_real_numbers_become_floats(gg, number):
+    x = gg.Value(number)
+    assert type(x.data) is float
+    assert x.data == float(number)
+    x.data = number
+    x.grad = number
+    assert type(x.data) is type(x.grad) is float
+
+
+REFUSED = {
+    "text": ("2", r"float\(text\)"),
+    "bytes": (b"2", r"float\(text\)"),
+    "nothing": (None, "float or an int"),
+    "complex": (1j, r"\.real and \.imag"),
+    "numpy complex": (np.complex128(1), r"\.real and \.imag"),
+    "list": ([1.0], "one Value for each"),
+    "tuple": ((1.0, 2.0), "one Value for each"),
+    "array": (np.ones(3), "one Value for each"),
+    "array of one": (np.array(2.0), r"\.item\(\)|float\("),  # it cannot be iterated
+    "object": (object(), "float or an int"),
+    "decimal": (Decimal(2), "float or an int"),
+    "function": (math.exp, "float or an int"),
+}
+
+
+@pytest.mark.parametrize(("data", "way_out"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_real_number_is_refused_with_the_way_out(gg, data, way_out):
+    with pytest.raises(TypeError, match=way_out) as caught:
+        gg.Value(data)
+    assert isinstance(caught.value, gg.OperandError)
+    assert "Value" in str(caught.value)
+    assert type(data).__name__ in str(caught.value)
+
+
+def test_a_value_of_a_value_is_refused(gg):
+    with pytest.raises(gg.OperandError, match=r"a Value already.*\.data"):
+        gg.Value(gg.Value(1))
+
+
+def test_data_grad_and_label_are_checked_when_assigned(gg):
+    x = gg.Value(1.0, "x")
+    x.grad = 5
+    for attribute, wrong in [("data", "2"), ("data", x), ("grad", None), ("grad", [1.0]), ("label", 3)]:
+        with pytest.raises(gg.OperandError):
+            setattr(x, attribute, wrong)
+    assert (x.data, x.grad, x.label) == (1.0, 5.0, "x")
+
+
+@pytest.mark.parametrize("wrong", [{"label": 3}, {"label": None}, {"_op": 3}], ids=repr)
+def test_labels_and_symbols_are_strings(gg, wrong):
+    with pytest.raises(TypeError, match="str"):
+        gg.Value(1.0, **wrong)
+
+
+def test_operands_are_values(gg):
+    with pytest.raises(gg.OperandError, match=r"Value\(2\.0\)"):
+        gg.Value(1.0, (gg.Value(1.0), 2.0), "+")
+    node = gg.Value(1.0) * 2
+    with pytest.raises(gg.OperandError):
+        node._prev = (1.0,)
+    with pytest.raises(gg.OperandError):
+        node._backward = None
+
+
+def test_an_integer_too_large_for_a_float_is_an_arithmetic_error(gg):
+    x = gg.Value(1.0)
+    for attempt in (lambda: gg.Value(10**400), lambda: x + 10**400, lambda: 10**400 * x):
+        with pytest.raises(ArithmeticError):
+            attempt()
+
+
+@pytest.mark.parametrize("label", ['"', "</script>", "a\nb", "\u202eright to left", "x" * 10_000, "\0", "🙂", "{}%s"])
+def test_a_label_may_be_any_text(gg, label):
+    x = gg.Value(-1.0, label)
+    assert x.label == label
+    with pytest.raises(gg.NonFiniteError) as caught:
+        x.log()
+    assert len(str(caught.value)) < 1000
+
+
+# ---- operators -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=names(NUMBERS))
+@pytest.mark.parametrize("operation", ARITHMETIC, ids=lambda f: f.__name__)
+def test_arithmetic_with_numbers_on_either_side(gg, operation, number):
+    x = gg.Value(2.0)
+    right, left = operation(x, number), operation(number, x)
+    assert type(right) is type(left) is gg.Value
+    assert type(right.data) is type(left.data) is float
+    assert right.data == operation(2.0, float(number))
+    assert left.data == operation(float(number), 2.0)
+    (right + left).backward()
+    h, n = 1e-6, float(number)
+    difference = operation(2 + h, n) - operation(2 - h, n) + operation(n, 2 + h) - operation(n, 2 - h)
+    assert x.grad == pytest.approx(difference / (2 * h), rel=1e-8)
+
+
+@pytest.mark.parametrize("operation", ARITHMETIC, ids=lambda f: f.__name__)
+def test_every_operator_is_one_node(gg, operation):
+    a, b = gg.Value(3.0), gg.Value(2.0)
+    y = operation(a, b)
+    assert y._prev == (a, b)
+    assert y._rule == {"truediv": "div"}.get(operation.__name__, operation.__name__)
+    assert operation(a, a)._prev == (a, a), "repeats are kept"
+
+
+def test_unary_operators(gg):
+    x = gg.Value(-3.0)
+    assert ((-x).data, (+x).data, abs(x).data) == (3.0, -3.0, 3.0)
+    (-x + +x * 5 + abs(x)).backward()
+    assert x.grad == -1 + 5 - 1
+    assert (-x)._prev == abs(x)._prev == (x,)
+
+
+def test_augmented_assignment_makes_new_nodes(gg):
+    x = y = gg.Value(3.0)
+    y += 1
+    y *= x
+    y -= 2
+    y /= 4
+    y **= 2
+    assert y.data == ((3 + 1) * 3 - 2) ** 2 / 16
+    assert x.data == 3.0
+    y.backward()
+    assert x.grad == 2 * (12 - 2) / 16 * (2 * 3 + 1)
+
+
+def test_powers(gg):
+    assert (2 ** gg.Value(3.0)).data == 8.0, "not 7.999999999999998, which complex power gives"
+    assert (gg.Value(2.0) ** gg.Value(3.0)).data == 8.0
+    v, w = gg.Value(2.0), gg.Value(3.0)
+    (v**w).backward()
+    assert v.grad == 12.0
+    assert w.grad == pytest.approx(8 * math.log(2), rel=4e-16)
+
+
+def test_a_negative_base_has_a_derivative_and_its_exponent_has_nan_if_asked_for(gg):
+    v, w = gg.Value(-2.0), gg.Value(3.0)
+    y = v**w
+    assert y.data == -8.0
+    y.backward()
+    assert v.grad == 12.0
+    assert math.isnan(w.grad)
+    v, w = gg.Value(-2.0), gg.Value(3.0, requires_grad=False)
+    (v**w).backward()
+    assert (v.grad, w.grad) == (12.0, 0.0)
+    v = gg.Value(-2.0)
+    (v**3).backward()
+    assert v.grad == 12.0
+
+
+def test_zero_to_the_power_of_zero(gg):
+    x = gg.Value(0.0)
+    y = x**0
+    y.backward()
+    assert (y.data, x.grad) == (1.0, 0.0)
+    base, power = gg.Value(0.0), gg.Value(0.0)
+    y = base**power
+    y.backward()
+    assert (y.data, base.grad) == (1.0, 0.0)
+
+
+def test_modular_power_is_refused_not_ignored(gg):
+    with pytest.raises(TypeError):
+        pow(gg.Value(3.0), 2, 5)
+
+
+@pytest.mark.parametrize("operation", [*ARITHMETIC, operator.lt, operator.ge], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("wrong", ["2", None, 1j, [1.0], (1.0,), object(), Decimal(2)], ids=lambda x: type(x).__name__)
+def test_operators_refuse_what_is_no_number(gg, operation, wrong):
+    x = gg.Value(2.0)
+    with pytest.raises(TypeError):
+        operation(x, wrong)
+    with pytest.raises(TypeError):
+        operation(wrong, x)
+
+
+@pytest.mark.parametrize("operation", [operator.floordiv, operator.mod, divmod, operator.matmul, operator.and_])
+def test_operators_without_a_derivative_are_refused(gg, operation):
+    with pytest.raises(TypeError):
+        operation(gg.Value(2.0), gg.Value(3.0))
+
+
+def test_symbols(gg):
+    x, w = gg.Value(2.0), gg.Value(3.0)
+    shown = {x + w: "+", x - w: "-", x * w: "*", x / w: "/", x**2: "**2", x**0.5: "**0.5", x**-1: "**-1", x**w: "**"}
+    for node, symbol in shown.items():
+        assert node._op == symbol
+    assert (x.relu()._op, x.tanh()._op, x.exp()._op) == ("ReLU", "tanh", "exp")
+    assert (x**2)._op == "**2", "also after its operands were asked for"
+    y = x**2
+    assert [v.data for v in y._prev] == [2.0, 2.0]
+    assert y._op == "**2"
+
+
+def test_numbers_appear_among_the_operands_as_constants(gg):
+    x = gg.Value(2.0)
+    for y, order in [(x * 3, [2.0, 3.0]), (3 * x, [3.0, 2.0]), (x - 3, [2.0, 3.0]), (3 - x, [3.0, 2.0])]:
+        before = y.data
+        operands = y._prev
+        assert [v.data for v in operands] == order
+        assert y._prev == operands, "the same constants each time"
+        constant = next(v for v in operands if v is not x)
+        assert not constant.requires_grad
+        x.grad = 0
+        y.backward()
+        assert (y.data, constant.grad) == (before, 0.0)
+        assert x.grad == {6.0: 3.0, -1.0: 1.0, 1.0: -1.0}[before]
+
+
+def test_a_constant_switched_on_afterwards_gets_its_derivative_or_refuses(gg):
+    x = gg.Value(2.0)
+    for y, derivative in [(x * 3, 2.0), (3 * x, 2.0), (x / 3, -2 / 9), (gg.sum([x, 3]), 1.0)]:
+        (constant,) = (v for v in y._prev if v is not x)
+        with contextlib.suppress(gg.GlassgradError):
+            constant.requires_grad = True
+            y.backward()
+            assert constant.grad == pytest.approx(derivative), y._op
+
+
+# ---- order, equality, hash -----------------------------------------------------------------------------------------
+
+
+def test_order_is_by_value(gg):
+    a, b = gg.Value(1.0), gg.Value(2.0)
+    for left, right in [(a, b), (a, 2), (1, b), (np.float64(1), b), (a, np.float32(2)), (a, Fraction(3, 2))]:
+        assert left < right
+        assert left <= right
+        assert right > left
+        assert right >= left
+        assert not left > right
+        assert not left >= right
+    assert a <= gg.Value(1.0) <= 1
+    assert a >= gg.Value(1.0) >= 1
+    assert not gg.Value(float("nan")) < 1
+
+
+def test_builtins_that_compare(gg):
+    values = [gg.Value(x) for x in (3.0, 1.0, 2.0)]
+    assert max(values) is values[0]
+    assert min(values) is values[1]
+    assert [v.data for v in sorted(values)] == [1.0, 2.0, 3.0]
+    assert max(values[1], 0) is values[1]
+    assert sum(values).data == 6.0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [2**53 + 1, 10**400, -(10**400), Fraction(1, 10), Fraction(2**54 + 1, 2)],
+    ids=["2**53+1", "10**400", "-10**400", "1/10", "2**53+1/2"],
+)
+def test_comparisons_are_exact_as_those_of_floats(gg, other):
+    for number in (0.1, float(2**53), -1e308):
+        for compare in (operator.lt, operator.le, operator.gt, operator.ge):
+            assert compare(gg.Value(number), other) == compare(number, other)
+            assert compare(other, gg.Value(number)) == compare(other, number)
+
+
+def test_equality_and_hash_are_by_identity(gg):
+    a, b = gg.Value(2.0), gg.Value(2.0)
+    assert a == a
+    assert a != b
+    assert a != 2.0
+    assert len({a, b}) == 2
+    table = {a: "a", b: "b"}
+    a.data = 7.0
+    assert table[a] == "a"
+    assert b in [a, b]
+    assert [a, b].index(b) == 1
+    (a + b * 3).backward()
+    assert (a.grad, b.grad) == (1.0, 3.0)
+
+
+def test_hashes_spread(gg):
+    values = [gg.Value(0.0) for _ in range(1000)]
+    assert len({hash(v) for v in values}) == 1000
+
+
+# ---- NumPy ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ARITHMETIC, ids=lambda f: f.__name__)
+def test_an_array_on_either_side_gives_an_array_of_values(gg, operation):
+    x, row = gg.Value(2.0), np.array([1.0, 2.0, 3.0])
+    for y, expected in [(operation(x, row), operation(2.0, row)), (operation(row, x), operation(row, 2.0))]:
+        assert isinstance(y, np.ndarray)
+        assert y.dtype == object
+        assert all(type(v) is gg.Value for v in y)
+        np.testing.assert_allclose([v.data for v in y], expected, rtol=1e-15)
+    assert isinstance(x * np.array([[1, 2], [3, 4]]), np.ndarray)
+
+
+def test_an_array_of_no_dimension_is_a_number(gg):
+    x = gg.Value(2.0)
+    for product in (x * np.array(3.0), np.array(3.0) * x):
+        y = product.item() if isinstance(product, np.ndarray) else product
+        assert type(y) is gg.Value
+        assert y.data == 6.0
+
+
+def test_arrays_of_values_calculate(gg):
+    X = np.array([[gg.Value(1.0), gg.Value(2.0)], [gg.Value(3.0), gg.Value(4.0)]])
+    w = np.array([gg.Value(0.5), gg.Value(-1.0)])
+    assert X.dtype == object
+    y = np.tanh(X @ w)
+    assert [v.data for v in y] == [math.tanh(-1.5), math.tanh(-2.5)]
+    total = (y * y).sum() + np.exp(w).mean() + X.T.ravel()[1] + (X @ np.ones((2, 2))).sum() + w.dot(w) + y.prod()
+    total.backward()
+    assert all(v.grad != 0 for v in [*X.ravel(), *w])
+    assert np.max(X) is X[1, 1]
+    assert np.argmin(X) == 0
+    assert np.sort(w)[0] is w[1]
+
+
+UFUNCS = [
+    "absolute", "arccos", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "cos", "cosh", "exp", "expm1", "log",
+    "log1p", "log2", "log10", "negative", "positive", "reciprocal", "sin", "sinh", "sqrt", "square", "tan", "tanh",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UFUNCS)
+def test_numpy_functions_on_arrays_of_values(gg, name):
+    function = getattr(np, name)
+    y = function(np.array([gg.Value(0.25), gg.Value(0.75)]))
+    assert all(type(v) is gg.Value for v in y)
+    np.testing.assert_allclose([v.data for v in y], function(np.array([0.25, 0.75])), rtol=1e-15)
+
+
+def test_numpy_functions_of_two(gg):
+    a, b = np.array([gg.Value(0.5), gg.Value(-2.0)]), np.array([gg.Value(0.25), gg.Value(3.0)])
+    for name in ("arctan2", "hypot"):
+        y = getattr(np, name)(a, b)
+        np.testing.assert_allclose([v.data for v in y], getattr(np, name)([0.5, -2.0], [0.25, 3.0]), rtol=1e-15)
+    assert [v.data for v in np.maximum(a, b)] == [0.5, 3.0]
+    assert list(a < b) == [False, True]
+
+
+def test_an_array_of_floats_never_takes_a_value_silently(gg):
+    x = gg.Value(2.0)
+    row = np.zeros(3)
+    with pytest.raises((TypeError, ValueError)):
+        row[0] = x
+    with pytest.raises((TypeError, ValueError)):
+        np.array([x], dtype=float)
+    with pytest.raises((TypeError, ValueError)):
+        row += x
+    assert list(row) == [0, 0, 0]
+
+
+# ---- texts and conversions -----------------------------------------------------------------------------------------
+
+
+def test_repr_is_micrograds(gg):
+    x = gg.Value(2.5)
+    assert repr(x) == str(x) == f"{x}" == "Value(data=2.5, grad=0.0)"
+    (x * 3).backward()
+    assert repr(x) == "Value(data=2.5, grad=3.0)"
+
+
+def test_format(gg):
+    x = gg.Value(3.14159)
+    assert f"{x:.4f}" == "3.1416"
+    assert format(x, ".2e") == "3.14e+00"
+    assert f"{x:>8.2f}|" == "    3.14|"
+    with pytest.raises(ValueError, match="format"):
+        f"{x:q}"
+
+
+DROPPERS = {
+    "float": float,
+    "int": int,
+    "math.exp": math.exp,
+    "math.tanh": math.tanh,
+    "math.sqrt": math.sqrt,
+    "math.pow": lambda x: math.pow(x, 2),
+    "math.fsum": lambda x: math.fsum([x]),
+    "math.floor": math.floor,
+    "complex": complex,
+    "%f": lambda x: "%.2f" % x,  # noqa: UP031 - its conversion is under test
+    "numpy.float64": np.float64,
+}
+
+
+@pytest.mark.parametrize("drop", DROPPERS.values(), ids=DROPPERS)
+def test_what_would_drop_the_gradient_raises(gg, drop):
+    x = gg.Value(2.0, "speed")
+    with pytest.raises(TypeError) as caught:
+        drop(x)
+    if drop in (float, int, math.exp, math.sqrt):
+        assert isinstance(caught.value, gg.OperandError)
+        for part in ("speed = 2.0", ".data", "x.exp()", "glassgrad.exp(x)", "gradient"):
+            assert part in str(caught.value)
+
+
+# ---- subclasses ----------------------------------------------------------------------------------------------------
+
+
+def test_a_subclass_calculates(gg):
+    class Named(gg.Value):
+        def __init__(self, data, name):
+            super().__init__(data)
+            self.name = name
+
+    a, b = Named(2.0, "a"), gg.Value(3.0)
+    for y in (a * b, b * a, a * 3, 3 * a):
+        a.grad = 0
+        y.backward()
+        assert (y.data, a.grad) == (6.0, 3.0)
+    assert a.name == "a"
+    assert a < b
+    assert gg.sum([a, b]).data == 5.0
+    assert gg.exp(a).data == math.exp(2.0)
+
+
+# ---- results that are not finite -----------------------------------------------------------------------------------
+
+NOT_FINITE = {
+    "log(0)": (lambda v: v(0.0, "x").log(), ["log", "x = 0.0", "-inf"]),
+    "log(-1)": (lambda v: v(-1.0, "x").log(), ["log", "x = -1.0", "undefined"]),
+    "1/0": (lambda v: 1 / v(0, "d"), ["div", "1.0", "d = 0.0", "inf"]),
+    "0/0": (lambda v: v(0, "n") / v(0, "d"), ["div", "n = 0.0", "d = 0.0", "undefined"]),
+    "sqrt(-2)": (lambda v: v(-2.0, "b") ** 0.5, ["pow", "b = -2.0", "0.5", "undefined"]),
+    "(-2)**v": (lambda v: (-2) ** v(0.5, "w"), ["pow", "-2.0", "w = 0.5", "undefined"]),
+    "0**-1": (lambda v: v(0, "z") ** -1, ["pow", "z = 0.0", "-1.0", "inf"]),
+    "exp(1000)": (lambda v: v(1000, "x").exp(), ["exp", "x = 1000.0", "inf"]),
+    "1e308*10": (lambda v: v(1e308, "x") * 10, ["mul", "x = 1e+308", "10.0", "inf"]),
+    "1e308+1e308": (lambda v: v(1e308, "p") + v(1e308, "q"), ["add", "p = 1e+308", "q = 1e+308", "inf"]),
+    "nan+1": (lambda v: v(math.nan, "x") + 1, ["add", "x = nan", "undefined"]),
+    "1*nan": (lambda v: v(1.0, "x") * math.nan, ["mul", "x = 1.0", "nan", "undefined"]),
+    "inf-inf": (lambda v: v(math.inf, "x") - math.inf, ["sub", "x = inf", "undefined"]),
+    "relu(nan)": (lambda v: v(math.nan, "x").relu(), ["relu", "x = nan", "undefined"]),
+    "sign(nan)": (lambda v: v(math.nan, "x").sign(), ["sign", "x = nan"]),
+    "max(1,nan)": (lambda v: v(1.0, "x").maximum(math.nan), ["maximum", "x = 1.0", "nan"]),
+    "nan**0": (lambda v: v(math.nan, "x") ** 0, ["pow", "x = nan"]),
+    "clip(nan)": (lambda v: v(math.nan, "x").clip(0, 1), ["clip", "x = nan"]),
+    "hypot(inf,nan)": (lambda v: v(math.inf, "x").hypot(math.nan), ["hypot", "x = inf", "nan"]),
+    "arccosh(0)": (lambda v: v(0.0, "x").arccosh(), ["arccosh", "x = 0.0", "undefined"]),
+    "arctanh(1)": (lambda v: v(1.0, "x").arctanh(), ["arctanh", "x = 1.0", "inf"]),
+}
+
+
+@pytest.mark.parametrize(("make", "parts"), NOT_FINITE.values(), ids=NOT_FINITE)
+def test_a_result_that_is_not_finite_raises_and_names_everything(gg, make, parts):
+    with pytest.raises(gg.NonFiniteError) as caught:
+        make(gg.Value)
+    for part in (*parts, "allow_nonfinite"):
+        assert part in str(caught.value)
+    assert isinstance(caught.value, ArithmeticError)
+    assert isinstance(caught.value, gg.GlassgradError)
+    with gg.allow_nonfinite():
+        y = make(gg.Value)
+    assert not math.isfinite(y.data)
+
+
+def test_the_scope_is_named_in_the_error(gg):
+    with gg.scope("layer1"), gg.scope("neuron3"), pytest.raises(gg.NonFiniteError, match="in scope layer1/neuron3"):
+        gg.Value(0.0).log()
+
+
+def test_a_long_operand_list_is_shortened_in_the_error(gg):
+    with pytest.raises(gg.NonFiniteError, match="993 more") as caught:
+        gg.sum([gg.Value(1e308) for _ in range(1000)])
+    assert len(str(caught.value)) < 500
+
+
+def test_errors_survive_pickling(gg):
+    if gg.__name__ != "glassgrad":
+        pytest.skip("the second copy of the package is known in this process only")
+    with pytest.raises(gg.NonFiniteError) as caught:
+        gg.Value(0.0).log()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+# ---- random expressions against Python's own floats ----------------------------------------------------------------
+
+
+def test_data_is_what_floats_give(gg):
+    generator = random.Random(1)
+    for _ in range(200):
+        a, b = generator.uniform(-10, 10), generator.uniform(0.1, 10)
+        x, w = gg.Value(a), gg.Value(b)
+        for operation in ARITHMETIC[:-1]:
+            assert operation(x, w).data == operation(a, b)
+            assert operation(x, b).data == operation(a, b)
+            assert operation(a, w).data == operation(a, b)
+        assert (w**a).data == pytest.approx(b**a, rel=1e-15)
