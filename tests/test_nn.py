@@ -311,6 +311,23 @@ def test_an_empty_module_has_no_parameters(nn):
     assert nn.Module().state_dict() == {}
 
 
+def test_parameters_are_labelled(nn):
+    assert [p.label for p in nn.Neuron(3).parameters()] == ["w0", "w1", "w2", "b"]
+    assert [p.label for p in nn.MLP(2, [2, 1]).parameters()] == ["w0", "w1", "b"] * 3
+
+
+def test_pictures_show_the_labels(gg, nn):
+    source = gg.draw_dot(nn.MLP(2, [2, 1])([0.5, -1.0])).source
+    assert [source.count(f"<B>{label}</B>") for label in ("w0", "w1", "w2", "b")] == [3, 3, 0, 3]
+
+
+def test_errors_show_the_labels(gg, nn):
+    neuron = nn.Neuron(1)
+    neuron.w[0].data = -1.0
+    with pytest.raises(gg.NonFiniteError, match=r"w0 = -1\.0"):
+        neuron.w[0].log()
+
+
 # ---- state ---------------------------------------------------------------------------------------------------------
 
 

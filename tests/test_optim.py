@@ -179,6 +179,16 @@ def test_errors_use_a_models_names(gg, optim):
     model.layers[1].neurons[0].b.grad = math.nan
     with pytest.raises(gg.NonFiniteError, match=r"parameter layers\.1\.neurons\.0\.b is nan"):
         optim.SGD(model).step()
+    with pytest.raises(gg.NonFiniteError, match=r"parameter 8 \('b'\) is nan"):
+        optim.SGD(model.parameters()).step()
+
+
+def test_errors_cut_long_labels(gg, optim):
+    p = gg.Value(1.0, "'" * 10_000)
+    p.grad = math.inf
+    with pytest.raises(gg.NonFiniteError, match=r"parameter 0 \(") as caught:
+        optim.SGD([p]).step()
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -395,6 +405,8 @@ def test_impossible_schedules_are_refused(gg, optim, pair):
         lambda: optim.LambdaLR(optimizer, lambda _: -1.0),
         lambda: optim.LambdaLR(optimizer, lambda _: math.nan),
         lambda: optim.StepLR(pair, 2),
+        lambda: optim.StepLR(optim.SGD, 2),
+        lambda: optim.StepLR(None, 2),
     ):
         with pytest.raises(gg.GlassgradError):
             make()
@@ -407,6 +419,13 @@ def test_a_schedule_that_fails_keeps_the_rate(gg, optim, pair):
     with pytest.raises(gg.GlassgradError, match="lr must be"):
         scheduler.step()
     assert (optimizer.lr, scheduler.last_epoch) == (0.1, 0)
+
+
+def test_schedules_are_where_torch_has_them(optim):
+    assert optim.lr_scheduler.__name__ == optim.__name__.replace("optim", "lr_scheduler")
+    assert set(optim.lr_scheduler.__all__) < set(optim.__all__)
+    for name in optim.lr_scheduler.__all__:
+        assert getattr(optim, name) is getattr(optim.lr_scheduler, name)
 
 
 # ---- one's own -----------------------------------------------------------------------------------------------------

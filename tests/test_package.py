@@ -27,7 +27,7 @@ LAYERS = [
     {"functions"},
     {"graph"},
     {"viz"},
-    {"nn", "losses", "optim", "training"},
+    {"nn", "losses", "lr_scheduler", "optim", "training"},
     {"_build"},  # which build runs: the engine loads without knowing
     {"demo"},
     {"cli"},

@@ -14,6 +14,7 @@ What this module guarantees:
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import operator
@@ -192,6 +193,8 @@ class Module:
 class Neuron(Module):
     """`activation(w·x + b)`: `nin` weights drawn from uniform(-1, 1) by Python's `random`, and a bias of 0.
 
+    Pictures and errors call the weights w0, w1, … and the bias b.
+
     Arguments:
         nin: number of inputs.
         nonlin: whether the activation is applied; False makes the neuron linear.
@@ -207,8 +210,8 @@ class Neuron(Module):
             raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
         if not isinstance(activation, str) and not callable(activation):
             raise ModelError(f"activation takes a name or a function, got {_brief(activation)}")
-        self.w = [Value(random.uniform(-1, 1)) for _ in range(_size("Neuron", "nin", nin))]
-        self.b = Value(0)
+        self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
+        self.b = Value(0, "b")
         self.nonlin = nonlin
         self.activation = activation
 
@@ -351,6 +354,11 @@ def _sizes(nin: SupportsIndex, nouts: Any) -> list[int]:
     if len(sizes) == 1:
         raise ModelError(f"MLP needs at least one layer, got nouts={_brief(nouts)}; write MLP({nin}, [16, 1])")
     return sizes
+
+
+@functools.lru_cache(maxsize=16)  # neurons side by side share the strings: 4 MB less for 784 inputs and 100 neurons
+def _weight_names(nin: int) -> tuple[str, ...]:
+    return tuple([f"w{i}" for i in range(nin)])
 
 
 def _size(owner: str, name: str, n: Any) -> int:

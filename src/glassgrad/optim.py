@@ -1,4 +1,4 @@
-"""Optimizers: SGD, Adam and AdamW with PyTorch's names, defaults and formulas; clipping; learning-rate schedules.
+"""Optimizers: SGD, Adam and AdamW with PyTorch's names, defaults and formulas, and clipping of gradients.
 
 What this module guarantees:
 
@@ -7,31 +7,37 @@ What this module guarantees:
 - The update loops are compiled (`optim.pxd` has their C types) and give the same numbers interpreted.
 - Parameters with `requires_grad=False` stay as they are.
 
-The formulas are those of torch.optim's documentation. A schedule is a function from the number of updates so far to a
-factor on the learning rate, in closed form: nothing accumulates rounding, and any step can be asked for.
+The formulas are those of torch.optim's documentation. Learning-rate schedules are in `lr_scheduler`, below this module;
+their names are here as well.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import _libm as libm
-from . import engine
+from . import engine, lr_scheduler
 from .engine import Value
-from .errors import GlassgradError, NonFiniteError, OperandError
+from .errors import NonFiniteError, OperandError
+from .lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    OptimError,
+    StepLR,
+    to_number,
+)
 
 __all__ = [
     "SGD", "Adam", "AdamW", "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR",
-    "OptimError", "Optimizer", "StepLR", "clip_grad_norm_",
+    "OptimError", "Optimizer", "StepLR", "clip_grad_norm_", "lr_scheduler",
 ]  # fmt: skip
-
-
-class OptimError(GlassgradError, ValueError):
-    """An optimizer or schedule was described wrongly, or a stored state does not fit it."""
 
 
 # ---- the compiled loops: arrays of doubles in, changed in place ----------------------------------------------------
@@ -70,17 +76,9 @@ def _clear(params: list[Value]) -> None:
 
 
 def _sgd(
-    data: array[float],
-    grad: array[float],
-    velocity: array[float],
-    n: int,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    first: bool,
-) -> None:
+    data: array[float], grad: array[float], velocity: array[float], n: int, lr: float,
+    momentum: float, dampening: float, weight_decay: float, nesterov: bool, first: bool,
+) -> None:  # fmt: skip
     """One step of `SGD`."""
     for i in range(n):
         g = grad[i]
@@ -94,20 +92,9 @@ def _sgd(
 
 
 def _adam(
-    data: array[float],
-    grad: array[float],
-    mean: array[float],
-    square: array[float],
-    n: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    decay: float,
-    coupled: bool,
-    bias1: float,
-    bias2: float,
-) -> None:
+    data: array[float], grad: array[float], mean: array[float], square: array[float], n: int, lr: float,
+    beta1: float, beta2: float, eps: float, decay: float, coupled: bool, bias1: float, bias2: float,
+) -> None:  # fmt: skip
     """One step of `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t."""
     root = libm.sqrt(bias2)
     for i in range(n):
@@ -170,7 +157,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        self._lr = _number(type(self).__name__, "lr", lr)
+        self._lr = to_number(type(self).__name__, "lr", lr)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
@@ -372,7 +359,7 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
         >>> clip_grad_norm_([a, b], max_norm=1.0), round(a.grad, 3), round(b.grad, 3)
         (5.0, 0.6, 0.8)
     """
-    max_norm = _number("clip_grad_norm_", "max_norm", max_norm)
+    max_norm = to_number("clip_grad_norm_", "max_norm", max_norm)
     params, names = _parameters(parameters)
     n = len(params)
     data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
@@ -388,151 +375,6 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
             if g:
                 p.grad = g * factor
     return norm
-
-
-# ---- learning-rate schedules ---------------------------------------------------------------------------------------
-
-
-class LRScheduler:
-    """Sets `optimizer.lr` to its first value times `factor(epoch)`: at once for epoch 0, then at every `step()`.
-
-    Call `scheduler.step()` after `optimizer.step()`, as in torch.
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {type(optimizer).__name__}")
-        self.optimizer = optimizer
-        self.base_lr = optimizer.lr
-        self.last_epoch = 0
-        self._apply(0)
-
-    def factor(self, epoch: int) -> float:
-        """The factor on the first learning rate after `epoch` steps."""
-        raise NotImplementedError(f"{type(self).__name__} must define factor(self, epoch)")
-
-    def step(self) -> None:
-        """Go on to the next learning rate."""
-        self._apply(self.last_epoch + 1)
-
-    def _apply(self, epoch: int) -> None:
-        self.optimizer.lr = self.base_lr * self.factor(epoch)  # raises if the factor is negative or nan
-        self.last_epoch = epoch
-
-    def get_last_lr(self) -> list[float]:
-        """The learning rate as it is now, in a list of one, as torch returns it."""
-        return [self.optimizer.lr]
-
-    def state_dict(self) -> dict[str, float]:
-        """What is needed to go on later."""
-        return {"base_lr": self.base_lr, "last_epoch": self.last_epoch}
-
-    def load_state_dict(self, state_dict: Mapping[str, float]) -> None:
-        """Go on from a state that `state_dict()` returned; raises `OptimError` if it is not one."""
-        if not isinstance(state_dict, Mapping) or set(state_dict) != {"base_lr", "last_epoch"}:
-            raise OptimError(f"{type(self).__name__}.load_state_dict: expected the keys ['base_lr', 'last_epoch']")
-        base_lr = _number(type(self).__name__, "base_lr", state_dict["base_lr"])
-        epoch = _count(type(self).__name__, "last_epoch", state_dict["last_epoch"], least=0)
-        self.base_lr, previous = base_lr, self.base_lr
-        try:
-            self._apply(epoch)
-        except BaseException:
-            self.base_lr = previous
-            raise
-
-
-class LambdaLR(LRScheduler):
-    """The factor is a function of the number of steps taken.
-
-        >>> from glassgrad import Value
-        >>> from glassgrad.optim import SGD, LambdaLR
-        >>> optimizer = SGD([Value(0.0)], lr=1.0)
-        >>> scheduler = LambdaLR(optimizer, lambda k: 1.0 - 0.9 * k / 100)
-        >>> scheduler.step()
-        >>> optimizer.lr
-        0.991
-    """  # fmt: skip
-
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
-        if not callable(lr_lambda):
-            raise OperandError(f"LambdaLR takes a function from step to factor, got {lr_lambda!r}")
-        self.lr_lambda = lr_lambda
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """What the function says."""
-        return self.lr_lambda(epoch)
-
-
-class ConstantLR(LRScheduler):
-    """`factor` for the first `total_iters` steps, the full rate from then on."""
-
-    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
-        self.first_factor = _number("ConstantLR", "factor", factor)
-        self.total_iters = _count("ConstantLR", "total_iters", total_iters)
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """The first factor, then 1."""
-        return self.first_factor if epoch < self.total_iters else 1.0
-
-
-class StepLR(LRScheduler):
-    """Times `gamma` after every `step_size` steps."""
-
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size = _count("StepLR", "step_size", step_size)
-        self.gamma = _number("StepLR", "gamma", gamma)
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """gamma^(epoch // step_size)."""
-        return self.gamma ** (epoch // self.step_size)
-
-
-class ExponentialLR(LRScheduler):
-    """Times `gamma` after every step."""
-
-    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
-        self.gamma = _number("ExponentialLR", "gamma", gamma)
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """gamma^epoch."""
-        return self.gamma**epoch
-
-
-class LinearLR(LRScheduler):
-    """A linear warm-up: from `start_factor` to `end_factor` in `total_iters` steps, then constant."""
-
-    def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
-    ) -> None:
-        self.start_factor = _number("LinearLR", "start_factor", start_factor)
-        self.end_factor = _number("LinearLR", "end_factor", end_factor)
-        self.total_iters = _count("LinearLR", "total_iters", total_iters)
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """On the line between the two factors."""
-        part = min(epoch, self.total_iters) / self.total_iters
-        return self.start_factor + (self.end_factor - self.start_factor) * part
-
-
-class CosineAnnealingLR(LRScheduler):
-    """Along half a cosine from the first rate down to `eta_min` in `T_max` steps (Loshchilov and Hutter 2017)."""
-
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max = _count("CosineAnnealingLR", "T_max", T_max)
-        self.eta_min = _number("CosineAnnealingLR", "eta_min", eta_min)
-        super().__init__(optimizer)
-
-    def factor(self, epoch: int) -> float:
-        """(1 + cos(pi·epoch / T_max)) / 2 between eta_min and the first rate."""
-        if not self.base_lr:
-            return 1.0
-        low = self.eta_min / self.base_lr
-        return low + (1.0 - low) * (1.0 + math.cos(math.pi * epoch / self.T_max)) / 2
 
 
 # ---- checks of arguments -------------------------------------------------------------------------------------------
@@ -564,26 +406,11 @@ def _parameters(params: Any) -> tuple[list[Value], list[str]]:
 
 
 def _name(params: list[Value], names: list[str], i: int) -> str:
+    """A parameter as errors name it: its path in the Module, or its place in the list and its label."""
     if names:
         return f"parameter {names[i]}"
-    return f"parameter {i} ({params[i].label!r})" if params[i].label else f"parameter {i}"
-
-
-def _number(owner: str, name: str, number: Any, below: float = math.inf) -> float:
-    """A finite number of at least 0 and below `below`, as a float."""
-    if not isinstance(number, Real) or isinstance(number, bool):
-        raise OperandError(f"{owner}: {name} must be a number, got {number!r}")
-    x = float(number)
-    if not 0.0 <= x < below:
-        limit = "finite" if math.isinf(below) else f"below {below:g}"
-        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {number!r}")
-    return x
-
-
-def _count(owner: str, name: str, count: Any, least: int = 1) -> int:
-    if type(count) is not int or count < least:
-        raise OptimError(f"{owner}: {name} must be an integer of at least {least}, got {count!r}")
-    return count
+    label = params[i].label
+    return f"parameter {i} ({label[:60]!r})" if label else f"parameter {i}"
 
 
 def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -591,12 +418,12 @@ def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     checked = dict(settings)
     for name in ("lr", "momentum", "dampening", "weight_decay", "eps"):
         if name in settings:
-            checked[name] = _number(owner, name, settings[name])
+            checked[name] = to_number(owner, name, settings[name])
     betas = settings.get("betas", (0.0, 0.0))
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise OptimError(f"{owner}: betas must be two numbers, got {betas!r}")
     if "betas" in settings:
-        checked["betas"] = tuple([_number(owner, "each of betas", beta, below=1.0) for beta in betas])
+        checked["betas"] = tuple([to_number(owner, "each of betas", beta, below=1.0) for beta in betas])
     if settings.get("nesterov") and not (checked["momentum"] and not checked["dampening"]):
         raise OptimError(f"{owner}: nesterov needs a momentum above 0 and no dampening")
     return checked

@@ -23,8 +23,9 @@ from typing import Any
 
 from .engine import Value
 from .errors import GlassgradError, NonFiniteError, OperandError
+from .lr_scheduler import LambdaLR, LRScheduler
 from .nn import Module
-from .optim import SGD, LambdaLR, LRScheduler, Optimizer, clip_grad_norm_
+from .optim import SGD, Optimizer, clip_grad_norm_
 
 __all__ = ["History", "TrainingError", "fit"]
 
