@@ -390,6 +390,30 @@ def test_by_hand_is_collected(gg):
         assert alive() is None, "leaked"
 
 
+def test_a_closure_over_what_was_made_from_the_node_is_collected(gg):
+    class Witness:
+        pass
+
+    def graph(witness):
+        x = gg.Value(0.5)
+        y = x * 2
+        z = gg.sum([y + 1, x])
+
+        def backward(witness=witness):
+            x.grad += 2 * y.grad + 0 * z.grad
+
+        y._backward = backward
+        z.backward()
+        assert x.grad == 3.0
+
+    witness = Witness()
+    alive = weakref.ref(witness)
+    graph(witness)
+    del witness
+    gc.collect()
+    assert alive() is None, "leaked: z was made before y was given its function, and the collector does not know it"
+
+
 def test_a_chain_by_hand_is_collected(gg):
     def count():
         gc.collect()
@@ -418,7 +442,7 @@ def test_by_hand_costs_the_same_at_any_depth(gg):
             best = min(best, time.perf_counter() - start)
         return best
 
-    assert seconds(8_000) < 20 * seconds(800)
+    assert seconds(8_000) < 50 * seconds(800), "quadratic cost would be 100 times"
 
 
 def test_a_sweep_inside_a_backward(gg):

@@ -276,7 +276,7 @@ def test_a_deep_copy_of_a_list_of_every_node_costs_linear_time(gg):
             best = min(best, time.perf_counter() - start)
         return best
 
-    assert seconds(1_500) < 20 * seconds(150)
+    assert seconds(1_500) < 50 * seconds(150), "quadratic cost would be 100 times"
 
 
 # ---- across builds -------------------------------------------------------------------------------------------------

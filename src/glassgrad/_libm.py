@@ -4,12 +4,11 @@ The compiled build calls the C library directly (`libc.math`), under the same na
 """
 
 import math
-from math import copysign, erf, erfc, fabs, frexp
+from math import copysign, erf, fabs
 
 __all__ = [
     "INFINITY", "NAN", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "copysign", "cos", "cosh",
-    "erf", "erfc", "exp", "expm1", "fabs", "floor", "frexp", "log", "log1p", "log2", "log10", "pow", "sin", "sinh", "sqrt",
-    "tan", "tanh",
+    "erf", "exp", "expm1", "fabs", "log", "log1p", "log2", "log10", "pow", "sin", "sinh", "sqrt", "tan", "tanh",
 ]  # fmt: skip
 
 INFINITY = math.inf
@@ -45,10 +44,6 @@ def sinh(x):
         return math.sinh(x)
     except OverflowError:
         return copysign(INFINITY, x)
-
-
-def floor(x):
-    return float(math.floor(x)) if math.isfinite(x) else x
 
 
 def pow(x, w):

@@ -2,7 +2,7 @@
 cimport cython
 from libc cimport math as libm
 
-cdef double LN2, LN2_INV, LN10_INV, SQRT_HALF, SQRT_HALF_ERROR, TWO_OVER_SQRT_PI, INV_SQRT_TWO_PI
+cdef double LN2, LN2_INV, LN10_INV, TWO_OVER_SQRT_PI, INV_SQRT_TWO_PI, EXP_MINUS_700, TINY, HUGE, UP, DOWN
 cdef int LEAF, CUSTOM, FIRST_CODE, ADD, SUB, MUL, DIV, POW, NEG, ABS, SIGN, SQUARE
 cdef int RECIPROCAL, EXP, EXPM1, LOG, LOG1P, LOG2, LOG10, SQRT, CBRT, SIN, COS, TAN
 cdef int ARCSIN, ARCCOS, ARCTAN, ARCTAN2, SINH, COSH, TANH, ARCSINH, ARCCOSH, ARCTANH, HYPOT, SIGMOID
@@ -28,8 +28,10 @@ cdef double mul_dx(double x, double w, double y) noexcept
 cdef double mul_dw(double x, double w, double y) noexcept
 cdef double div(double x, double w) noexcept
 cdef double div_dx(double x, double w, double y) noexcept
+cdef double div_again(double x, double w, double y) noexcept
 cdef double div_dw(double x, double w, double y) noexcept
 cdef double power(double x, double w) noexcept
+cdef double power_times(double x, double w, double factor) noexcept
 cdef double power_dx(double x, double w, double y) noexcept
 cdef double power_dw(double x, double w, double y) noexcept
 cdef double neg(double x) noexcept
@@ -44,6 +46,7 @@ cdef double reciprocal(double x) noexcept
 cdef double reciprocal_dx(double x, double y) noexcept
 cdef double exp(double x) noexcept
 cdef double exp_dx(double x, double y) noexcept
+cdef double exp_times(double x, double factor) noexcept
 cdef double expm1(double x) noexcept
 cdef double expm1_dx(double x, double y) noexcept
 cdef double log(double x) noexcept
@@ -71,6 +74,7 @@ cdef double arccos_dx(double x, double y) noexcept
 cdef double arctan(double x) noexcept
 cdef double arctan_dx(double x, double y) noexcept
 cdef double arctan2(double x, double w) noexcept
+cdef double over_sum_of_squares(double x, double w) noexcept
 cdef double arctan2_dx(double x, double w, double y) noexcept
 cdef double arctan2_dw(double x, double w, double y) noexcept
 cdef double sinh(double x) noexcept
@@ -98,18 +102,20 @@ cdef double leaky_relu_dslope(double x, double slope, double y) noexcept
 cdef double elu(double x, double alpha) noexcept
 cdef double elu_dx(double x, double alpha, double y) noexcept
 cdef double elu_dalpha(double x, double alpha, double y) noexcept
-cdef double normal_density(double x) noexcept
-cdef double normal_distribution(double x) noexcept
+cdef double gauss_times(double x, double factor) noexcept
+cdef double normal_tail(double t) noexcept
 cdef double gelu(double x) noexcept
 cdef double gelu_dx(double x, double y) noexcept
+cdef double gelu_dx_near_root(double x) noexcept
 cdef double silu(double x) noexcept
 cdef double silu_dx(double x, double y) noexcept
 cdef double softplus(double x) noexcept
 cdef double softplus_dx(double x, double y) noexcept
 cdef double erf(double x) noexcept
 cdef double erf_dx(double x, double y) noexcept
-cdef double logaddexp(double x, double w) noexcept
+cdef double difference_error(double x, double w) noexcept
 cdef double exp_difference(double x, double w) noexcept
+cdef double logaddexp(double x, double w) noexcept
 cdef double logaddexp_dx(double x, double w, double y) noexcept
 cdef double logaddexp_dw(double x, double w, double y) noexcept
 cdef double maximum(double x, double w) noexcept
@@ -125,38 +131,37 @@ cdef double where_dcondition(double condition, double x, double w, double y) noe
 cdef double where_dx(double condition, double x, double w, double y) noexcept
 cdef double where_dw(double condition, double x, double w, double y) noexcept
 
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t)
+cdef double scaled_total(double[::1] xs, double scale) noexcept
 cdef double total(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t)
 cdef void total_d(double[::1] xs, double y, double[::1] out) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
 cdef double mean(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t)
 cdef void mean_d(double[::1] xs, double y, double[::1] out) noexcept
 
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+cdef int strides(double x) noexcept
+cdef double stride(double x, long long k) noexcept
+@cython.locals(i=cython.Py_ssize_t, k=cython.longlong)
 cdef double product(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, k=cython.longlong, ks="long long[::1]")
 cdef void product_d(double[::1] xs, double y, double[::1] out) noexcept
 
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t)
+cdef double scaled_dot(double[::1] xs, double scale) noexcept
 cdef double dot(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t)
 cdef void dot_d(double[::1] xs, double y, double[::1] out) noexcept
 
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t, top=cython.Py_ssize_t)
+cdef Py_ssize_t largest(double[::1] xs) noexcept
+@cython.locals(i=cython.Py_ssize_t)
+cdef double exp_rest(double[::1] xs, Py_ssize_t top) noexcept
+@cython.locals(top=cython.Py_ssize_t)
 cdef double logsumexp(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t, top=cython.Py_ssize_t)
 cdef void logsumexp_d(double[::1] xs, double y, double[::1] out) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(top=cython.Py_ssize_t)
 cdef double softmax(double[::1] xs) noexcept
-
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, largest=cython.Py_ssize_t)
+@cython.locals(i=cython.Py_ssize_t)
 cdef void softmax_d(double[::1] xs, double y, double[::1] out) noexcept

@@ -22,6 +22,7 @@ operands of maximum and minimum share equally, x**0 has derivative 0 everywhere.
 The file is compiled with the C types of `rules.pxd`, and runs uncompiled with the same results.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,10 +31,16 @@ from . import _libm as libm
 LN2 = 0.6931471805599453
 LN2_INV = 1.4426950408889634  # 1 / ln 2
 LN10_INV = 0.4342944819032518  # 1 / ln 10
-SQRT_HALF = 0.7071067811865476
-SQRT_HALF_ERROR = -4.833646656726457e-17  # sqrt(1/2) less the double above
 TWO_OVER_SQRT_PI = 1.1283791670955126
 INV_SQRT_TWO_PI = 0.3989422804014327
+EXP_MINUS_700 = 9.85967654375977e-305
+
+# Below TINY a number is near the end of the range, where it has few digits, or none. Formulas that would magnify such
+# a number start from operands multiplied by UP.
+TINY = 1e-290
+HUGE = 1e290
+UP = 4.149515568880993e180  # 2**600
+DOWN = 2.409919865102884e-181  # 2**-600
 
 
 @dataclass(frozen=True)
@@ -82,14 +89,22 @@ def sum_error(x, w, y):
 
 
 def product_error(x, w, y):
-    """(x * w) - y exactly, for y = x * w rounded, away from overflow and underflow."""
+    """(x * w) - y exactly, for y = x * w rounded that is finite and above 1e-290."""
+    scale = 1.0
+    if absolute(x) > HUGE or absolute(w) > HUGE:  # its split would overflow
+        scale = UP
+        y = DOWN * y
+        if absolute(x) > HUGE:
+            x = DOWN * x
+        else:
+            w = DOWN * w
     split = 134217729.0 * x  # 2**27 + 1
     x_high = split - (split - x)
     x_low = x - x_high
     split = 134217729.0 * w
     w_high = split - (split - w)
     w_low = w - w_high
-    return ((x_high * w_high - y) + x_high * w_low + x_low * w_high) + x_low * w_low
+    return scale * (((x_high * w_high - y) + x_high * w_low + x_low * w_high) + x_low * w_low)
 
 
 def is_finite(x):
@@ -146,8 +161,15 @@ def div_dx(x, w, y):
     return div(1.0, w)
 
 
+def div_again(x, w, y):
+    """y / w for y = x / w, also where y is too small for its digits."""
+    if -TINY < y < TINY:
+        return div(div(UP * x, w), w) * DOWN
+    return div(y, w)
+
+
 def div_dw(x, w, y):
-    return -div(y, w)
+    return -div_again(x, w, y)
 
 
 DIV = _rule("div", "/", "x / w", div, (div_dx, div_dw), ("1 / w", "-x / w**2"))
@@ -161,21 +183,34 @@ def power(x, w):
     return libm.pow(x, w)
 
 
+def power_times(x, w, factor):
+    """factor * x**w, also where x**w alone overflows or is too small for its digits."""
+    y = libm.pow(x, w)
+    if -TINY < y < TINY or y > HUGE or y < -HUGE:
+        root = libm.pow(absolute(x), 0.5 * w)
+        return libm.copysign(1.0, y) * factor * root * root
+    return factor * y
+
+
 def power_dx(x, w, y):
     if w == 0.0:
         return 0.0
     if w == 2.0:
         return 2.0 * x
-    if w >= 0.5 or x == 0.0:
-        return w * libm.pow(x, w - 1.0)
-    # w - 1 is rounded here, and x**(w - 1) would magnify that by ln x: up to 350 ulp at x = 1e300
-    return w * div(y, x)
+    v = w - 1.0
+    rounding = sum_error(w, -1.0, v)
+    if rounding != 0.0:  # x**v magnifies it by ln x: up to 350 ulp at x = 1e300
+        shift = rounding * log(absolute(x))
+        w = -w if x < 0.0 else w  # an odd power rounded to an even one, w being past 2**53
+        if -1e-6 < shift < 1e-6:  # else x is 0 or infinite, or the result is
+            return power_times(x, v, w + w * shift)
+    return power_times(x, v, w)
 
 
 def power_dw(x, w, y):
     if x == 0.0 and w >= 0.0:
         return 0.0
-    return y * libm.log(x)
+    return power_times(x, w, log(x))
 
 
 POW = _rule("pow", "**", "x**w", power, (power_dx, power_dw), ("w * x**(w - 1)", "x**w * log(x)"))
@@ -250,6 +285,13 @@ def exp_dx(x, y):
 EXP = _rule("exp", "exp", "exp(x)", exp, (exp_dx,), ("exp(x)",))
 
 
+def exp_times(x, factor):
+    """factor * exp(x) for x < 709, also where exp(x) alone is too small for its digits."""
+    if x < -700.0:
+        return exp_times(x + 700.0, factor * EXP_MINUS_700) if x > -1500.0 else factor * 0.0
+    return factor * exp(x)
+
+
 def expm1(x):
     return libm.expm1(x)
 
@@ -317,7 +359,10 @@ SQRT = _rule("sqrt", "sqrt", "sqrt(x)", sqrt, (sqrt_dx,), ("1 / (2 * sqrt(x))",)
 
 
 def cbrt(x):
-    return libm.cbrt(x)
+    y = libm.cbrt(x)
+    if x == 0.0 or not is_finite(x):
+        return y
+    return y + (x / (y * y) - y) / 3.0  # a step of Newton's: the C library's may be 4 ulp off, its square twice that
 
 
 def cbrt_dx(x, y):
@@ -402,20 +447,33 @@ def arctan2(x, w):
     return libm.atan2(x, w)
 
 
+def over_sum_of_squares(x, w):
+    """x / (x**2 + w**2), through the ratio of the smaller to the larger: the squares can overflow."""
+    if x == 0.0 and w == 0.0:
+        return libm.INFINITY
+    if absolute(x) >= absolute(w):
+        return div(div(0.5, x), 0.5 + 0.5 * square(w / x))  # halves: 1 / x can overflow where the result does not
+    ratio = x / w
+    if -TINY < ratio < TINY:
+        return div_again(x, w, ratio)
+    return div(div(0.5 * ratio, w), 0.5 + 0.5 * square(ratio))
+
+
 def arctan2_dx(x, w, y):
-    if absolute(x) <= absolute(w):  # the ratio of the smaller to the larger: x**2 + w**2 can overflow
-        return div(div(1.0, w), 1.0 + square(div(x, w))) if w != 0.0 else libm.INFINITY
-    return div(div(div(w, x), x), 1.0 + square(div(w, x)))
+    return over_sum_of_squares(w, x)
 
 
 def arctan2_dw(x, w, y):
-    if absolute(x) <= absolute(w):
-        return div(-div(div(x, w), w), 1.0 + square(div(x, w))) if w != 0.0 else libm.INFINITY
-    return div(div(-1.0, x), 1.0 + square(div(w, x)))
+    return -over_sum_of_squares(x, w)
 
 
 ARCTAN2 = _rule(
-    "arctan2", "arctan2", "arctan2(x, w)", arctan2, (arctan2_dx, arctan2_dw), ("w / (x**2 + w**2)", "-x / (x**2 + w**2)")
+    "arctan2",
+    "arctan2",
+    "arctan2(x, w)",
+    arctan2,
+    (arctan2_dx, arctan2_dw),
+    ("w / (x**2 + w**2)", "-x / (x**2 + w**2)"),
 )
 
 
@@ -488,40 +546,30 @@ ARCTANH = _rule("arctanh", "arctanh", "arctanh(x)", arctanh, (arctanh_dx,), ("1 
 
 
 def hypot(x, w):
-    # the larger times sqrt(1 + ratio²), with the square root's argument and the scaling corrected for rounding
+    # Not the C library's: it differs from Python's, and hypot(inf, nan) is inf there
     big = absolute(x)
     small = absolute(w)
-    if small > big:
-        big, small = small, big
-    if small == 0.0 or not is_finite(big) or not is_finite(small):
+    if big < small:
+        big = absolute(w)
+        small = absolute(x)
+    if small == 0.0 or not is_finite(big + small):
         return big + small
-    scale = 1.0
-    if big > 1e150:
-        scale = 1e-150
-    elif small < 1e-150:
-        scale = 1e150 if big < 1.0 else 1.0
-    big *= scale
-    small *= scale
-    square_big = big * big
-    square_small = small * small
-    total = square_big + square_small
-    root = sqrt(total)
-    square_root = root * root
-    rest = (total - square_root) - product_error(root, root, square_root)
-    rest += product_error(big, big, square_big) + product_error(small, small, square_small)
-    rest += sum_error(square_big, square_small, total)
-    return (root + rest / (2.0 * root)) / scale
+    return big * sqrt(1.0 + square(small / big))
 
 
 def hypot_dx(x, w, y):
-    return div(x, y) if y != 0.0 else 0.0
+    if y < TINY:
+        return div(UP * x, hypot(UP * x, UP * w)) if y != 0.0 else 0.0
+    return x / y
 
 
 def hypot_dw(x, w, y):
-    return div(w, y) if y != 0.0 else 0.0
+    return hypot_dx(w, x, y)
 
 
-HYPOT = _rule("hypot", "hypot", "sqrt(x**2 + w**2)", hypot, (hypot_dx, hypot_dw), ("x / hypot(x, w)", "w / hypot(x, w)"))
+HYPOT = _rule(
+    "hypot", "hypot", "sqrt(x**2 + w**2)", hypot, (hypot_dx, hypot_dw), ("x / hypot(x, w)", "w / hypot(x, w)")
+)
 
 
 # ---- activations ---------------------------------------------------------------------------------------------------
@@ -580,7 +628,7 @@ def elu(x, alpha):
 
 
 def elu_dx(x, alpha, y):
-    return 1.0 if x > 0.0 else alpha * exp(x)
+    return 1.0 if x > 0.0 else exp_times(x, alpha)
 
 
 def elu_dalpha(x, alpha, y):
@@ -597,42 +645,84 @@ ELU = _rule(
 )
 
 
-def normal_density(x):
-    """exp(-x²/2) / sqrt(2 pi)."""
-    if x > 39.0 or x < -39.0:
-        return 0.0
-    s = x * x  # its rounding error would be magnified x² times by exp: 350 ulp at x = 26
-    return INV_SQRT_TWO_PI * exp(-0.5 * s) * (1.0 - 0.5 * product_error(x, x, s))
+def gauss_times(x, factor):
+    """factor * exp(-x²/2) for |x| < 1e150."""
+    s = x * x  # its rounding error would be magnified x²/2 times by exp: 350 ulp at x = 26
+    return exp_times(-0.5 * s, factor * (1.0 - 0.5 * product_error(x, x, s)))
 
 
-def normal_distribution(x):
-    """The probability that a standard normal variable is below x."""
-    if x >= -1.0:
-        return 0.5 * libm.erfc(-x * SQRT_HALF)
-    if x < -39.0:
-        return 0.0
-    z = -x * SQRT_HALF  # erfc magnifies the rounding of z by 2 z²: correct to first order
-    rounding = product_error(-x, SQRT_HALF, z) - x * SQRT_HALF_ERROR
-    return 0.5 * (libm.erfc(z) - rounding * TWO_OVER_SQRT_PI * exp(-z * z))
+def normal_tail(t):
+    """Φ(-t) exp(t²/2) for 0 <= t <= 39, Φ(x) being the probability that a standard normal variable is below x.
+
+    1 + t times this is a smooth function of q = (t - 5) / (t + 5), replaced by its interpolation in 24 Chebyshev
+    points: relative error 2.4e-18, computed with mpmath. The C library's erfc errs by up to 5 ulp.
+    """
+    q = (t - 5.0) / (t + 5.0)
+    p = -2.7701481656827913e-10 * q + 1.6294822123482363e-11
+    p = (p * q + 4.305928346122364e-09) * q + 2.6641470506077205e-09
+    p = (p * q - 3.132082028087379e-08) * q - 2.4964749749793523e-08
+    p = (p * q + 1.9716412822314452e-07) * q + 1.2687978435110762e-07
+    p = (p * q - 1.3083296242531128e-06) * q - 6.989850792867112e-08
+    p = (p * q + 9.06032311426407e-06) * q - 9.896216310883174e-06
+    p = (p * q - 5.36077545074153e-05) * q + 0.00018233416164045794
+    p = (p * q + 7.791634836196445e-06) * q - 0.00167607234514747
+    p = (p * q + 0.006522000662944827) * q - 0.015170415402641402
+    p = (p * q + 0.024536963244022193) * q - 0.026401042966293736
+    p = (p * q + 0.010002352385218209) * q + 0.031030368425963278
+    p = (p * q - 0.09155228183400893) * q + 0.46151582985003775
+    return p / (1.0 + t)
 
 
 def gelu(x):
-    return x * normal_distribution(x) if x > -39.0 or x != x else x * 0.0
+    if x > 39.0 or x < -39.0:
+        return x if x > 0.0 else x * 0.0
+    if x > 0.0:
+        return x - gauss_times(x, x * normal_tail(x))
+    return gauss_times(x, x * normal_tail(-x))
 
 
 def gelu_dx(x, y):
-    return normal_distribution(x) + x * normal_density(x)
+    if x > 39.0 or x < -39.0:
+        return 1.0 if x > 0.0 else 0.0
+    if x > 0.0:
+        return 1.0 + gauss_times(x, INV_SQRT_TWO_PI * x - normal_tail(x))
+    if -1.3 < x < -0.3:
+        return gelu_dx_near_root(x)
+    return gauss_times(x, INV_SQRT_TWO_PI * x + normal_tail(-x))
+
+
+def gelu_dx_near_root(x):
+    """Φ(x) + x φ(x) for -1.3 < x < -0.3, where the terms cancel.
+
+    The quotient by the distance from the root is replaced by its interpolation in 17 Chebyshev points: relative error
+    1.8e-18, computed with mpmath.
+    """
+    h = (x + 0.7517915246935645) - 1.4956759177009883e-17
+    p = -3.186613539546027e-08
+    p = (p * h - 2.4647774913602783e-09) * h + 5.680135108957925e-07
+    p = (p * h + 4.330316784414701e-07) * h - 7.74776291767785e-06
+    p = (p * h - 1.1214391738131279e-05) * h + 8.615935891276295e-05
+    p = (p * h + 0.0001863397448356084) * h - 0.000744826826928991
+    p = (p * h - 0.0022395380678298803) * h + 0.004539228378486447
+    p = (p * h + 0.019421679838176664) * h - 0.014771522148227025
+    p = (p * h - 0.11400823329722148) * h - 0.018199676398671268
+    p = (p * h + 0.388284982990552) * h + 0.4314939923140469
+    return p * h
 
 
 GELU = _rule("gelu", "gelu", "x * Φ(x)", gelu, (gelu_dx,), ("Φ(x) + x * φ(x)",))
 
 
 def silu(x):
-    return x * sigmoid(x)
+    return x * sigmoid(x) if x > -700.0 else exp_times(x, x)
 
 
 def silu_dx(x, y):
-    return sigmoid(x) * (1.0 + x * sigmoid(-x))
+    if x > 0.0:
+        return sigmoid(x) * (1.0 + x * sigmoid(-x))
+    # 1 + x + exp(x) cancels near its root r = -1.278; it is h + exp(r) * expm1(h), h = x - r, where nothing does
+    h = (x + 1.2784645427610737) + 1.0946994183093437e-16
+    return exp_times(x, h + 0.2784645427610738 * expm1(h)) / square(1.0 + exp(x))
 
 
 SILU = _rule("silu", "silu", "x * sigmoid(x)", silu, (silu_dx,), ("sigmoid(x) * (1 + x * sigmoid(-x))",))
@@ -666,18 +756,23 @@ ERF = _rule("erf", "erf", "erf(x)", erf, (erf_dx,), ("2 / sqrt(pi) * exp(-x**2)"
 # ---- comparisons and choices ---------------------------------------------------------------------------------------
 
 
-def logaddexp(x, w):
-    if x == w:
-        return x + LN2 if is_finite(x) else x
-    big, small = (x, w) if x > w else (w, x)
-    return big + log1p(exp(small - big))
+def difference_error(x, w):
+    """The rounding error of x - w, which exp(x - w) magnifies up to 700 times."""
+    return sum_error(x, -w, x - w) if is_finite(x - w) else 0.0
 
 
 def exp_difference(x, w):
-    """exp(x - w), with the rounding of the difference put back: exp would magnify it up to 700 times."""
-    d = x - w
-    e = exp(d)
-    return e + e * sum_error(x, -w, d) if is_finite(d) else e
+    """exp(x - w) for x <= w."""
+    e = exp(x - w)
+    return e + e * difference_error(x, w)
+
+
+def logaddexp(x, w):
+    if x == w:
+        return x + LN2
+    big = x if x > w else w
+    small = w if x > w else x
+    return big + log1p(exp_difference(small, big))
 
 
 def logaddexp_dx(x, w, y):
@@ -794,15 +889,21 @@ WHERE = _rule(
 # ---- any number of operands: `xs` and `out` are arrays of doubles --------------------------------------------------
 
 
-def total(xs):
-    """The sum with the rounding errors carried along (Neumaier 1974): right to the last place unless it cancels."""
+def scaled_total(xs, scale):
+    """The sum of scale * x with the rounding errors carried along (Neumaier 1974)."""
     y = 0.0
     carry = 0.0
     for i in range(len(xs)):
         before = y
-        y = before + xs[i]
-        carry += sum_error(before, xs[i], y)
+        y = before + scale * xs[i]
+        carry += sum_error(before, scale * xs[i], y)
     return y + carry if is_finite(carry) else y
+
+
+def total(xs):
+    """The sum as if in twice the precision."""
+    y = scaled_total(xs, 1.0)
+    return y if is_finite(y) else scaled_total(xs, DOWN) * UP  # only the way there may have overflowed
 
 
 def total_d(xs, y, out):
@@ -814,7 +915,8 @@ SUM = _rule("sum", "sum", "x1 + ... + xn", total, (total_d,), ("1",))
 
 
 def mean(xs):
-    return total(xs) / len(xs)
+    y = scaled_total(xs, 1.0)
+    return y / len(xs) if is_finite(y) else scaled_total(xs, DOWN) / len(xs) * UP
 
 
 def mean_d(xs, y, out):
@@ -825,50 +927,93 @@ def mean_d(xs, y, out):
 MEAN = _rule("mean", "mean", "(x1 + ... + xn) / n", mean, (mean_d,), ("1 / n",))
 
 
+def strides(x):
+    """How often to divide x by 2**512 to bring it near 1: once, not at all, or -1 for multiplying."""
+    if x > 1e120 or x < -1e120:
+        return 1
+    return -1 if -1e-120 < x < 1e-120 and x != 0.0 else 0
+
+
+def stride(x, k):
+    """x * 2**(512 k)."""
+    k = 4 if k > 4 else -4 if k < -4 else k  # which is zero or infinity already
+    while k > 0:
+        x *= 1.3407807929942597e154
+        k -= 1
+    while k < 0:
+        x *= 7.458340731200207e-155
+        k += 1
+    return x
+
+
 def product(xs):
-    """The product with the rounding errors carried along."""
+    """The product as if in twice the precision and with any exponent in between: y + carry, times 2**(512 k)."""
     y = 1.0
     carry = 0.0
+    k = 0
     for i in range(len(xs)):
+        x = stride(xs[i], -strides(xs[i]))
         before = y
-        y = before * xs[i]
-        carry = carry * xs[i] + product_error(before, xs[i], y)
-    return y + carry if is_finite(carry) else y
+        y = before * x
+        carry = carry * x + product_error(before, x, y)
+        k += strides(xs[i]) + strides(y)
+        carry = stride(carry, -strides(y))
+        y = stride(y, -strides(y))
+    return stride(y + carry if is_finite(carry) else y, k)
 
 
 def product_d(xs, y, out):
     # the product of the others, from the left and from the right: dividing y by x would fail at x = 0
     n = len(xs)
-    left = 1.0
-    left_carry = 0.0
+    ks = array("q", bytes(8 * n))
+    y = 1.0
+    carry = 0.0
+    k = 0
     for i in range(n):
-        out[i] = left + left_carry if is_finite(left_carry) else left
-        before = left
-        left = before * xs[i]
-        left_carry = left_carry * xs[i] + product_error(before, xs[i], left)
-    right = 1.0
-    right_carry = 0.0
+        out[i] = y + carry if is_finite(carry) else y
+        ks[i] = k
+        x = stride(xs[i], -strides(xs[i]))
+        before = y
+        y = before * x
+        carry = carry * x + product_error(before, x, y)
+        k += strides(xs[i]) + strides(y)
+        carry = stride(carry, -strides(y))
+        y = stride(y, -strides(y))
+    y = 1.0
+    carry = 0.0
+    k = 0
     for i in range(n - 1, -1, -1):
-        out[i] *= right + right_carry if is_finite(right_carry) else right
-        before = right
-        right = before * xs[i]
-        right_carry = right_carry * xs[i] + product_error(before, xs[i], right)
+        out[i] = stride(out[i] * (y + carry if is_finite(carry) else y), ks[i] + k)
+        x = stride(xs[i], -strides(xs[i]))
+        before = y
+        y = before * x
+        carry = carry * x + product_error(before, x, y)
+        k += strides(xs[i]) + strides(y)
+        carry = stride(carry, -strides(y))
+        y = stride(y, -strides(y))
 
 
 PROD = _rule("prod", "prod", "x1 * ... * xn", product, (product_d,), ("the product of the others",))
 
 
-def dot(xs):
-    """x1 w1 + ... + xn wn for xs = [x1 ... xn, w1 ... wn], as if in twice the precision (Ogita, Rump, Oishi 2005)."""
+def scaled_dot(xs, scale):
+    """scale**2 * dot(xs) with the rounding errors carried along (Ogita, Rump, Oishi 2005)."""
     n = len(xs) // 2
     y = 0.0
     carry = 0.0
     for i in range(n):
-        term = xs[i] * xs[n + i]
+        x = scale * xs[i]
+        w = scale * xs[n + i]
         before = y
-        y = before + term
-        carry += sum_error(before, term, y) + product_error(xs[i], xs[n + i], term)
+        y = before + x * w
+        carry += sum_error(before, x * w, y) + product_error(x, w, x * w)
     return y + carry if is_finite(carry) else y
+
+
+def dot(xs):
+    """x1 w1 + ... + xn wn for xs = [x1 ... xn, w1 ... wn], as if in twice the precision."""
+    y = scaled_dot(xs, 1.0)
+    return y if is_finite(y) else scaled_dot(xs, DOWN) * UP * UP
 
 
 def dot_d(xs, y, out):
@@ -881,32 +1026,45 @@ def dot_d(xs, y, out):
 DOT = _rule("dot", "dot", "x1 * w1 + ... + xn * wn", dot, (dot_d,), ("the operand it is multiplied with",))
 
 
+def largest(xs):
+    """The index of the largest operand, or of a nan."""
+    top = 0
+    for i in range(len(xs)):
+        if xs[i] > xs[top] or xs[i] != xs[i]:
+            top = i
+    return top
+
+
+def exp_rest(xs, top):
+    """The sum of exp(x - xs[top]) over the others, with the rounding errors carried along."""
+    y = 0.0
+    carry = 0.0
+    for i in range(len(xs)):
+        if i != top:
+            before = y
+            e = exp_difference(xs[i], xs[top])
+            y = before + e
+            carry += sum_error(before, e, y)
+    return y + carry
+
+
 def logsumexp(xs):
-    largest = 0
-    for i in range(len(xs)):
-        if xs[i] > xs[largest] or xs[i] != xs[i]:
-            largest = i
-    if not is_finite(xs[largest]):
-        return xs[largest]
-    rest = 0.0
-    for i in range(len(xs)):
-        if i != largest:
-            rest += exp(xs[i] - xs[largest])
-    return xs[largest] + log1p(rest)
+    top = largest(xs)
+    return xs[top] + log1p(exp_rest(xs, top)) if is_finite(xs[top]) else xs[top]
 
 
 def logsumexp_d(xs, y, out):
     """The softmax of xs."""
-    largest = 0
-    for i in range(len(xs)):
-        if xs[i] > xs[largest]:
-            largest = i
+    top = largest(xs)
     scale = 0.0
+    carry = 0.0
     for i in range(len(xs)):
-        out[i] = exp_difference(xs[i], xs[largest])
-        scale += out[i]
-    for i in range(len(xs)):
-        out[i] /= scale
+        out[i] = exp(xs[i] - xs[top])
+        before = scale
+        scale = before + out[i]
+        carry += sum_error(before, out[i], scale) + out[i] * difference_error(xs[i], xs[top])
+    for i in range(len(xs)):  # all that was rounded off is put back at once
+        out[i] = out[i] / scale * (1.0 + (difference_error(xs[i], xs[top]) - carry / scale))
 
 
 LOGSUMEXP = _rule(
@@ -916,24 +1074,41 @@ LOGSUMEXP = _rule(
 
 def softmax(xs):
     """The share of the first operand: exp(x1) / (exp(x1) + ... + exp(xn))."""
-    scale = 0.0
-    for i in range(len(xs)):
-        scale += exp_difference(xs[i], xs[0])
-    return 1.0 / scale
+    top = largest(xs)
+    return exp_difference(xs[0], xs[top]) / (1.0 + exp_rest(xs, top))
 
 
 def softmax_d(xs, y, out):
-    logsumexp_d(xs, y, out)
-    others = 0.0  # 1 - y would cancel where one share is nearly 1
+    # y * (1 - y) cancels, and products of two shares round too often: -y1 yi is exp(x1 + xi - 2 top) / scale**2
+    top = largest(xs)
+    first = xs[0] - xs[top]
+    first_error = difference_error(xs[0], xs[top])
+    others = 0.0
+    carry = 0.0
     for i in range(1, len(xs)):
-        others += out[i]
+        e = exp(xs[i] - xs[top])
+        before = others
+        others = before + e
+        carry += sum_error(before, e, others) + e * difference_error(xs[i], xs[top])
+    e = exp(first)
+    scale = others + e
+    squared = scale * scale
+    shift = 2.0 * (carry + sum_error(others, e, scale) + e * first_error) / scale
+    shift = first_error - shift - product_error(scale, scale, squared) / squared
+    out[0] = e * others / squared * (1.0 + (shift + (carry / others if others > 0.0 else 0.0)))
     for i in range(1, len(xs)):
-        out[i] *= -out[0]
-    out[0] *= others
+        d = xs[i] - xs[top]
+        error = difference_error(xs[i], xs[top]) + difference_error(first, -d)
+        out[i] = -exp(first + d) / squared * (1.0 + (shift + error))
 
 
 SOFTMAX = _rule(
-    "softmax", "softmax", "exp(x1) / (exp(x1) + ... + exp(xn))", softmax, (softmax_d,), ("y * (1 - y) by x1, -y * yi by xi",)
+    "softmax",
+    "softmax",
+    "exp(x1) / (exp(x1) + ... + exp(xn))",
+    softmax,
+    (softmax_d,),
+    ("y * (1 - y) by x1, -y * yi by xi",),
 )
 
 NAMES = ("leaf", "custom", *RULES)  # an operation's name by its code

@@ -1,0 +1,201 @@
+"""The tables made of the results: on the terminal, in docs/benchmarks.md, in the READMEs."""
+
+import math
+import re
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAIN = "10000"  # the length that counts against the goal
+
+# What is measured: English and Chinese name, where it stands in the results, the goal.
+RATIOS = [
+    ("forward, chain of 10,000 operations", "前向，一万次运算的链", ("chain", CHAIN, "forward"), "micrograd", 50),
+    ("backward, the same chain", "反向，同一条链", ("chain", CHAIN, "backward"), "micrograd", 30),
+    ("moons demo, one full-batch training step", "moons 示例，一个全批量训练步", ("moons", "total"), "micrograd", 200),
+    ("names_gpt, one training step with Adam", "names_gpt，含 Adam 的一个训练步", ("names_gpt", "total"), "plain", 40),
+    ("the same, dot products written with * and +", "同上，点积用 * 和 + 写出",
+     ("names_gpt_operators", "total"), "plain", None),
+]  # fmt: skip
+GROWTH = [
+    ("build: time(10⁶) / time(10⁵)", "构建：time(10⁶) / time(10⁵)", "build"),
+    ("backward: time(10⁶) / time(10⁵)", "反向：time(10⁶) / time(10⁵)", "backward"),
+    ("free: time(10⁶) / time(10⁵)", "释放：time(10⁶) / time(10⁵)", "free"),
+]
+PEERS = {"micrograd": ("micrograd", "micrograd"), "plain": ("plain Python Values", "纯 Python Value")}
+
+
+def goals(results, chinese=False):
+    """The rows of the main table: name, glassgrad, the peer, ratio, goal, met (True, False or None)."""
+    rows = []
+    for english, chinese_name, path, peer, goal in RATIOS:
+        found = at(results, path)
+        if found:
+            scale = int(CHAIN) if path[0] == "chain" else 1
+            per = " / op" if scale > 1 else ""
+            rows.append([
+                chinese_name if chinese else english,
+                seconds(found["ours"] / scale) + per,
+                f"{seconds(found['peer'] / scale)}{per} ({PEERS[peer][chinese]})",
+                f"{digits(found['ratio'])}×",
+                f"≥ {goal}×" if goal else "",
+                None if goal is None else found["ratio"] >= goal,
+            ])  # fmt: skip
+    if found := results.get("memory"):
+        rows.append([
+            "每个节点的内存" if chinese else "memory per node",
+            f"{found['ours']:.0f} bytes", f"{found['peer']:.0f} bytes (micrograd)", f"{found['ratio']:.1f}×",
+            "≤ 96 bytes", round(found["ours"]) <= 96,
+        ])  # fmt: skip
+    for english, chinese_name, part in GROWTH:
+        if found := at(results, ("growth", part)):
+            rows.append([chinese_name if chinese else english, f"{found:.1f}", "", "", "8 – 13", 8 <= found <= 13])
+    if found := results.get("importing"):
+        rows.append(["import glassgrad", seconds(found["ours"]), "", "", "≤ 0.15 s", found["ours"] <= 0.15])
+    return rows
+
+
+def at(results, path):
+    for key in path:
+        results = results.get(key) if results else None
+    return results
+
+
+def seconds(s):
+    """A time with its unit and three digits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if s >= size:
+            return f"{digits(s / size)} {unit}"
+    return f"{digits(s / 1e-9)} ns"
+
+
+def digits(x):
+    return f"{x:.{max(0, 2 - math.floor(math.log10(x)))}f}" if x > 0 else "0"
+
+
+def described(results):
+    """The machine in one line."""
+    machine, load = results["machine"], results["load"]
+    versions = [f"{name} {machine[name]}" for name in ("glassgrad", "micrograd", "torch") if machine[name]]
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
+        f"{machine['compiler']}; {'; '.join(versions)}; load {load[0]} before and {load[1]} after; {machine['date']}"
+    )
+
+
+# ---- terminal --------------------------------------------------------------------------------------------------------
+
+
+def show(results):
+    """Print the tables; plain text where the output is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    marks = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
+    table(console, ["", "glassgrad", "peer", "ratio", "goal", ""], [[*r[:5], marks[r[5]]] for r in goals(results)])
+    for title, head, rows in details(results):
+        if rows:
+            console.print()
+            table(console, head, rows, title)
+    console.print(f"\n{described(results)}", highlight=False)
+
+
+def table(console, head, rows, title=None):
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for i, name in enumerate(head):
+        made.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for row in rows:
+        made.add_row(*row)
+    if rows:
+        console.print(made, highlight=False)
+
+
+def details(results):
+    """(title, head, rows) of the tables behind the main one."""
+    yield (
+        "A chain of n operations, z = z * w + b",
+        ["n", "forward", "micrograd", "ratio", "backward", "micrograd", "ratio", "free"],
+        [
+            [f"{int(n):,}", *pair(parts["forward"], int(n)), *pair(parts["backward"], int(n)),
+             seconds(parts["free"]["ours"] / int(n))]
+            for n, parts in results.get("chain", {}).items()
+        ],
+    )  # fmt: skip
+    yield (
+        "Each operator, 1,000 in a row",
+        ["", "forward", "micrograd", "ratio", "backward", "micrograd", "ratio"],
+        [
+            [name, *pair(parts["forward"], 1000), *pair(parts["backward"], 1000)]
+            for name, parts in results.get("operators", {}).items()
+        ],
+    )
+    for name, title in (
+        ("moons", "Where a moons step goes"),
+        ("names_gpt", "Where a names_gpt step goes"),
+        ("names_gpt_operators", "The same with dot products written in * and +"),
+    ):
+        yield (
+            title,
+            ["", "glassgrad", "peer", "ratio", "from", "to"],
+            [
+                [part, *pair(found), *(f"{x:.1f}×" for x in found["range"])] if found["peer"] > 1e-5
+                else [part, seconds(found["ours"]), "later, by the collector", "", "", ""]
+                for part, found in results.get(name, {}).items()
+            ],
+        )  # fmt: skip
+    if found := results.get("torch"):
+        yield (
+            f"For orientation: PyTorch {found['version']}, one thread, float64",
+            ["", "PyTorch"],
+            [
+                ["moons step in tensors", seconds(found["moons"])],
+                ["chain of 1,000 scalars, forward, one operation", seconds(found["forward"])],
+                ["the same, backward", seconds(found["backward"])],
+            ],
+        )
+
+
+def pair(found, scale=1):
+    return seconds(found["ours"] / scale), seconds(found["peer"] / scale), f"{found['ratio']:.1f}×"
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def publish(results, readmes):
+    """Write the tables between their markers."""
+    blocks = [markdown_goals(results), described(results) + "."]
+    for title, head, rows in details(results):
+        if rows:
+            blocks += [f"### {title}", markdown(head, rows)]
+    between(ROOT / "docs" / "benchmarks.md", "bench", "\n\n".join(blocks))
+    if readmes:
+        line = described(results)
+        between(ROOT / "README.md", "bench:en",
+                f"{markdown_goals(results)}\n\nMeasured by `make bench` on {line}.")  # fmt: skip
+        between(ROOT / "README.zh-CN.md", "bench:zh",
+                f"{markdown_goals(results, chinese=True)}\n\n由 `make bench` 测得：{line}。")  # fmt: skip
+
+
+def markdown_goals(results, chinese=False):
+    head = ["", "glassgrad", "对照", "倍数", "目标", ""] if chinese else ["", "glassgrad", "peer", "ratio", "goal", ""]
+    marks = {True: "✓", False: "未达到" if chinese else "missed", None: ""}
+    return markdown(head, [[*row[:5], marks[row[5]]] for row in goals(results, chinese)])
+
+
+def markdown(head, rows):
+    cells = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+def between(path, name, text):
+    """Replace what stands between <!-- name --> and <!-- /name -->."""
+    page = path.read_text(encoding="utf-8")
+    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- /{re.escape(name)} -->)", re.DOTALL)
+    new, count = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+    if count != 1:
+        raise SystemExit(f"bench: {path} should have one pair of markers <!-- {name} --> and <!-- /{name} -->")
+    path.write_text(new, encoding="utf-8")

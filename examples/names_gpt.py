@@ -1,0 +1,235 @@
+"""A GPT that invents names, written on scalars: every weight, every activation and the loss is a glassgrad Value.
+
+    python examples/names_gpt.py                    # learns from ../shared/data/names.txt
+    python examples/names_gpt.py poems.txt          # or from any text, one document a line
+    python examples/names_gpt.py --help             # its size, the number of steps, the learning rate
+
+It reads a name letter by letter and guesses, at each letter, which one comes next. Token and position embeddings,
+rmsnorm, multi-head causal attention, a ReLU MLP, Adam: what a large language model is made of, eight orders of
+magnitude smaller. Read from top to bottom: data, model, training, invention.
+"""
+
+import argparse
+import math
+import random
+import sys
+import time
+from itertools import pairwise
+from operator import add
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glassgrad import Value, dot, no_grad
+from glassgrad.optim import Adam
+
+NAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "names.txt"
+
+
+# ---- data: documents become lists of small integers, the tokens ----------------------------------------------------
+
+
+def read_documents(path):
+    """The lines of a text file, without empty ones."""
+    try:
+        documents = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"names_gpt: cannot read {path}: {error}. Give it a text file, one document a line:\n"
+                 f"    python {sys.argv[0]} FILE")  # fmt: skip
+    return documents or sys.exit(f"names_gpt: {path} is empty; it needs one document a line")
+
+
+class Tokenizer:
+    """One token for each character, and one, END, that stands before and behind every document."""
+
+    def __init__(self, documents):
+        self.characters = sorted(set("".join(documents)))
+        self.numbers = {character: token for token, character in enumerate(self.characters)}
+        self.END = len(self.characters)
+        self.size = self.END + 1
+
+    def encode(self, document):
+        return [self.END, *(self.numbers[character] for character in document), self.END]
+
+    def decode(self, tokens):
+        return "".join(self.characters[token] for token in tokens)
+
+
+# ---- model: a vector is a list of Values, a matrix is a list of rows -----------------------------------------------
+
+
+def linear(matrix, x):
+    return [dot(row, x) for row in matrix]
+
+
+def plus(x, y):
+    return list(map(add, x, y))
+
+
+def rmsnorm(x):
+    """x scaled so that the mean of its squares is 1."""
+    scale = (dot(x, x) / len(x) + 1e-5) ** -0.5
+    return [xi * scale for xi in x]
+
+
+def softmax(logits):
+    """Positive numbers that sum to 1, larger for larger logits."""
+    top = max(logit.data for logit in logits)  # taken off all of them: no overflow, same result
+    exps = [(logit - top).exp() for logit in logits]
+    scale = sum(exps) ** -1
+    return [e * scale for e in exps]
+
+
+def cross_entropy(logits, target):
+    """-log softmax(logits)[target]: 0 for a target that was certain, large for one that was thought impossible."""
+    top = max(logit.data for logit in logits)
+    return sum((logit - top).exp() for logit in logits).log() + top - logits[target]
+
+
+class Block:
+    """One layer: attention moves information between positions, the MLP works on each position alone."""
+
+    def __init__(self, width, heads, matrix):
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (matrix(width, width) for _ in range(4))
+        self.wide, self.narrow = matrix(4 * width, width), matrix(width, 4 * width)
+
+    def attention(self, x, past):
+        """Every head compares its query with the keys so far, and mixes the values there accordingly.
+
+        `past` has the keys and values of this and earlier positions only: that is what makes it causal.
+        """
+        query, key, value = linear(self.query, x), linear(self.key, x), linear(self.value, x)
+        past.append((key, value))
+        size = len(x) // self.heads
+        mixed = []
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            weights = softmax([dot(query[part], key[part]) * size**-0.5 for key, _ in past])
+            columns = zip(*(value[part] for _, value in past), strict=True)
+            mixed += [dot(weights, column) for column in columns]
+        return linear(self.output, mixed)
+
+    def mlp(self, x):
+        return linear(self.narrow, [h.relu() for h in linear(self.wide, x)])
+
+    def __call__(self, x, past):
+        x = plus(x, self.attention(rmsnorm(x), past))
+        return plus(x, self.mlp(rmsnorm(x)))
+
+
+class GPT:
+    """Tokens in, logits out: how likely each token is to come next."""
+
+    def __init__(self, tokens, width=16, heads=4, layers=1, context=16, seed=42):
+        generator = random.Random(seed)
+        self.weights = []
+
+        def matrix(rows, columns):
+            made = [[Value(generator.gauss(0, 0.08)) for _ in range(columns)] for _ in range(rows)]
+            self.weights += [weight for row in made for weight in row]
+            return made
+
+        self.context = context
+        self.tokens, self.positions = matrix(tokens, width), matrix(context, width)
+        self.blocks = [Block(width, heads, matrix) for _ in range(layers)]
+        self.unembedding = matrix(tokens, width)
+
+    def start(self):
+        """An empty past, for each layer."""
+        return [[] for _ in self.blocks]
+
+    def __call__(self, token, pasts):
+        """A logit for each token that could come after this one; appends to the past."""
+        x = rmsnorm(plus(self.tokens[token], self.positions[len(pasts[0])]))
+        for block, past in zip(self.blocks, pasts, strict=True):
+            x = block(x, past)
+        return linear(self.unembedding, x)
+
+    def loss(self, tokens):
+        """The mean cross entropy of the tokens of one document, each guessed from those before it."""
+        pasts = self.start()
+        pairs = list(pairwise(tokens))[: self.context]
+        return sum(cross_entropy(self(token, pasts), following) for token, following in pairs) / len(pairs)
+
+
+# ---- training ------------------------------------------------------------------------------------------------------
+
+
+def train(model, documents, steps, lr):
+    """One document a step. Yields the loss of each."""
+    optimizer = Adam(model.weights, lr=lr, betas=(0.85, 0.99))
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = model.loss(documents[step % len(documents)])
+        loss.backward()
+        optimizer.lr = lr * (1 - step / steps)  # large steps first, small ones to settle
+        optimizer.step()
+        yield loss.data
+
+
+def watch(losses, steps):
+    """Run the training and show how the loss falls, averaged since one name alone says little; Ctrl-C ends it."""
+    console = Console()
+    columns = BarColumn(32), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn()
+    mean, start = 0.0, time.perf_counter()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=steps, loss=math.nan)
+        try:
+            for step, loss in enumerate(losses, 1):
+                mean += (loss - mean) / min(step, 100)
+                bar.update(task, advance=1, loss=mean)
+                if not console.is_terminal and (step % max(steps // 10, 1) == 0 or step == 1):
+                    passed = time.perf_counter() - start
+                    print(f"step {step:5} of {steps}   loss {mean:.3f}   {passed:5.1f} s", flush=True)
+        except KeyboardInterrupt:
+            print("stopped: here is what it has learned so far")
+
+
+# ---- invention -----------------------------------------------------------------------------------------------------
+
+
+@no_grad()
+def invent(model, tokenizer, temperature, generator):
+    """A new document, token by token; a low temperature makes it more likely, a high one more adventurous."""
+    tokens, pasts = [tokenizer.END], model.start()
+    while len(tokens) <= model.context:
+        probabilities = softmax([logit / temperature for logit in model(tokens[-1], pasts)])
+        (token,) = generator.choices(range(tokenizer.size), [p.data for p in probabilities])
+        if token == tokenizer.END:
+            break
+        tokens.append(token)
+    return tokenizer.decode(tokens[1:])
+
+
+def main():
+    options = argparse.ArgumentParser(description="A character-level GPT on scalar Values, which invents names.")
+    options.add_argument("file", nargs="?", type=Path, default=NAMES, help="text, one document a line (names.txt)")
+    for name, default, text in [
+        ("steps", 1000, "training steps, one document each"), ("lr", 0.01, "learning rate at the start"),
+        ("layers", 1, "blocks of attention and MLP"), ("width", 16, "numbers in an embedding"),
+        ("heads", 4, "attention heads"), ("context", 16, "longest document it sees"),
+        ("samples", 20, "documents to invent"), ("temperature", 0.5, "how adventurous they are"),
+        ("seed", 42, "of everything random"),
+    ]:  # fmt: skip
+        options.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} ({default})")
+    given = options.parse_args()
+    if min(given.layers, given.width, given.heads, given.context) < 1 or given.temperature <= 0:
+        options.error("--layers, --width, --heads and --context must be at least 1, --temperature above 0")
+    if given.width % given.heads:
+        options.error(f"--width {given.width} must be a multiple of --heads {given.heads}")
+
+    generator = random.Random(given.seed)
+    documents = read_documents(given.file)
+    generator.shuffle(documents)
+    tokenizer = Tokenizer(documents)
+    model = GPT(tokenizer.size, given.width, given.heads, given.layers, given.context, given.seed)
+    print(f"{len(documents):,} documents, {tokenizer.size} tokens, {len(model.weights):,} parameters")
+    watch(train(model, list(map(tokenizer.encode, documents)), given.steps, given.lr), given.steps)
+    for _ in range(given.samples):
+        print(invent(model, tokenizer, given.temperature, generator))
+
+
+if __name__ == "__main__":
+    main()

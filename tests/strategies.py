@@ -1,0 +1,150 @@
+"""Random scalar programs for hypothesis: every operation, shared nodes, n-ary nodes, numbers among the operands.
+
+A program is plain data, so that both builds, and mpmath, can run the same one. `wild` programs may do anything to any
+double; `tame` ones stay where derivatives exist and are moderate, so that a reference can be compared with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mpmath
+from hypothesis import strategies as st
+
+UNARY = [
+    "neg", "abs", "sign", "square", "reciprocal", "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt",
+    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+    "sigmoid", "relu", "gelu", "silu", "softplus", "erf",
+]  # fmt: skip
+BINARY = [
+    "add", "sub", "mul", "div", "pow", "arctan2", "hypot", "logaddexp", "maximum", "minimum", "leaky_relu", "elu",
+]  # fmt: skip
+TERNARY = ["clip", "where"]
+NARY = ["sum", "mean", "prod", "logsumexp", "softmax", "dot"]  # softmax: its first share; dot: an even number
+
+OPERATORS = {
+    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
+    "pow": lambda a, b: a**b, "neg": lambda a: -a,
+}  # fmt: skip
+
+# Where derivatives exist, are moderate, and results stay small.
+TAME_UNARY = [
+    "neg",
+    "abs",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "gelu",
+    "silu",
+    "softplus",
+    "erf",
+    "arctan",
+    "arcsinh",
+]
+TAME_BINARY = ["add", "sub", "mul", "hypot", "logaddexp", "maximum", "minimum", "leaky_relu"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Leaves, and steps (operation, operands): an int refers to a leaf or an earlier step, a float is a number."""
+
+    leaves: tuple[float, ...]
+    steps: tuple[tuple[str, tuple[int | float, ...]], ...]
+
+
+def evaluate(program, leaves, apply):
+    """Every scalar of a program: its leaves, then the result of each step; `apply(name, operands)` does a step."""
+    scalars = list(leaves)
+    for name, operands in program.steps:
+        scalars.append(apply(name, [scalars[i] if isinstance(i, int) else i for i in operands]))
+    return scalars
+
+
+def on(gg):
+    """The `apply` of one build of the package, for Values and for plain numbers."""
+
+    def apply(name, operands):
+        if name in OPERATORS:
+            return OPERATORS[name](*operands)
+        if name == "softmax":
+            return gg.softmax(operands)[0]
+        if name == "dot":
+            half = len(operands) // 2
+            return gg.dot(operands[:half], operands[half:])
+        return getattr(gg, name)(operands) if name in NARY else getattr(gg, name)(*operands)
+
+    return apply
+
+
+def in_mpmath(name, operands):
+    """The `apply` of the reference: each operation's definition in mpmath, for tame programs."""
+    m = mpmath
+    a = [m.mpf(x) for x in operands]
+    half = len(a) // 2
+    definitions = {
+        "neg": lambda: -a[0],
+        "abs": lambda: abs(a[0]),
+        "sin": lambda: m.sin(a[0]),
+        "cos": lambda: m.cos(a[0]),
+        "tanh": lambda: m.tanh(a[0]),
+        "sigmoid": lambda: 1 / (1 + m.exp(-a[0])),
+        "relu": lambda: max(a[0], m.mpf(0)),
+        "gelu": lambda: a[0] * m.ncdf(a[0]),
+        "silu": lambda: a[0] / (1 + m.exp(-a[0])),
+        "softplus": lambda: m.log(1 + m.exp(a[0])),
+        "erf": lambda: m.erf(a[0]),
+        "arctan": lambda: m.atan(a[0]),
+        "arcsinh": lambda: m.asinh(a[0]),
+        "add": lambda: a[0] + a[1],
+        "sub": lambda: a[0] - a[1],
+        "mul": lambda: a[0] * a[1],
+        "hypot": lambda: m.sqrt(a[0] ** 2 + a[1] ** 2),
+        "logaddexp": lambda: m.log(m.exp(a[0]) + m.exp(a[1])),
+        "maximum": lambda: max(a),
+        "minimum": lambda: min(a),
+        "leaky_relu": lambda: a[0] if a[0] > 0 else a[1] * a[0],
+        "where": lambda: a[1] if a[0] != 0 else a[2],
+        "sum": lambda: m.fsum(a),
+        "mean": lambda: m.fsum(a) / len(a),
+        "prod": lambda: m.fprod(a),
+        "logsumexp": lambda: m.log(m.fsum(m.exp(x) for x in a)),
+        "softmax": lambda: m.exp(a[0]) / m.fsum(m.exp(x) for x in a),
+        "dot": lambda: m.fdot(a[:half], a[half:]),
+    }
+    return definitions[name]()
+
+
+@st.composite
+def programs(draw, leaves, numbers, unary, binary, ternary, max_steps):
+    """Programs over the given operations; late scalars are chosen more often, so that graphs become deep too."""
+    values = draw(st.lists(leaves, min_size=1, max_size=4))
+    steps = []
+    for _ in range(draw(st.integers(1, max_steps))):
+        count = len(values) + len(steps)
+        recent = st.integers(max(0, count - 3), count - 1)
+        scalar = st.one_of(recent, st.integers(0, count - 1), recent, numbers)
+        name = draw(st.sampled_from([*unary, *binary, *ternary, *NARY]))
+        if name in NARY:
+            size = draw(st.integers(1, 5)) * (2 if name == "dot" else 1)
+        else:
+            size = 1 if name in unary else 2 if name in binary else 3
+        operands = [draw(scalar) for _ in range(size)]
+        if not any(isinstance(operand, int) for operand in operands):
+            operands[draw(st.integers(0, size - 1))] = draw(recent)
+        steps.append((name, tuple(operands)))
+    return Program(tuple(values), tuple(steps))
+
+
+ORDINARY = st.floats(-4, 4)
+SPECIAL = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 5e-324, -2.2e-308, 710.0, -746.0, 1e154, 1.8e308, -1e-300])
+ANY = st.one_of(ORDINARY, ORDINARY, SPECIAL, st.floats())  # 1.8e308 is infinity
+
+wild = programs(ANY, ANY, UNARY, BINARY, TERNARY, 15)
+sane = programs(ORDINARY, ORDINARY, UNARY, BINARY, TERNARY, 15)
+
+# Odd fractions, so that no two different expressions meet at a kink by chance.
+FRACTION = st.integers(-2000, 2000).map(lambda n: n / 997 + math.sqrt(2) / 4096)
+tame = programs(FRACTION, FRACTION, TAME_UNARY, TAME_BINARY, ["where"], 12)

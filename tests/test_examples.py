@@ -1,0 +1,201 @@
+"""examples/names_gpt.py as its reader runs it, and against the same program on plain Python scalars."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+NAMES = ["anna", "ella", "emma", "hanna", "leah", "maria", "mia", "nora", "sara", "una"]
+
+
+@pytest.fixture
+def example(root):
+    return root / "examples" / "names_gpt.py"
+
+
+@pytest.fixture
+def names(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join(NAMES * 3) + "\n\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def programs(root, monkeypatch):
+    """bench/programs.py, which runs the example on other libraries."""
+    monkeypatch.syspath_prepend(root / "bench")
+    import programs
+
+    return programs
+
+
+def run(example, *args, cwd):
+    command = [sys.executable, str(example), *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False)
+
+
+# ---- running it ----------------------------------------------------------------------------------------------------
+
+
+def test_in_a_pipe_from_another_folder_it_learns_and_invents(example, names, tmp_path):
+    done = run(example, names, "--steps", 80, "--samples", 7, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *lines = done.stdout.splitlines()
+    assert first == "30 documents, 12 tokens, 3,712 parameters"
+    losses = [float(found[1]) for line in lines if (found := re.match(r"step +\d+ of 80   loss ([\d.]+)", line))]
+    assert len(losses) == 11
+    assert losses[-1] < 0.85 * losses[0]
+    invented = lines[len(losses) :]
+    assert len(invented) == 7
+    assert set("".join(invented)) <= set("".join(NAMES))
+    assert "\x1b" not in done.stdout
+
+
+def test_without_a_file_it_reads_the_shared_names(example, shared, tmp_path):
+    done = run(example, "--steps", 2, "--samples", 1, cwd=tmp_path)
+    assert done.stdout.startswith("32,033 documents, 27 tokens, 4,192 parameters\n")
+
+
+def test_the_same_seed_invents_the_same_and_another_does_not(example, names, tmp_path):
+    first, second, other = (
+        run(example, names, "--steps", 3, "--seed", seed, cwd=tmp_path).stdout for seed in (1, 1, 2)
+    )
+    without_times = [re.sub(r" +[\d.]+ s$", "", text, flags=re.MULTILINE) for text in (first, second, other)]
+    assert without_times[0] == without_times[1] != without_times[2]
+
+
+def test_every_size_can_be_chosen(example, names, tmp_path):
+    sizes = ["--layers", 2, "--width", 6, "--heads", 3, "--context", 3]
+    done = run(example, names, *sizes, "--steps", 2, "--temperature", 2, "--lr", 0.1, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    parameters = 2 * 12 * 6 + 3 * 6 + 2 * 12 * 6 * 6
+    assert f"{parameters:,} parameters" in done.stdout
+    assert all(len(name) <= 3 for name in done.stdout.splitlines()[3:])
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n \n", b"\xff\xfe\x00n"], ids=["missing", "empty", "blank", "binary"]
+)
+def test_a_file_it_cannot_use_is_named_without_a_traceback(example, tmp_path, content):
+    path = tmp_path / "given.txt"
+    if content is not None:
+        path.write_bytes(content)
+    done = run(example, path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert str(path) in done.stderr
+    assert "one document a line" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_shared_names_it_says_what_to_give(example, tmp_path):
+    alone = tmp_path / "a" / "b" / example.name
+    alone.parent.mkdir(parents=True)
+    shutil.copy(example, alone)
+    done = run(alone, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"python {alone} FILE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--width", 10, "--heads", 4], "--width 10 must be a multiple of --heads 4"),
+        (["--temperature", 0], "--temperature above 0"),
+        (["--context", 0], "--context must be at least 1"),
+        (["--steps", "many"], "invalid int value: 'many'"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(example, names, tmp_path, options, reason):
+    done = run(example, names, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX's")
+def test_ctrl_c_ends_the_training_and_still_invents(example, names, tmp_path):
+    command = [sys.executable, str(example), str(names), "--steps", "1000000", "--samples", "3"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        assert process.stdout.readline().startswith("step     1 of 1000000")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[0].startswith("stopped")
+    assert len(out.splitlines()) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX's")
+def test_in_a_terminal_a_bar_shows_the_loss(example, names, tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(example), str(names), "--steps", "20", "--samples", "1"]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                some = os.read(ours, 65536)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+            if not some:
+                break
+            shown += some
+    os.close(ours)
+    assert process.returncode == 0
+    assert "━" in shown.decode()
+    assert "20/20" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
+    assert b"step " not in shown
+
+
+# ---- against plain Python scalars ----------------------------------------------------------------------------------
+
+
+def test_losses_and_gradients_equal_those_of_plain_python_scalars(gg, programs):
+    ours, peer = (programs.names_gpt(library) for library in (gg.__name__, "plain"))
+    models = [program.GPT(7, width=8, heads=2, layers=1, context=6, seed=3) for program in (ours, peer)]
+    optimizers = [
+        program.Adam(model.weights, lr=0.05, betas=(0.85, 0.99))
+        for program, model in zip((ours, peer), models, strict=True)
+    ]
+    for tokens in ([6, 0, 1, 2, 6], [6, 3, 3, 3, 4, 5, 0, 1, 2, 6], [6, 6]):  # the second is longer than the context
+        losses = []
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss = model.loss(tokens)
+            loss.backward()
+            losses.append(loss.data)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+        gradients = [[weight.grad for weight in model.weights] for model in models]
+        assert gradients[0] == pytest.approx(gradients[1], rel=1e-9, abs=1e-12)
+        assert math.hypot(*gradients[0]) > 1e-3
+        for optimizer in optimizers:
+            optimizer.step()
+    weights = [[weight.data for weight in model.weights] for model in models]
+    assert weights[0] == pytest.approx(weights[1], rel=1e-9, abs=1e-9)
+
+
+def test_a_dot_product_written_out_gives_the_same(gg, programs):
+    import plain
+
+    ours, written_out = (programs.names_gpt(gg.__name__, dot) for dot in (None, plain.dot))
+    losses = [program.GPT(7, width=8, heads=2, seed=3).loss([6, 0, 1, 2, 6]).data for program in (ours, written_out)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+def test_no_token_is_guessed_from_what_comes_after_it(gg, programs):
+    program = programs.names_gpt(gg.__name__)
+    model = program.GPT(7, width=8, heads=2, seed=3)
+
+    def first_logits(tokens):
+        pasts = model.start()
+        return [[logit.data for logit in model(token, pasts)] for token in tokens]
+
+    assert first_logits([6, 0, 1, 2])[:2] == first_logits([6, 0, 5, 3])[:2]
+    assert first_logits([6, 0, 1])[2] != first_logits([6, 2, 1])[2]
