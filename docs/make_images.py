@@ -9,7 +9,8 @@ from glassgrad.viz import svg
 IMAGES = Path(__file__).parent / "images"
 
 
-def main():
+def main() -> None:
+    """Write both pictures into docs/images."""
     a, b = Value(2.0, "a"), Value(3.0, "b")
     c = a * b**2
     c.label = "c"

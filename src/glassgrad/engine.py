@@ -217,6 +217,18 @@ def own_info(node: Value) -> Info:
     return info
 
 
+def track_captured(node: Value, function: Callable[[], object]) -> None:
+    """Track what a `_backward` refers to besides its node and operands: it may have been computed from the node."""
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            captured = cell.cell_contents
+        except ValueError:  # a variable that is not assigned yet
+            continue
+        if isinstance(captured, Value) and captured is not node and captured not in node._prev:
+            for other in sweep.walk((captured,)):
+                track(other)
+
+
 def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands, if all of them are Values."""
     for operand in operands:
@@ -417,6 +429,7 @@ class Value:
             become_custom(self, self._op, self._prev)
             info: Info = own_info(self)
             info.backward = function
+            track_captured(self, function)
 
     @property
     def _rule(self) -> str:

@@ -254,9 +254,12 @@ def softmax(values: Iterable[Any]) -> list[Any]:
 
 def _operands(values: Iterable[Any], name: str) -> tuple[object, ...]:
     """The scalars in a list: Values, and everything else as a float."""
-    if isinstance(values, Value | str) or not hasattr(values, "__iter__"):
+    if type(values) is list:  # the usual case first: asking for `__iter__` costs as much as a short dot product
+        operands: tuple[object, ...] = tuple(values)
+    elif isinstance(values, Value | str) or not hasattr(values, "__iter__"):
         raise OperandError(f"glassgrad.{name} takes a list of scalars, not {shown(values)}")
-    operands = tuple(values if type(values) is list else [*values])
+    else:
+        operands = tuple(list(values))  # noqa: C414 - not the caller's own tuple, which `many` would hide from the collector
     for operand in operands:
         if type(operand) is not Value and type(operand) is not float:
             return engine.as_scalars(operands, name)

@@ -102,8 +102,9 @@ cdef double leaky_relu_dslope(double x, double slope, double y) noexcept
 cdef double elu(double x, double alpha) noexcept
 cdef double elu_dx(double x, double alpha, double y) noexcept
 cdef double elu_dalpha(double x, double alpha, double y) noexcept
-cdef double gauss_times(double x, double factor) noexcept
+cdef double gauss_times(double x, double factor, double rest) noexcept
 cdef double normal_tail(double t) noexcept
+cdef double normal_tail_rest(double t, double tail) noexcept
 cdef double gelu(double x) noexcept
 cdef double gelu_dx(double x, double y) noexcept
 cdef double gelu_dx_near_root(double x) noexcept

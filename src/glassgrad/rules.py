@@ -366,7 +366,9 @@ def cbrt(x):
 
 
 def cbrt_dx(x, y):
-    return div(1.0, 3.0 * (y * y))
+    if x == 0.0 or not is_finite(x):
+        return div(1.0, y * y)
+    return y / x / 3.0  # rounds less often than 1 / (3 * y**2)
 
 
 CBRT = _rule("cbrt", "cbrt", "cbrt(x)", cbrt, (cbrt_dx,), ("1 / (3 * cbrt(x)**2)",))
@@ -506,7 +508,7 @@ def tanh(x):
 def tanh_dx(x, y):
     # sech²: 1 - tanh² is lost to cancellation past |x| = 19, where JAX and PyTorch return 0
     e = exp(-2.0 * x) if x >= 0.0 else exp(2.0 * x)
-    return 4.0 * e / square(1.0 + e)
+    return 4.0 * e / (1.0 + e * (2.0 + e))  # (1 + e)² with less rounding
 
 
 TANH = _rule("tanh", "tanh", "tanh(x)", tanh, (tanh_dx,), ("1 - tanh(x)**2",))
@@ -584,7 +586,7 @@ def sigmoid(x):
 
 def sigmoid_dx(x, y):
     e = exp(-x) if x >= 0.0 else exp(x)  # y * (1 - y) cancels for x > 0
-    return e / square(1.0 + e)
+    return e / (1.0 + e * (2.0 + e))
 
 
 SIGMOID = _rule("sigmoid", "sigmoid", "1 / (1 + exp(-x))", sigmoid, (sigmoid_dx,), ("sigmoid(x) * sigmoid(-x)",))
@@ -645,10 +647,10 @@ ELU = _rule(
 )
 
 
-def gauss_times(x, factor):
-    """factor * exp(-x²/2) for |x| < 1e150."""
+def gauss_times(x, factor, rest):
+    """(factor + rest) * exp(-x²/2) for |x| < 1e150, where rest is what was rounded off the factor."""
     s = x * x  # its rounding error would be magnified x²/2 times by exp: 350 ulp at x = 26
-    return exp_times(-0.5 * s, factor * (1.0 - 0.5 * product_error(x, x, s)))
+    return exp_times(-0.5 * s, factor + (rest - factor * (0.5 * product_error(x, x, s))))
 
 
 def normal_tail(t):
@@ -673,39 +675,51 @@ def normal_tail(t):
     return p / (1.0 + t)
 
 
+def normal_tail_rest(t, tail):
+    """What the rounding of 1 + t took off normal_tail(t)."""
+    return -tail * sum_error(1.0, t, 1.0 + t) / (1.0 + t)
+
+
 def gelu(x):
     if x > 39.0 or x < -39.0:
         return x if x > 0.0 else x * 0.0
+    tail = normal_tail(absolute(x))
+    factor = x * tail
     if x > 0.0:
-        return x - gauss_times(x, x * normal_tail(x))
-    return gauss_times(x, x * normal_tail(-x))
+        return x - gauss_times(x, factor, 0.0)
+    return gauss_times(x, factor, product_error(x, tail, factor) + x * normal_tail_rest(-x, tail))
 
 
 def gelu_dx(x, y):
     if x > 39.0 or x < -39.0:
         return 1.0 if x > 0.0 else 0.0
-    if x > 0.0:
-        return 1.0 + gauss_times(x, INV_SQRT_TWO_PI * x - normal_tail(x))
-    if -1.3 < x < -0.3:
+    if -1.3 < x <= 0.0:
         return gelu_dx_near_root(x)
-    return gauss_times(x, INV_SQRT_TWO_PI * x + normal_tail(-x))
+    tail = normal_tail(absolute(x))
+    slope = INV_SQRT_TWO_PI * x
+    if x > 0.0:
+        return 1.0 + gauss_times(x, slope - tail, 0.0)
+    factor = slope + tail
+    rest = sum_error(slope, tail, factor) + product_error(INV_SQRT_TWO_PI, x, slope) + normal_tail_rest(-x, tail)
+    return gauss_times(x, factor, rest)
 
 
 def gelu_dx_near_root(x):
-    """Φ(x) + x φ(x) for -1.3 < x < -0.3, where the terms cancel.
+    """Φ(x) + x φ(x) for -1.3 < x <= 0, where the terms cancel.
 
-    The quotient by the distance from the root is replaced by its interpolation in 17 Chebyshev points: relative error
-    1.8e-18, computed with mpmath.
+    The quotient by the distance from the root is replaced by its interpolation in 20 Chebyshev points: relative error
+    1.4e-19, computed with mpmath.
     """
     h = (x + 0.7517915246935645) - 1.4956759177009883e-17
-    p = -3.186613539546027e-08
-    p = (p * h - 2.4647774913602783e-09) * h + 5.680135108957925e-07
-    p = (p * h + 4.330316784414701e-07) * h - 7.74776291767785e-06
-    p = (p * h - 1.1214391738131279e-05) * h + 8.615935891276295e-05
-    p = (p * h + 0.0001863397448356084) * h - 0.000744826826928991
-    p = (p * h - 0.0022395380678298803) * h + 0.004539228378486447
-    p = (p * h + 0.019421679838176664) * h - 0.014771522148227025
-    p = (p * h - 0.11400823329722148) * h - 0.018199676398671268
+    p = -5.299003380739207e-11 * h + 1.8971057029002894e-09
+    p = (p * h - 1.1472123615005066e-09) * h - 3.555022601334175e-08
+    p = (p * h - 1.737440800002898e-09) * h + 5.703482678384156e-07
+    p = (p * h + 4.3288286704859144e-07) * h - 7.748487057103715e-06
+    p = (p * h - 1.1214386309296497e-05) * h + 8.61594837414077e-05
+    p = (p * h + 0.00018633974679245797) * h - 0.0007448268392656228
+    p = (p * h - 0.0022395380681004187) * h + 0.004539228379163514
+    p = (p * h + 0.019421679838189633) * h - 0.01477152214824557
+    p = (p * h - 0.1140082332972217) * h - 0.018199676398671073
     p = (p * h + 0.388284982990552) * h + 0.4314939923140469
     return p * h
 
@@ -720,9 +734,14 @@ def silu(x):
 def silu_dx(x, y):
     if x > 0.0:
         return sigmoid(x) * (1.0 + x * sigmoid(-x))
-    # 1 + x + exp(x) cancels near its root r = -1.278; it is h + exp(r) * expm1(h), h = x - r, where nothing does
-    h = (x + 1.2784645427610737) + 1.0946994183093437e-16
-    return exp_times(x, h + 0.2784645427610738 * expm1(h)) / square(1.0 + exp(x))
+    e = exp(x)
+    factor = 1.0 + x + e
+    if -2.0 < x < -0.7:  # this cancels near its root r = -1.278; with h = x - r it is h + exp(r) * expm1(h)
+        h = (x + 1.2784645427610737) + 1.0946994183093437e-16
+        factor = h + 0.2784645427610738 * expm1(h)
+    if x > -2.0:
+        return factor / (2.0 + (e + 1.0 / e))  # the same as below with less rounding
+    return exp_times(x, factor) / (1.0 + e * (2.0 + e))
 
 
 SILU = _rule("silu", "silu", "x * sigmoid(x)", silu, (silu_dx,), ("sigmoid(x) * (1 + x * sigmoid(-x))",))

@@ -136,7 +136,10 @@ def sweep(root: Value, seed: float, finite: bool) -> None:
     order: list[Value] = []
     leaves: list[Value] = []
     order_below([root], order, leaves, None)
-    before = [leaf._grad if leaf._has_grad else None for leaf in leaves]  # to put back if the sweep fails
+    before: list[float | None] = []  # to put back if the sweep fails
+    for leaf in leaves:
+        grad = leaf._grad if leaf._flags & engine.HAS_GRAD or leaf._grad != 0.0 else None
+        before.append(grad)
     for i in range(len(order)):
         node: Value = cython.cast(Value, order[i])
         node._grad = 0.0
