@@ -556,3 +556,17 @@ def test_data_is_what_floats_give(gg):
             assert operation(x, b).data == operation(a, b)
             assert operation(a, w).data == operation(a, b)
         assert (w**a).data == pytest.approx(b**a, rel=1e-15)
+
+
+def test_the_second_place_takes_one_label_or_operands(gg):
+    for arguments, named in [((2, "a"), {"label": "b"}), ((2, None), {}), ((2, 5), {})]:
+        with pytest.raises(gg.OperandError, match=r"two labels|label or a tuple"):
+            gg.Value(*arguments, **named)
+
+
+def test_op_may_be_renamed_as_in_micrograd(gg):
+    y = gg.Value(2.0) * 3
+    y._op = "times"
+    assert y._op == "times"
+    with pytest.raises(gg.OperandError, match="string"):
+        y._op = None

@@ -255,7 +255,6 @@ show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # s
 
 
 @cython.freelist(8192)
-@cython.freelist(8192)  # nodes come and go by the thousand: half the cost of making and freeing one
 @cython.trashcan(True)  # frees a chain of ten million nodes without overflowing the C stack
 @cython.cclass
 class Value:
@@ -307,7 +306,11 @@ class Value:
         self._flags = REQUIRES_GRAD if requires_grad else 0
         self._stamp = 0
         if isinstance(_children, str):
+            if label:
+                raise OperandError(f"two labels, {_children!r} and {label!r}: give one")
             label, _children = _children, ()
+        if not hasattr(_children, "__iter__"):
+            raise OperandError(f"the second argument is a label or a tuple of operands, not {shown(_children)}")
         if not isinstance(label, str) or not isinstance(_op, str):
             raise OperandError(f"label and _op are strings, not {shown(label)} and {shown(_op)}")
         info: Info | None = modes.current().info
@@ -412,6 +415,13 @@ class Value:
             if power is not None and not power._flags & REQUIRES_GRAD and not power.label:
                 return symbol + exponent(power._data)
         return symbol
+
+    @_op.setter
+    def _op(self, symbol: str) -> None:
+        if not isinstance(symbol, str):
+            raise OperandError(f"_op is a string, not {shown(symbol)}")
+        info: Info = own_info(self)
+        info.op = symbol
 
     @property
     def _backward(self) -> Callable[[], object]:

@@ -2,8 +2,8 @@
 
 Guarantees: cards do not overlap; an area around a scope holds cards of that scope only, or is left out.
 
-Weights that one operation alone uses, six or more of them, stand in a block with one thick edge instead of one edge
-each: a layer of sixteen neurons with sixteen weights would otherwise be a column of 256 cards.
+Weights that one operation alone uses stand in a block on the operation's own card, between its badge and its numbers,
+and need no edges: a layer of sixteen neurons with sixteen weights would otherwise be a column of 256 cards.
 """
 
 from __future__ import annotations
@@ -22,19 +22,27 @@ __all__ = ["Area", "Arrangement", "Card", "arrange", "regions"]
 _ROW: Final = 17.0
 _PAD: Final = 10.0
 _NESTED: Final = 6  # scopes inside scopes that get an area of their own
-_BLOCK: Final = 6  # weights that make a block
+_SMALL: Final = 60  # Values in a graph that has room for every weight by itself, and
+_BLOCK: Final = 6  # where it takes so many weights to make a block
 _COLUMN: Final = 32  # the same where an operation has no other operands: a column with an edge each says more
 _BLOCK_GAP: Final = 6.0
+_WEIGHT: Final = 2 * _ROW + 12  # height of a card on a card
+_GAP: Final = 16.0  # between cards of a rank
+_HEAD: Final = 22.0  # more of it, for the caption of an area
 
 
 @dataclass(frozen=True)
 class Card:
-    """What stands on a card, and its size. `badge` is the width of the operation's badge, joined to the left side."""
+    """What stands on a card, and its size.
+
+    `badge` is the width of the operation's badge, joined to the left side; `inset` that of the block beside it.
+    """
 
     kind: str
     symbol: str
     rows: tuple[tuple[str, str, str], ...]  # (caption, number, class of the number)
     badge: float
+    inset: float
     width: float
     height: float
 
@@ -43,7 +51,7 @@ class Card:
 _SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
 
 
-def _card(graph: Graph, i: int, arrivals: int) -> Card:
+def _card(graph: Graph, i: int, arrivals: int, grid: _Grid | None = None) -> Card:
     leaf, wanted, grad = graph.ops[i] == "leaf", graph.requires_grad[i], graph.grads[i]
     label = shortened(graph.labels[i], LABEL_LIMIT)
     kind = "root" if i in graph.roots else ("leaf" if wanted else "const") if leaf else "op"
@@ -58,12 +66,13 @@ def _card(graph: Graph, i: int, arrivals: int) -> Card:
     text = max([text_width(caption) + (14.0 if caption else 0.0) + 7.6 * len(value) for caption, value, _ in rows])
     width = badge + text + 2 * _PAD
     width = max(104.0, 8 * -(-width // 8)) if wanted else width  # few different widths make calm columns
-    return Card(kind, symbol, tuple(rows), badge, width, max(len(rows) * _ROW + 12, fan))
+    inset, tall = (grid.width + _BLOCK_GAP, grid.height + 2 * _BLOCK_GAP) if grid else (0.0, 0.0)
+    return Card(kind, symbol, tuple(rows), badge, inset, width + inset, max(len(rows) * _ROW + 12, fan, tall))
 
 
-def _aligned(cards: list[Card], ranks: list[int], place: list[int | None], blocked: set[int]) -> list[Card]:
+def _aligned(cards: list[Card], ranks: list[int], place: list[int | None]) -> list[Card]:
     """Return the cards with nearly equal widths of a column made equal; those in blocks do not take part."""
-    rows = [None if k is None or i in blocked else ranks[k] for i, k in enumerate(place)]
+    rows = [None if k is None else ranks[k] for k in place]
     widest: dict[int, float] = {}
     for card, r in zip(cards, rows, strict=True):
         if r is not None:
@@ -93,101 +102,83 @@ class Area:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Cards with their centres, blocks of weights, areas of scopes, and the plan whose routes the edges follow.
-
-    `thick` are the routes of the plan that stand for the edges of a whole block.
-    """
+    """Cards with their centres, blocks of weights, areas of scopes, and the plan whose routes the edges follow."""
 
     cards: list[Card]
     x: list[float]
     y: list[float]
     blocks: list[Area]
+    inside: set[int]  # cards in blocks
     scopes: list[Area]
-    thick: set[int]
     plan: Layout
 
 
 def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) -> Arrangement:
     """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks."""
     blocks = {} if partials else _blocks(graph)
-    arrivals = [len(below) - max(len(blocks.get(i, ())) - 1, 0) for i, below in enumerate(graph.operands)]
-    cards = [_card(graph, i, arrivals[i]) for i in range(len(graph))]
-    inside = {i: target for target, members in blocks.items() for i in members}
-    # Boxes to lay out: every block, as the first of its members, and every other card.
-    boxes = [i for i in range(len(graph)) if i not in inside or blocks[inside[i]][0] == i]
+    inside = {i for members in blocks.values() for i in members}
+    cards = [_card(graph, i, 0 if i in blocks else len(graph.operands[i])) for i in range(len(graph))]
+    cell = max([cards[i].width for i in inside], default=0.0)  # blocks of one width, however long their numbers are
+    grids = {target: _Grid(members, cell) for target, members in blocks.items()}
+    for i in inside:
+        cards[i] = replace(cards[i], width=cell)
+    for i, grid in grids.items():
+        cards[i] = _card(graph, i, len(graph.operands[i]) - len(grid.members), grid)
+    boxes = [i for i in range(len(graph)) if i not in inside]
     place = {i: k for k, i in enumerate(boxes)}
     edges = [(place[a], place[b]) for a, b in graph.edges() if a in place]
     if rankdir == "LR":
-        cards = _aligned(cards, rank(len(boxes), edges), [place.get(i) for i in range(len(graph))], set(inside))
-    grids = {members[0]: _grid(cards, members) for members in blocks.values()}
-    sizes = [(grids[i].width, grids[i].height) if i in grids else (cards[i].width, cards[i].height) for i in boxes]
+        cards = _aligned(cards, rank(len(boxes), edges), [place.get(i) for i in range(len(graph))])
     plan = layout(
-        sizes,
+        [(cards[i].width, cards[i].height) for i in boxes],
         edges,
         rankdir=rankdir,
+        gap=_GAP + (_HEAD if rankdir == "LR" and any(graph.scopes) else 0.0),
         rank_gap=44.0 if not partials else 96.0 if rankdir == "LR" else 64.0,
         port_gap=22.0 if partials else 12.0,
     )
     x, y = [0.0] * len(graph), [0.0] * len(graph)
-    frames = []
     for i, px, py in zip(boxes, plan.x, plan.y, strict=True):
-        if i not in grids:
-            x[i], y[i] = px, py
-            continue
-        grid = grids[i]
-        frames.append(Area(f"{len(grid.members)} leaves", px - grid.width / 2, py - grid.height / 2, *grid.size))
+        x[i], y[i] = px, py
+    frames = []
+    for i, grid in grids.items():
+        left, top = x[i] - cards[i].width / 2 + cards[i].badge + _BLOCK_GAP, y[i] - grid.height / 2
+        frames.append(Area(f"{len(grid.members)} leaves", left, top, grid.width, grid.height))
         for k, member in enumerate(grid.members):
-            x[member] = px + (k % grid.columns - (grid.columns - 1) / 2) * (grid.cell + _BLOCK_GAP)
-            y[member] = py + (k // grid.columns - (grid.rows - 1) / 2) * (cards[member].height + _BLOCK_GAP)
-    thick = {k for k, (a, _) in enumerate(edges) if boxes[a] in grids}
-    return Arrangement(cards, x, y, frames, _areas(graph, cards, x, y), thick, plan)
+            row, column = divmod(k, grid.columns)
+            x[member] = left + column * (cell + _BLOCK_GAP) + _BLOCK_GAP + cell / 2
+            y[member] = top + row * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP + _WEIGHT / 2
+    return Arrangement(cards, x, y, frames, inside, _areas(graph, cards, x, y), plan)
 
 
 # Blocks of weights -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class _Grid:
-    members: list[int]
-    columns: int
-    rows: int
-    cell: float  # width of a card
-    size: tuple[float, float]
+    """Places for cards of one size, in rows of about as many as there are rows."""
 
-    @property
-    def width(self) -> float:
-        return self.size[0]
-
-    @property
-    def height(self) -> float:
-        return self.size[1]
+    def __init__(self, members: list[int], cell: float) -> None:
+        self.members = members
+        self.columns = ceil(sqrt(len(members)))
+        self.width = self.columns * (cell + _BLOCK_GAP) + _BLOCK_GAP
+        self.height = ceil(len(members) / self.columns) * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP
 
 
 def _blocks(graph: Graph) -> dict[int, list[int]]:
-    """Return, for every operation with many leaves of its own, these leaves in the order of operands."""
+    """Return, for every operation with leaves of its own that go on its card, these leaves in the order of operands."""
     uses = [0] * len(graph)
     for source, _ in graph.edges():
         uses[source] += 1
     roots = set(graph.roots)
+    least = _BLOCK if len(graph) <= _SMALL else 1
     blocks = {}
     for target, below in enumerate(graph.operands):
         own = [
             i for i in below if uses[i] == 1 and graph.ops[i] == "leaf" and graph.requires_grad[i] and i not in roots
         ]
-        if len(own) >= (_BLOCK if len(own) < len(below) else _COLUMN):
+        if len(own) >= (least if len(own) < len(below) else _COLUMN):
             blocks[target] = own
     return blocks
-
-
-def _grid(cards: list[Card], members: list[int]) -> _Grid:
-    columns = ceil(sqrt(len(members)))
-    rows = ceil(len(members) / columns)
-    cell = max([cards[i].width for i in members])
-    for i in members:
-        cards[i] = replace(cards[i], width=cell)
-    width = columns * (cell + _BLOCK_GAP) + _BLOCK_GAP
-    height = rows * (cards[members[0]].height + _BLOCK_GAP) + _BLOCK_GAP
-    return _Grid(members, columns, rows, cell, (width, height))
 
 
 # Scopes ----------------------------------------------------------------------------------------------------------

@@ -58,9 +58,12 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
         f'<g transform="translate({_n(left)} {_n(top)})">',
     ]
     out += [_area_svg("gg-scope", area) for area in areas]
+    out += _edges(plan)
+    # A block lies on the card of its operation, and the cards of its leaves on the block.
+    nodes = [_card_svg(graph, i, card, picture.x[i], picture.y[i]) for i, card in enumerate(picture.cards)]
+    out += [node for i, node in enumerate(nodes) if i not in picture.inside]
     out += [_area_svg("gg-block", block) for block in picture.blocks]
-    out += _edges(plan, picture.thick)
-    out += [_card_svg(graph, i, card, picture.x[i], picture.y[i]) for i, card in enumerate(picture.cards)]
+    out += [node for i, node in enumerate(nodes) if i in picture.inside]
     if partials:
         out += _partials(graph, plan)
     out.append("</g>")
@@ -116,7 +119,7 @@ def _card_svg(graph: Graph, i: int, card: Card, x: float, y: float) -> str:
         line = _n(h / 2 + (row - len(card.rows) / 2) * _ROW + 13)
         first, second = (style, "gg-data") if row == 0 else ("gg-word", f"gg-grad {style}")
         if caption:
-            parts.append(f'<text class="{first}" x="{_n(badge + _PAD)}" y="{line}">{escaped(caption)}</text>')
+            parts.append(f'<text class="{first}" x="{_n(badge + card.inset + _PAD)}" y="{line}">{escaped(caption)}</text>')
         parts.append(f'<text class="{second}" x="{_n(w - _PAD)}" y="{line}">{value}</text>')
     parts.append("</g>")
     return "".join(parts)
@@ -125,12 +128,12 @@ def _card_svg(graph: Graph, i: int, card: Card, x: float, y: float) -> str:
 # Edges -----------------------------------------------------------------------------------------------------------
 
 
-def _edges(plan: Layout, thick: set[int]) -> list[str]:
+def _edges(plan: Layout) -> list[str]:
     down = plan.rankdir == "TB"
     lines = [f'<path class="gg-edge" d="{_path(points, down)}"/>' for points in plan.trunks.values()]
     heads = []
-    for k, points in enumerate(plan.routes):
-        lines.append(f'<path class="gg-edge{" gg-thick" if k in thick else ""}" d="{_path(points, down)}"/>')
+    for points in plan.routes:
+        lines.append(f'<path class="gg-edge" d="{_path(points, down)}"/>')
         x, y = points[-1]
         heads.append(f"M{_n(x)} {_n(y)}l-4-8h8z" if down else f"M{_n(x)} {_n(y)}l-8-4v8z")
     return [*lines, f'<path class="gg-head" d="{"".join(heads)}"/>'] if heads else lines

@@ -17,7 +17,6 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-page{fill:#f8fafc}
 .gg-edge{fill:none;stroke:#a3b1c6;stroke-width:1.4}
 .gg-head{fill:#8496b0}
-.gg-thick{stroke-width:3.2;stroke:#8fcfc5}
 .gg-block rect{fill:#14a08f;fill-opacity:.07;stroke:#14a08f;stroke-opacity:.35}
 .gg-card{fill:#fff}
 .gg-rim{fill:none;stroke:#d3dce8}
@@ -51,7 +50,6 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-page{fill:#10151f}
 .gg-edge{stroke:#56647c}
 .gg-head{fill:#7b8aa3}
-.gg-thick{stroke:#2f7d72}
 .gg-card{fill:#1a2230}
 .gg-rim{stroke:#344055}
 .gg-badge{fill:#2a3548}
