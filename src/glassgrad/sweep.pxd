@@ -8,7 +8,7 @@ cdef unsigned long long _stamp
 
 cpdef list walk(roots, dict known=*)
 @cython.locals(node=Value, leaf=int, opened=cython.uint, closed=cython.uint)
-cdef int order_below(list stack, list order, list leaves, dict known) except -1
+cdef int order_below(list stack, list order, list leaves, dict known, bint clear) except -1
 @cython.locals(node=Value)
 cdef int open_many(
     tuple operands, list stack, list leaves, unsigned int opened, unsigned int closed) except -1
