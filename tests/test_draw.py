@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ import glassgrad
 from glassgrad import Value
 from glassgrad.errors import GlassgradError, OperandError
 from glassgrad.graph import Graph
+from glassgrad.nn import MLP
 from glassgrad.viz.dot import DrawingError, draw_dot
 from glassgrad.viz.notebook import mimebundle
 from glassgrad.viz.picture import Picture
@@ -181,21 +183,81 @@ def test_any_label_and_symbol_give_well_formed_xml(label, symbol):
     draw_dot(graph).source.encode()
 
 
-def test_weights_of_one_operation_stand_in_a_block():
-    xs = [Value(i, f"x{i}") for i in range(8)]
-    neurons = [glassgrad.dot(xs, [Value(0.1) for _ in xs]) for _ in range(3)]
-    graph = Graph.of(glassgrad.sum(neurons))
-    svg = draw(graph)
-    assert len(cards(svg)) == len(graph)
-    assert svg.count('<g class="gg-block">') == 3
-    boxes = []
+def places(svg):
+    """Left, top, right and bottom of every card."""
     for card in cards(svg):
         x, y = map(float, re.search(r"translate\(([-\d.]+) ([-\d.]+)\)", card.get("transform")).groups())
         rect = card.find(f"{SVG}rect")
-        boxes.append((x, y, x + float(rect.get("width")), y + float(rect.get("height"))))
-    for i, a in enumerate(boxes):
-        for b in boxes[:i]:
-            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        yield x, y, x + float(rect.get("width")), y + float(rect.get("height"))
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_weights_of_one_operation_stand_on_its_card(rankdir):
+    xs = [Value(i, f"x{i}") for i in range(8)]
+    neurons = [glassgrad.dot(xs, [Value(0.1, "w") for _ in xs]) for _ in range(3)]
+    graph = Graph.of(glassgrad.sum(neurons))
+    svg = draw(graph, rankdir=rankdir)
+    assert len(cards(svg)) == len(graph)
+    assert svg.count('<g class="gg-block">') == 3
+    assert svg.count('class="gg-edge"') == 3 * 8 + 3
+    hosts = 0
+    boxes = list(zip(tooltips(svg), places(svg), strict=True))
+    for i, (tip, a) in enumerate(boxes):
+        for other, b in boxes[:i]:
+            if a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]:
+                continue
+            # Cards overlap only where a weight lies wholly within its operation, drawn before it.
+            assert tip.startswith("\u2068w\u2069: leaf")
+            assert ": dot" in other
+            assert all(outer < inner for outer, inner in zip(b[:2], a[:2], strict=True))
+            assert all(outer > inner for outer, inner in zip(b[2:], a[2:], strict=True))
+            hosts += 1
+    assert hosts == 24
+
+
+def test_a_small_graph_shows_every_weight_by_itself():
+    h = Value(1.0, "x").tanh()
+    svg = draw(Graph.of(glassgrad.dot([h, h], [Value(3.0, "w0"), Value(4.0, "w1")]) + Value(5.0, "b")))
+    assert svg.count('class="gg-edge"') == 7
+    assert '<g class="gg-block"' not in svg
+
+
+def model(sizes):
+    random.seed(1337)
+    output = MLP(2, sizes)([1.0, -0.5])
+    return Graph.of(*output) if isinstance(output, list) else Graph.of(output)
+
+
+@pytest.mark.parametrize("sizes", [[4, 1], [4, 4, 1], [16, 16, 1], [3, 2]])
+def test_a_network_has_an_area_per_layer_and_neuron(sizes):
+    svg = ET.fromstring(draw(model(sizes)))
+    expected = []
+    for depth, size in enumerate(sizes):
+        if size > 1:
+            expected.append(f"layer{depth}")
+            expected += [f"neuron{i}" for i in range(size)]
+        else:
+            expected.append(f"layer{depth} / neuron0")
+    areas = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"]
+    assert sorted(area.find(f"{SVG}text").text for area in areas) == sorted(expected)
+
+
+def test_blocks_are_equally_wide():
+    widths = re.findall(r'<g class="gg-block">.*?width="([\d.]+)"', draw(model([8, 8, 1])))
+    assert len(widths) == 17
+    assert len(set(widths)) == 2  # of two weights and of eight
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_tags_of_partials_lie_apart(rankdir):
+    total = glassgrad.dot([Value(i * 0.1) for i in range(40)], [Value(i * 0.123) for i in range(40)])
+    svg = draw(Graph.of(total), partials=True, rankdir=rankdir)
+    tags = re.findall(r'gg-slope"><rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"', svg)
+    boxes = [tuple(map(float, tag)) for tag in tags]
+    assert 10 < len(boxes) <= 80  # left out where there is no room
+    for i, (x, y, w, h) in enumerate(boxes):
+        for u, v, p, q in boxes[:i]:
+            assert x + w <= u or u + p <= x or y + h <= v or v + q <= y
 
 
 def test_scopes_are_areas_and_clusters():

@@ -199,11 +199,14 @@ def power_dx(x, w, y):
         return 2.0 * x
     v = w - 1.0
     rounding = sum_error(w, -1.0, v)
-    if rounding != 0.0:  # x**v magnifies it by ln x: up to 350 ulp at x = 1e300
-        shift = rounding * log(absolute(x))
-        w = -w if x < 0.0 else w  # an odd power rounded to an even one, w being past 2**53
-        if -1e-6 < shift < 1e-6:  # else x is 0 or infinite, or the result is
-            return power_times(x, v, w + w * shift)
+    if rounding == 0.0:
+        return power_times(x, v, w)
+    if TINY < y < HUGE:  # x**v would magnify the rounding of v by ln x: up to 350 ulp at x = 1e300
+        return w * y / x
+    shift = rounding * log(absolute(x))
+    w = -w if x < 0.0 else w  # an odd power rounded to an even one, w being past 2**53
+    if -1e-6 < shift < 1e-6:  # else x is 0 or infinite, or the result is
+        w += w * shift
     return power_times(x, v, w)
 
 
@@ -454,8 +457,8 @@ def over_sum_of_squares(x, w):
     if x == 0.0 and w == 0.0:
         return libm.INFINITY
     if absolute(x) >= absolute(w):
-        return div(div(0.5, x), 0.5 + 0.5 * square(w / x))  # halves: 1 / x can overflow where the result does not
-    ratio = x / w
+        return div(div(0.5, x), 0.5 + 0.5 * square(div(w, x)))  # halves: 1 / x can overflow where the result does not
+    ratio = div(x, w)
     if -TINY < ratio < TINY:
         return div_again(x, w, ratio)
     return div(div(0.5 * ratio, w), 0.5 + 0.5 * square(ratio))

@@ -8,8 +8,9 @@ and need no edges: a layer of sixteen neurons with sixteen weights would otherwi
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import ceil, isqrt
 from typing import Final
 
 from ..graph import Graph
@@ -22,7 +23,7 @@ __all__ = ["Area", "Arrangement", "Card", "arrange", "regions"]
 _ROW: Final = 17.0
 _PAD: Final = 10.0
 _NESTED: Final = 6  # scopes inside scopes that get an area of their own
-_SMALL: Final = 60  # Values in a graph that has room for every weight by itself, and
+_SMALL: Final = 24  # Values in a graph that has room for every weight by itself, and
 _BLOCK: Final = 6  # where it takes so many weights to make a block
 _COLUMN: Final = 32  # the same where an operation has no other operands: a column with an edge each says more
 _BLOCK_GAP: Final = 6.0
@@ -87,13 +88,17 @@ def _aligned(cards: list[Card], ranks: list[int], place: list[int | None]) -> li
 
 @dataclass(frozen=True)
 class Area:
-    """A tinted area around cards that belong together; `scope` is what it is called."""
+    """A tinted area around cards that belong together.
+
+    `scope` is what it is called; the picture says only `caption`, what areas around it do not say already.
+    """
 
     scope: str
     x: float
     y: float
     width: float
     height: float
+    caption: str = ""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -119,7 +124,7 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     inside = {i for members in blocks.values() for i in members}
     cards = [_card(graph, i, 0 if i in blocks else len(graph.operands[i])) for i in range(len(graph))]
     cell = max([cards[i].width for i in inside], default=0.0)  # blocks of one width, however long their numbers are
-    grids = {target: _Grid(members, cell) for target, members in blocks.items()}
+    grids = {target: _Grid(members, cell, rankdir) for target, members in blocks.items()}
     for i in inside:
         cards[i] = replace(cards[i], width=cell)
     for i, grid in grids.items():
@@ -133,7 +138,7 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
         [(cards[i].width, cards[i].height) for i in boxes],
         edges,
         rankdir=rankdir,
-        gap=_GAP + (_HEAD if rankdir == "LR" and any(graph.scopes) else 0.0),
+        gap=_GAP + (_HEAD if rankdir == "LR" and blocks and len({*graph.scopes, ""}) > 2 else 0.0),
         rank_gap=44.0 if not partials else 96.0 if rankdir == "LR" else 64.0,
         port_gap=22.0 if partials else 12.0,
     )
@@ -143,7 +148,8 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     frames = []
     for i, grid in grids.items():
         left, top = x[i] - cards[i].width / 2 + cards[i].badge + _BLOCK_GAP, y[i] - grid.height / 2
-        frames.append(Area(f"{len(grid.members)} leaves", left, top, grid.width, grid.height))
+        if len(grid.members) > 1:
+            frames.append(Area(f"{len(grid.members)} leaves", left, top, grid.width, grid.height))
         for k, member in enumerate(grid.members):
             row, column = divmod(k, grid.columns)
             x[member] = left + column * (cell + _BLOCK_GAP) + _BLOCK_GAP + cell / 2
@@ -155,11 +161,11 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
 
 
 class _Grid:
-    """Places for cards of one size, in rows of about as many as there are rows."""
+    """Places for cards of one size, nearly square, or narrow where ranks are rows."""
 
-    def __init__(self, members: list[int], cell: float) -> None:
+    def __init__(self, members: list[int], cell: float, rankdir: Rankdir) -> None:
         self.members = members
-        self.columns = ceil(sqrt(len(members)))
+        self.columns = isqrt(len(members)) if rankdir == "LR" else max(isqrt(len(members)) // 2, 1)
         self.width = self.columns * (cell + _BLOCK_GAP) + _BLOCK_GAP
         self.height = ceil(len(members) / self.columns) * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP
 
@@ -187,12 +193,12 @@ def _blocks(graph: Graph) -> dict[int, list[int]]:
 def regions(graph: Graph) -> list[str]:
     """Return the scope every node is drawn in.
 
-    That is its own, but a nameless leaf made outside of any scope, such as a weight or a plain number, stands with the
+    That is its own, but a leaf made outside of any scope, such as a weight or a plain number, stands with the
     operations that use it if they all share a scope.
     """
     result = list(graph.scopes)
     for i, users in enumerate(graph.consumers()):
-        if graph.ops[i] == "leaf" and not graph.labels[i] and not graph.scopes[i]:
+        if graph.ops[i] == "leaf" and not graph.scopes[i]:
             around = {graph.scopes[user] for user in users}
             if len(around) == 1:
                 result[i] = around.pop()
@@ -208,26 +214,44 @@ def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> l
             members.setdefault("/".join(parts[:k]), []).append(i)
     if len(members) * len(graph) > 400_000:  # every area is compared with every card
         return []
-    deeper = dict.fromkeys(members, 0)  # how many scopes are nested inside, which need room for their rims and captions
-    for scope in members:
-        parts = scope.split("/")
-        for k in range(1, len(parts)):
-            outer = "/".join(parts[:k])
-            deeper[outer] = max(deeper[outer], len(parts) - k)
     boxes = [(u - c.width / 2, v - c.height / 2, c.width, c.height) for u, v, c in zip(x, y, cards, strict=True)]
-    areas: list[Area] = []
+    # One area for a scope and the only one inside it that has cards.
+    for scope in sorted(members, key=len):
+        outer = scope.rpartition("/")[0]
+        if len(members.get(outer, ())) == len(members[scope]):
+            del members[outer]
+    deeper = dict.fromkeys(members, 0)  # how many scopes are nested inside, which need room for their rims and captions
+    for scope in sorted(members, key=len, reverse=True):
+        for outer in _around(scope, members):
+            deeper[outer] = max(deeper[outer], deeper[scope] + 1)
+    areas: dict[str, Area] = {}
+    refused: set[str] = set()
     for scope in sorted(members, key=lambda scope: (scope.count("/"), members[scope][0])):
         own = set(members[scope])
         group = [boxes[i] for i in members[scope]]
-        pad, head = 8.0 + 10 * deeper[scope], 22.0 * (1 + deeper[scope])
+        pad, head = 8.0 + 10 * deeper[scope], _HEAD * (1 + deeper[scope])
         left, top = min([box[0] for box in group]) - pad, min([box[1] for box in group]) - head
         right, bottom = max([box[0] + box[2] for box in group]) + pad, max([box[1] + box[3] for box in group]) + pad
         area = Area(scope, left, top, right - left, bottom - top)
+        around = set(_around(scope, members))
         lonely = not any(i not in own and _overlap(area.box, box) for i, box in enumerate(boxes))
-        apart = not any(_overlap(area.box, h.box) for h in areas if not scope.startswith(h.scope + "/"))
+        apart = not any(_overlap(area.box, other.box) for other in areas.values() if other.scope not in around)
         if lonely and apart and len(group) < len(graph):
-            areas.append(area)
-    return areas
+            areas[scope] = area
+        else:
+            refused.add(scope.rstrip("0123456789"))
+    # Of neuron0, neuron1, … all are shown or none.
+    shown = {scope: area for scope, area in areas.items() if scope.rstrip("0123456789") not in refused}
+    captions = {scope: scope[len(next(_around(scope, shown), "")) :].strip("/").replace("/", " / ") for scope in shown}
+    return [replace(area, caption=captions[scope]) for scope, area in shown.items()]
+
+
+def _around(scope: str, scopes: Container[str]) -> Iterator[str]:
+    """Yield those of `scopes` that `scope` is nested in, inner first."""
+    while scope:
+        scope = scope.rpartition("/")[0]
+        if scope in scopes:
+            yield scope
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

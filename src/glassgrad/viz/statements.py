@@ -68,8 +68,10 @@ def _node(graph: Graph, i: int) -> str:
         else ""
     )
     name = f'<TD ALIGN="LEFT">{caption}</TD>' if caption else ""
-    # Without the FONT element Graphviz sets a number higher than the words beside it.
-    rows = [f'{name}<TD ALIGN="RIGHT"><FONT COLOR="#0f172a">&#160;{number(graph.values[i])}</FONT></TD>']
+    # Graphviz sets bold words higher than others: a bold space lifts the number beside them. Without the FONT element
+    # it would stand higher than plain words.
+    space = "<B>&#160;</B>" if label.strip() else "&#160;" if wanted else ""
+    rows = [f'{name}<TD ALIGN="RIGHT"><FONT COLOR="#0f172a">{space}{number(graph.values[i])}</FONT></TD>']
     if wanted:
         rows.append(
             '<TD ALIGN="LEFT"><FONT COLOR="#74839a">grad</FONT></TD>'

@@ -119,7 +119,9 @@ def _card_svg(graph: Graph, i: int, card: Card, x: float, y: float) -> str:
         line = _n(h / 2 + (row - len(card.rows) / 2) * _ROW + 13)
         first, second = (style, "gg-data") if row == 0 else ("gg-word", f"gg-grad {style}")
         if caption:
-            parts.append(f'<text class="{first}" x="{_n(badge + card.inset + _PAD)}" y="{line}">{escaped(caption)}</text>')
+            parts.append(
+                f'<text class="{first}" x="{_n(badge + card.inset + _PAD)}" y="{line}">{escaped(caption)}</text>'
+            )
         parts.append(f'<text class="{second}" x="{_n(w - _PAD)}" y="{line}">{value}</text>')
     parts.append("</g>")
     return "".join(parts)
@@ -157,7 +159,7 @@ def _path(points: Sequence[Point], down: bool) -> str:
 
 
 def _partials(graph: Graph, plan: Layout) -> list[str]:
-    """Return a small tag with the local derivative for every edge, where few other tags and edges are in the way."""
+    """Return a small tag with the local derivative for every edge that has room for one; tooltips have them all."""
     down = plan.rankdir == "TB"
     slopes = [slope for row in graph.partials for slope in row]
     # The last curve of a route, as (start along, start across, end along, end across); those of a gap end together.
@@ -170,53 +172,66 @@ def _partials(graph: Graph, plan: Layout) -> list[str]:
         gaps.setdefault(round(x1), []).append(k)
     out = []
     for gap in gaps.values():
-        placed: list[tuple[float, float, float]] = []
+        placed: list[tuple[float, float, float, float]] = []
         for k in gap:
             if slopes[k] is None:
                 continue
             text = number(slopes[k])
             wide = 7.0 * len(text) + 10
-            rivals = [curves[other] for other in gap[:80] if other != k]
-            spots = [(_cost(t, curves[k], rivals, placed, wide, down), *_spot(t, curves[k])) for t in _SPOTS]
-            _, along, across = min(spots)
-            placed.append((along, across, wide))
-            x, y = (across, along) if down else (along, across)
-            out.append(
-                f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - 9)}" width="{_n(wide)}" height="18" '
-                f'rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{text}</text></g>'
-            )
+            half_along, half_across = (11.0, wide / 2 + 1) if down else (wide / 2 + 1, 11.0)
+            rivals = [curves[other] for other in gap if other != k and curves[other] != curves[k]]
+            for t in _SPOTS:
+                along, across = _spot(t, curves[k])
+                tag = (along - half_along, across - half_across, along + half_along, across + half_across)
+                inner = (tag[0] + 5, tag[1] + 3, tag[2] - 5, tag[3] - 3)  # its corners are round
+                if not (
+                    tag[0] < curves[k][0]
+                    or any(_meet(tag, other) for other in placed)
+                    or any(_passes(rival, inner) for rival in rivals)
+                ):
+                    placed.append(tag)
+                    x, y = (across, along) if down else (along, across)
+                    out.append(
+                        f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - 9)}" width="{_n(wide)}" '
+                        f'height="18" rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{text}</text></g>'
+                    )
+                    break
     return out
 
 
-_SPOTS: Final = (0.5, 0.65, 0.35, 0.75, 0.25, 0.85, 0.15)
+_SPOTS: Final = (0.5, 0.65, 0.35, 0.75, 0.25, 0.2, 0.85, 0.16, 0.12)
 _Curve = tuple[float, float, float, float]
 
 
 def _spot(t: float, curve: _Curve) -> Point:
     # Control points stand half way: across the ranks a smooth step, along them nearly even.
     x0, y0, x1, y1 = curve
-    along = 1.5 * t * (1 - t) * (1 - t) + 1.5 * t * t * (1 - t) + t**3
-    return x0 + (x1 - x0) * along, y0 + (y1 - y0) * t * t * (3 - 2 * t)
+    return x0 + (x1 - x0) * _reached(t), y0 + (y1 - y0) * t * t * (3 - 2 * t)
 
 
-def _cost(
-    t: float,
-    curve: _Curve,
-    rivals: list[_Curve],
-    placed: list[tuple[float, float, float]],
-    wide: float,
-    down: bool,
-) -> float:
-    """Return how bad a place for a tag is: on another tag, on another edge, far from the middle of its own."""
-    along, across = _spot(t, curve)
-    cost = abs(t - 0.5)
-    for u, v, other in placed:
-        near_along, near_across = (20.0, (wide + other) / 2 + 3) if down else ((wide + other) / 2 + 3, 20.0)
-        cost += 8.0 * (abs(along - u) < near_along and abs(across - v) < near_across)
-    for x0, y0, x1, y1 in rivals:
-        s = min(max((along - x0) / (x1 - x0 or 1.0), 0.0), 1.0)
-        cost += abs(y0 + (y1 - y0) * s * s * (3 - 2 * s) - across) < (wide / 2 if down else 10.0)
-    return cost
+def _reached(t: float) -> float:
+    return 1.5 * t * (1 - t) + t**3
+
+
+# How far across a curve is, for every hundredth of its way along.
+_ACROSS: Final = [0.0] * 101
+for _step in range(1001):
+    _ACROSS[round(100 * _reached(_step / 1000))] = (_step / 1000) ** 2 * (3 - _step / 500)
+
+
+def _meet(a: _Curve, b: _Curve) -> bool:
+    """Return whether two rectangles, given by opposite corners, overlap."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _passes(curve: _Curve, tag: _Curve) -> bool:
+    """Return whether a curve passes through a rectangle."""
+    x0, y0, x1, y1 = curve
+    if tag[2] <= x0 or tag[0] >= x1:
+        return False
+    begin, end = max(tag[0] - x0, 0.0) / (x1 - x0), min((tag[2] - x0) / (x1 - x0), 1.0)
+    first, last = y0 + (y1 - y0) * _ACROSS[int(100 * begin)], y0 + (y1 - y0) * _ACROSS[int(100 * end)]
+    return max(first, last) > tag[1] and min(first, last) < tag[3]
 
 
 # Scopes ----------------------------------------------------------------------------------------------------------
@@ -225,8 +240,8 @@ def _cost(
 def _area_svg(style: str, area: Area) -> str:
     x, y, width, height = area.box
     caption = ""
-    if style == "gg-scope":
-        words = escaped(shortened(area.scope.rpartition("/")[2], max(width - 24, 20.0)))
+    if area.caption:
+        words = escaped(shortened(area.caption, max(width - 24, 20.0)))
         caption = f'<text x="{_n(x + 12)}" y="{_n(y + 16)}">{words}</text>'
     return (
         f'<g class="{style}"><title>{escaped(area.scope[:TEXT_LIMIT])}</title>'

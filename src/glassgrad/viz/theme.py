@@ -43,7 +43,7 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-root .gg-rim{stroke:#5457d6;stroke-width:1.8}
 .gg-slope rect{fill:#f8fafc;stroke:#d3dce8}
 .gg-slope text{fill:#3b4a66;font-size:11px;text-anchor:middle}
-.gg-scope rect{fill:#64748b;fill-opacity:.055;stroke:#64748b;stroke-opacity:.16}
+.gg-scope rect{fill:#64748b;fill-opacity:.045;stroke:#64748b;stroke-opacity:.16}
 .gg-scope text{fill:#74839a;font-size:11px}
 .gg-legend text{fill:#66758c;font-size:11.5px}
 @media (prefers-color-scheme:dark){
@@ -71,7 +71,7 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-root .gg-symbol{fill:#fff}
 .gg-slope rect{fill:#1a2230;stroke:#344055}
 .gg-slope text{fill:#c3cee0}
-.gg-scope rect{fill:#94a3b8;fill-opacity:.06;stroke:#94a3b8;stroke-opacity:.18}
+.gg-scope rect{fill:#94a3b8;fill-opacity:.05;stroke:#94a3b8;stroke-opacity:.18}
 .gg-scope text,.gg-legend text{fill:#8d9bb2}
 }
 """
