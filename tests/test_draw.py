@@ -250,11 +250,10 @@ def test_blocks_are_equally_wide():
 
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 def test_tags_of_partials_lie_apart(rankdir):
-    total = glassgrad.dot([Value(i * 0.1) for i in range(40)], [Value(i * 0.123) for i in range(40)])
-    svg = draw(Graph.of(total), partials=True, rankdir=rankdir)
+    svg = draw(model([8, 4, 1]), partials=True, rankdir=rankdir)
     tags = re.findall(r'gg-slope"><rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"', svg)
     boxes = [tuple(map(float, tag)) for tag in tags]
-    assert 10 < len(boxes) <= 80  # left out where there is no room
+    assert len(boxes) > 50
     for i, (x, y, w, h) in enumerate(boxes):
         for u, v, p, q in boxes[:i]:
             assert x + w <= u or u + p <= x or y + h <= v or v + q <= y

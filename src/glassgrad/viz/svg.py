@@ -162,14 +162,14 @@ def _partials(graph: Graph, plan: Layout) -> list[str]:
     """Return a small tag with the local derivative for every edge that has room for one; tooltips have them all."""
     down = plan.rankdir == "TB"
     slopes = [slope for row in graph.partials for slope in row]
-    # The last curve of a route, as (start along, start across, end along, end across); those of a gap end together.
+    # The last curve of a route, as (start along, start across, end along, end across), before the rank it leads to.
     curves = []
     gaps: dict[int, list[int]] = {}
-    for k, points in enumerate(plan.routes):
+    for k, ((_, target), points) in enumerate(zip(graph.edges(), plan.routes, strict=True)):
         ends = points[-3:-1] if len(points) > 2 else points
         (x0, y0), (x1, y1) = [(y, x) if down else (x, y) for x, y in ends]
         curves.append((x0, y0, x1, y1))
-        gaps.setdefault(round(x1), []).append(k)
+        gaps.setdefault(plan.ordering.ranks[target], []).append(k)
     out = []
     for gap in gaps.values():
         placed: list[tuple[float, float, float, float]] = []
