@@ -313,3 +313,13 @@ def test_a_pickle_of_one_build_is_read_by_the_other(reader):
     assert grads == {name: v.grad for name, v in leaves.items()}, "bit for bit"
     assert facts(glassgrad, z) == facts(glassgrad, y)
     assert by_label(glassgrad, z)["x"] is twins["x"]
+
+
+def test_a_scope_that_was_used_is_pickled_by_its_name():
+    region = glassgrad.scope("layer1")
+    with region:
+        glassgrad.Value(1.0) + 1
+    twin = pickle.loads(pickle.dumps(region))
+    with twin:
+        assert (glassgrad.Value(1.0) + 1)._scope == "layer1"
+    assert b"Info" not in pickle.dumps(region), "what it remembers belongs to one process and one build"

@@ -175,6 +175,9 @@ class scope(_Block):
         self.name = name
         self._inside: tuple[Info | None, Info] | None = None  # the scope around it last time, and the Info then made
 
+    def __reduce__(self) -> tuple[type[scope], tuple[str]]:
+        return scope, (self.name,)  # what it remembers belongs to this process
+
     def __enter__(self) -> None:
         modes: Modes = current()
         inside = self._inside
