@@ -47,4 +47,3 @@ cdef Value method(
     Value a, object b, int code,
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
 cpdef tuple as_scalars(object operands, str who)
-cpdef double data_of(object scalar) except *

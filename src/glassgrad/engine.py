@@ -201,13 +201,6 @@ def as_scalars(operands: Iterable[object], who: str) -> tuple[object, ...]:
     return tuple([operand if isinstance(operand, Value) else number(operand, who) for operand in operands])
 
 
-def data_of(scalar: object) -> float:
-    """The number of a Value, a float as it is."""
-    if isinstance(scalar, Value):
-        return cython.cast(Value, scalar)._data  # type: ignore[no-any-return]
-    return scalar  # type: ignore[return-value]
-
-
 def own_info(node: Value) -> Info:
     """The node's Info, for writing: not the one that its scope shares."""
     info: Info | None = node._info
@@ -254,7 +247,7 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
 show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
 
 
-@cython.freelist(8192)
+@cython.freelist(8192)  # nodes come and go by the thousand: half the cost of making and freeing one
 @cython.trashcan(True)  # frees a chain of ten million nodes without overflowing the C stack
 @cython.cclass
 class Value:
@@ -721,7 +714,7 @@ class Value:
     def clip(self, low: object, high: object) -> Value:
         """The nearest number to this between low and high; derivative 1 from low to high, both included."""
         operands = as_scalars((self, low, high), "clip")
-        x, low_, high_ = data_of(operands[0]), data_of(operands[1]), data_of(operands[2])
+        x, low_, high_ = plain(operands[0]), plain(operands[1]), plain(operands[2])
         y = rules.clip(x, low_, high_)
         partials = (
             rules.clip_dx(x, low_, high_, y),
@@ -771,7 +764,7 @@ def choose(condition: object, a: object, b: object) -> Value:
     if not isinstance(condition, Value):
         condition = 1.0 if condition else 0.0
     operands = as_scalars((condition, a, b), "where")
-    c, x, w = data_of(operands[0]), data_of(operands[1]), data_of(operands[2])
+    c, x, w = plain(operands[0]), plain(operands[1]), plain(operands[2])
     y = rules.where(c, x, w)
     partials = rules.where_dcondition(c, x, w, y), rules.where_dx(c, x, w, y), rules.where_dw(c, x, w, y)
     return many(rules.WHERE, operands, y, array("d", partials))
