@@ -67,4 +67,4 @@ infer_types = annotation_typing = binding = cpow = auto_pickle = nogil = gil = _
 double = longdouble = float
 char = uchar = short = ushort = uint = long = ulong = longlong = ulonglong = size_t = Py_ssize_t = int
 bint = bool
-void = p_double = p_int = object
+void = p_void = pp_void = object

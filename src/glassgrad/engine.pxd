@@ -34,8 +34,12 @@ cdef Value unary(Value x, int code, rules.UnaryValue value, rules.UnaryDerivativ
 cdef Value binary(
     Value a, Value b, double x, double w, int code,
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
-@cython.locals(inherited=int, now=modes.Modes, out=Value, info=Info)
-cpdef Value many(int code, tuple operands, double y, object partials)
+@cython.locals(now=modes.Modes, out=Value, info=Info)
+cdef Value many(int code, tuple operands, int inherited, double y, object partials)
+@cython.locals(x=double, w=double, v=double, y=double, inherited=int)
+cdef Value ternary(
+    tuple operands, int code,
+    rules.TernaryValue value, rules.TernaryDerivative d1, rules.TernaryDerivative d2, rules.TernaryDerivative d3)
 @cython.locals(right=Value)
 cdef object forward(
     Value a, object b, int code,

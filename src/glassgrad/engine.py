@@ -141,15 +141,14 @@ def binary(
     return out
 
 
-def many(code: int, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
-    """The node for an operation on any number of Values and floats, from its result and its derivative by each."""
+def many(code: int, operands: tuple[object, ...], inherited: int, y: float, partials: array[float]) -> Value:
+    """The node for an operation on any number of Values and floats, from its result and its derivative by each.
+
+    `inherited` has the flags of all operands.
+    """
     now: modes.Modes = modes.current()
     if y - y != 0.0 and not now.allow_nonfinite:
         raise not_finite(rules.NAMES[code], operands, y, modes.scope_name())
-    inherited = 0
-    for operand in operands:
-        if isinstance(operand, Value):
-            inherited |= cython.cast(Value, operand)._flags
     if now.no_grad or not inherited & REQUIRES_GRAD:
         return new(rules.LEAF, 0, y)
     out: Value = new(code, REQUIRES_GRAD, y)
@@ -164,6 +163,26 @@ def many(code: int, operands: tuple[object, ...], y: float, partials: array[floa
         PyObject_GC_UnTrack(operands)  # type: ignore[name-defined]  # noqa: F821
         PyObject_GC_UnTrack(partials)  # type: ignore[name-defined]  # noqa: F821
     return out
+
+
+def ternary(
+    operands: tuple[object, ...],
+    code: int,
+    value: Callable[..., float],
+    d1: Callable[..., float],
+    d2: Callable[..., float],
+    d3: Callable[..., float],
+) -> Value:
+    """The node for an operation on three scalars."""
+    operands = as_scalars(operands, rules.NAMES[code])
+    x, w, v = plain(operands[0]), plain(operands[1]), plain(operands[2])
+    y = value(x, w, v)
+    partials = array("d", (d1(x, w, v, y), d2(x, w, v, y), d3(x, w, v, y)))
+    inherited = 0
+    for operand in operands:
+        if isinstance(operand, Value):
+            inherited |= cython.cast(Value, operand)._flags
+    return many(code, operands, inherited, y, partials)
 
 
 def forward(
@@ -422,7 +441,7 @@ class Value:
         info: Info | None = self._info
         if info is not None and info.backward is not None:
             return info.backward
-        return functools.partial(sweep.propagate, self, False)
+        return functools.partial(sweep.pass_on, self)
 
     @_backward.setter
     def _backward(self, function: Callable[[], object]) -> None:
@@ -713,15 +732,7 @@ class Value:
 
     def clip(self, low: object, high: object) -> Value:
         """The nearest number to this between low and high; derivative 1 from low to high, both included."""
-        operands = as_scalars((self, low, high), "clip")
-        x, low_, high_ = plain(operands[0]), plain(operands[1]), plain(operands[2])
-        y = rules.clip(x, low_, high_)
-        partials = (
-            rules.clip_dx(x, low_, high_, y),
-            rules.clip_dlow(x, low_, high_, y),
-            rules.clip_dhigh(x, low_, high_, y),
-        )
-        return many(rules.CLIP, operands, y, array("d", partials))
+        return ternary((self, low, high), rules.CLIP, rules.clip, rules.clip_dx, rules.clip_dlow, rules.clip_dhigh)
 
     def where(self, condition: object, other: object) -> Value:
         """This where the condition holds, else other, as in torch.Tensor.where."""
@@ -763,11 +774,7 @@ def choose(condition: object, a: object, b: object) -> Value:
     """The node for `where`."""
     if not isinstance(condition, Value):
         condition = 1.0 if condition else 0.0
-    operands = as_scalars((condition, a, b), "where")
-    c, x, w = plain(operands[0]), plain(operands[1]), plain(operands[2])
-    y = rules.where(c, x, w)
-    partials = rules.where_dcondition(c, x, w, y), rules.where_dx(c, x, w, y), rules.where_dw(c, x, w, y)
-    return many(rules.WHERE, operands, y, array("d", partials))
+    return ternary((condition, a, b), rules.WHERE, rules.where, rules.where_dcondition, rules.where_dx, rules.where_dw)
 
 
 def plain(x: Any) -> Any:

@@ -5,8 +5,13 @@ from .engine cimport Value
 
 cdef object ZERO
 
+@cython.locals(left=list, right=list)
 cpdef object dot(xs, ws)
-@cython.locals(operands=tuple)
 cdef tuple _operands(object values, str name)
-@cython.locals(data=double[::1], out=double[::1], y=double, i=cython.Py_ssize_t, values=bint)
+cdef list _listed(object values, str name)
+cdef double[::1] _room
+cdef double[::1] _scratch(Py_ssize_t n)
+@cython.locals(
+    data="double[::1]", numbers="double *", y=double, i=cython.Py_ssize_t, n=cython.Py_ssize_t, inherited=int,
+    values=bint)
 cdef object _many(int code, tuple operands, rules.NaryValue value, rules.NaryDerivative derivatives)

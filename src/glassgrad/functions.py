@@ -158,6 +158,7 @@ def where(condition: object, x: Any, w: Any) -> Any:
 
 
 ZERO = array("d", [0.0])
+_room: Any = ZERO * 256
 
 # ---- of lists ------------------------------------------------------------------------------------------------------
 
@@ -219,11 +220,11 @@ def dot(xs: Iterable[Any], ws: Iterable[Any]) -> Any:
         >>> y.data, w.grad
         (10.0, 3.0)
     """
-    left = _operands(xs, "dot")
-    right = _operands(ws, "dot")
+    left = _listed(xs, "dot")
+    right = _listed(ws, "dot")
     if len(left) != len(right):
         raise OperandError(f"dot takes two lists of the same length, not of {len(left)} and {len(right)}")
-    return _many(rules.DOT, left + right, rules.dot, rules.dot_d) if left else 0.0
+    return _many(rules.DOT, tuple(left + right), rules.dot, rules.dot_d) if left else 0.0
 
 
 def logsumexp(values: Iterable[Any]) -> Any:
@@ -253,17 +254,16 @@ def softmax(values: Iterable[Any]) -> list[Any]:
 
 
 def _operands(values: Iterable[Any], name: str) -> tuple[object, ...]:
-    """The scalars in a list: Values, and everything else as a float."""
+    return tuple(_listed(values, name))  # a new one, not the caller's own: `many` hides it from the collector
+
+
+def _listed(values: Iterable[Any], name: str) -> list[Any]:
+    """The scalars in a list."""
     if type(values) is list:  # the usual case first: asking for `__iter__` costs as much as a short dot product
-        operands: tuple[object, ...] = tuple(values)
-    elif isinstance(values, Value | str) or not hasattr(values, "__iter__"):
+        return values
+    if isinstance(values, Value | str) or not hasattr(values, "__iter__"):
         raise OperandError(f"glassgrad.{name} takes a list of scalars, not {shown(values)}")
-    else:
-        operands = tuple(list(values))  # noqa: C414 - not the caller's own tuple, which `many` would hide from the collector
-    for operand in operands:
-        if type(operand) is not Value and type(operand) is not float:
-            return engine.as_scalars(operands, name)
-    return operands
+    return list(values)
 
 
 def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
@@ -272,25 +272,42 @@ def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
     return operands
 
 
+def _scratch(n: int) -> Any:
+    """Room for n numbers. Compiled it is always the same: making a new one takes as long as a short dot product."""
+    global _room
+    if not cython.compiled:
+        return memoryview(ZERO * n)  # another thread may want some before this one is done
+    if n > len(_room):
+        _room = ZERO * (2 * n)
+    return _room[:n]
+
+
 @cython.boundscheck(False)  # type: ignore[untyped-decorator]
 @cython.wraparound(False)  # type: ignore[untyped-decorator]
 def _many(
     code: int, operands: tuple[object, ...], value: Callable[..., float], derivatives: Callable[..., None]
 ) -> Any:
     """The node for an operation on any number of operands; a float where they are all numbers."""
-    xs = ZERO * len(operands)
-    partials = ZERO * len(operands)
-    data: array[float] = xs
-    out: array[float] = partials
+    n = len(operands)
+    data = _scratch(2 * n)
+    inherited = 0
     values = False
-    for i in range(len(operands)):
-        if isinstance(operands[i], Value):
-            data[i] = cython.cast(Value, operands[i])._data
+    for i in range(n):
+        operand = operands[i]
+        if isinstance(operand, Value):
+            data[i] = cython.cast(Value, operand)._data
+            inherited |= cython.cast(Value, operand)._flags
             values = True
+        elif type(operand) is float:
+            data[i] = operand
         else:
-            data[i] = operands[i]  # type: ignore[call-overload]
-    y = value(data)
+            return _many(code, engine.as_scalars(operands, rules.NAMES[code]), value, derivatives)
+    y = value(data[:n])
     if not values:
         return plain(rules.NAMES[code], operands, y)
-    derivatives(data, y, out)
-    return engine.many(code, operands, y, partials)
+    derivatives(data[:n], y, data[n : 2 * n])
+    partials = ZERO * n
+    numbers = modes.doubles(partials)
+    for i in range(n):
+        numbers[i] = data[n + i]
+    return engine.many(code, operands, inherited, y, partials)

@@ -1,5 +1,6 @@
 # The C types of modes.py.
 cimport cython
+from cpython.array cimport array as Doubles
 
 cdef extern from "Python.h":
     ctypedef struct PyThreadState
@@ -26,3 +27,4 @@ cdef Modes _of_thread()
 cpdef Info new_info(str label, str scope, str op)
 @cython.locals(info=Info)
 cpdef str scope_name()
+cdef double* doubles(Doubles numbers)

@@ -13,6 +13,8 @@ ctypedef double (*UnaryValue)(double) noexcept
 ctypedef double (*UnaryDerivative)(double, double) noexcept
 ctypedef double (*BinaryValue)(double, double) noexcept
 ctypedef double (*BinaryDerivative)(double, double, double) noexcept
+ctypedef double (*TernaryValue)(double, double, double) noexcept
+ctypedef double (*TernaryDerivative)(double, double, double, double) noexcept
 ctypedef double (*NaryValue)(double[::1]) noexcept
 ctypedef void (*NaryDerivative)(double[::1], double, double[::1]) noexcept
 
@@ -143,9 +145,13 @@ cdef void mean_d(double[::1] xs, double y, double[::1] out) noexcept
 
 cdef int strides(double x) noexcept
 cdef double stride(double x, long long k) noexcept
-@cython.locals(i=cython.Py_ssize_t, k=cython.longlong)
+@cython.locals(i=cython.Py_ssize_t, j=cython.Py_ssize_t, n=cython.Py_ssize_t, k=cython.longlong)
+cdef void running_product(double[::1] xs, bint backwards, double[::1] products, long long[::1] powers) noexcept
+@cython.locals(n=cython.Py_ssize_t, products="double[::1]", powers="long long[::1]")
 cdef double product(double[::1] xs) noexcept
-@cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t, k=cython.longlong, ks="long long[::1]")
+@cython.locals(
+    i=cython.Py_ssize_t, n=cython.Py_ssize_t, left="double[::1]", right="double[::1]",
+    left_powers="long long[::1]", right_powers="long long[::1]")
 cdef void product_d(double[::1] xs, double y, double[::1] out) noexcept
 
 @cython.locals(i=cython.Py_ssize_t, n=cython.Py_ssize_t)

@@ -968,12 +968,19 @@ def stride(x, k):
     return x
 
 
-def product(xs):
-    """The product as if in twice the precision and with any exponent in between: y + carry, times 2**(512 k)."""
+def running_product(xs, backwards, products, powers):
+    """products[i] * 2**(512 powers[i]) is the product of all before i, or of all after i; at n, of all.
+
+    As if in twice the precision, y + carry, and with any exponent in between.
+    """
+    n = len(xs)
     y = 1.0
     carry = 0.0
     k = 0
-    for i in range(len(xs)):
+    for j in range(n):
+        i = n - 1 - j if backwards else j
+        products[i] = y + carry if is_finite(carry) else y
+        powers[i] = k
         x = stride(xs[i], -strides(xs[i]))
         before = y
         y = before * x
@@ -981,38 +988,27 @@ def product(xs):
         k += strides(xs[i]) + strides(y)
         carry = stride(carry, -strides(y))
         y = stride(y, -strides(y))
-    return stride(y + carry if is_finite(carry) else y, k)
+    products[n] = y + carry if is_finite(carry) else y
+    powers[n] = k
+
+
+def product(xs):
+    n = len(xs)
+    products = array("d", bytes(8 * n + 8))
+    powers = array("q", bytes(8 * n + 8))
+    running_product(xs, False, products, powers)
+    return stride(products[n], powers[n])
 
 
 def product_d(xs, y, out):
     # the product of the others, from the left and from the right: dividing y by x would fail at x = 0
     n = len(xs)
-    ks = array("q", bytes(8 * n))
-    y = 1.0
-    carry = 0.0
-    k = 0
+    left, right = array("d", bytes(8 * n + 8)), array("d", bytes(8 * n + 8))
+    left_powers, right_powers = array("q", bytes(8 * n + 8)), array("q", bytes(8 * n + 8))
+    running_product(xs, False, left, left_powers)
+    running_product(xs, True, right, right_powers)
     for i in range(n):
-        out[i] = y + carry if is_finite(carry) else y
-        ks[i] = k
-        x = stride(xs[i], -strides(xs[i]))
-        before = y
-        y = before * x
-        carry = carry * x + product_error(before, x, y)
-        k += strides(xs[i]) + strides(y)
-        carry = stride(carry, -strides(y))
-        y = stride(y, -strides(y))
-    y = 1.0
-    carry = 0.0
-    k = 0
-    for i in range(n - 1, -1, -1):
-        out[i] = stride(out[i] * (y + carry if is_finite(carry) else y), ks[i] + k)
-        x = stride(xs[i], -strides(xs[i]))
-        before = y
-        y = before * x
-        carry = carry * x + product_error(before, x, y)
-        k += strides(xs[i]) + strides(y)
-        carry = stride(carry, -strides(y))
-        y = stride(y, -strides(y))
+        out[i] = stride(left[i] * right[i], left_powers[i] + right_powers[i])
 
 
 PROD = _rule("prod", "prod", "x1 * ... * xn", product, (product_d,), ("the product of the others",))

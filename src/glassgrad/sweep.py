@@ -34,6 +34,47 @@ _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant fo
 _stamp = 0
 
 
+@cython.final
+@cython.cclass
+class Nodes:
+    """A list of nodes that, compiled, holds no references: the graph holds them, and counting is half of a sweep.
+
+    Whoever runs code that may change the graph meanwhile keeps `as_list()`.
+    """
+
+    __slots__ = ("count", "items", "room")
+
+    def __init__(self) -> None:
+        self.count = self.room = 0
+        if not cython.compiled:
+            self.items: list[Any] = []
+
+    def append(self, node: Value) -> None:
+        if self.count == self.room:
+            self.grow()
+        self.items[self.count] = node
+        self.count += 1
+
+    def grow(self) -> None:
+        self.room = 2 * self.room + 1000
+        if cython.compiled:
+            items = PyMem_Realloc(self.items, self.room * cython.sizeof(cython.p_void))  # type: ignore[name-defined]  # noqa: F821
+            if items == cython.NULL:
+                raise MemoryError("no room left to put the graph in order")
+            self.items = cython.cast("Node **", items)
+        else:
+            self.items += [None] * (self.room - len(self.items))
+
+    def as_list(self) -> list[Value]:
+        return [cython.cast(Value, self.items[i]) for i in range(self.count)]
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.items)  # type: ignore[name-defined]  # noqa: F821
+
+
+_todo = Nodes()  # kept from walk to walk: asking the system for its memory anew costs as much as walking
+
+
 def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Value]:
     """Every node below the roots and the roots, operands before what is made of them.
 
@@ -46,81 +87,86 @@ def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Va
     Raises:
         GraphError: the graph has a cycle.
     """
-    order: list[Value] = []
+    roots = list(roots)  # the walk itself keeps nothing alive
+    order = Nodes()
     with _one_at_a_time:
-        order_below(list(roots), order, order, known, False)
-    return order
+        order_below(roots, order, order, known, False)
+        return order.as_list()
 
 
-def order_below(
-    stack: list[Value], order: list[Value], leaves: list[Value], known: dict[int, Any] | None, clear: bool
-) -> None:
-    """Append to `order` every operation below the roots in `stack`, operands first, and every leaf to `leaves`.
+def order_below(roots: list[Value], order: Nodes, leaves: Nodes, known: dict[int, Any] | None, clear: bool) -> bool:
+    """Append to `order` every operation below the roots, operands first, and every leaf to `leaves`.
 
     `clear` sets the gradients of the operations to 0 on the way: large graphs are slow to visit once more.
+    Returns whether any of the operations was written by hand.
     """
-    global _stamp
+    global _stamp, _todo
     _stamp += 2
     if _stamp > 0xFFFFFFF0:  # the stamp on a node has 32 bits
         _stamp = 2
-    opened = _stamp
-    closed = _stamp + 1
-    leaf = rules.LEAF
-    stack.reverse()
-    while stack:
-        node: Value = cython.cast(Value, stack[-1])
-        if node._stamp == opened:  # everything below it is in the order by now
-            node._stamp = closed
+    seen = _stamp
+    by_hand = False
+    none = cython.cast("Node *", None)
+    todo = _todo
+    todo.count = 0
+    for root in reversed(roots):
+        todo.append(cython.cast("Node *", root))
+    while todo.count:
+        todo.count -= 1
+        node = todo.items[todo.count]
+        if node is none:  # everything below the next one is in the order by now
+            todo.count -= 1
+            if order.count == order.room:
+                order.grow()
+            order.items[order.count] = todo.items[todo.count]
+            order.count += 1
+        elif node._stamp == seen or (known is not None and id(cython.cast(Value, node)) in known):
+            pass
+        elif node._code == rules.LEAF:
+            node._stamp = seen
+            leaves.append(node)
+        else:
+            node._stamp = seen
             if clear:
                 node._grad = 0.0
-            order.append(node)
-            stack.pop()
-        elif node._stamp == closed:
-            stack.pop()
-        elif node._code == leaf:
-            node._stamp = closed
-            leaves.append(node)
-            stack.pop()
-        elif known is not None and id(node) in known:
-            node._stamp = closed
-            stack.pop()
-        else:
-            node._stamp = opened
-            if node._a is not None and node._a._code == leaf and node._a._stamp != closed:
-                node._a._stamp = closed
-                leaves.append(node._a)
-            if node._b is not None and node._b._stamp != closed:
-                if node._b._code == leaf:
-                    node._b._stamp = closed
-                    leaves.append(node._b)
-                else:
-                    push(node._b, stack, opened)
-            if node._a is not None and node._a._stamp != closed:
-                push(node._a, stack, opened)
-            if node._info is not None and node._info.operands is not None:
-                open_many(node._info.operands, stack, leaves, opened, closed)
+            if todo.count + 4 > todo.room:
+                todo.grow()
+            todo.items[todo.count + 1] = none  # above the node, which stays where it was
+            todo.count += 2
+            a, b = node._a, node._b
+            if a is none and b is none:
+                by_hand = by_hand or node._code == rules.CUSTOM
+                add_many(cython.cast(Value, node), todo)
+            if b is not none and b._stamp != seen:
+                todo.items[todo.count] = b
+                todo.count += 1
+            if a is not none and a._stamp != seen:
+                todo.items[todo.count] = a
+                todo.count += 1
+    if todo.room > 100_000 or not cython.compiled:  # interpreted, it would keep the graph alive
+        _todo = Nodes()
+    if by_hand:
+        refuse_cycle(order.as_list(), seen)
+    return by_hand
 
 
-def open_many(operands: tuple[object, ...], stack: list[Value], leaves: list[Value], opened: int, closed: int) -> None:
-    """The same for the operands in a tuple."""
-    for operand in operands:
-        if isinstance(operand, Value):
-            node: Value = cython.cast(Value, operand)
-            if node._code == rules.LEAF and node._stamp != closed:
-                node._stamp = closed
-                leaves.append(node)
-    for operand in reversed(operands):
-        if isinstance(operand, Value):
-            node = cython.cast(Value, operand)
-            if node._stamp != closed:
-                push(node, stack, opened)
+def add_many(node: Value, todo: Nodes) -> None:
+    """Add the operands in the node's tuple, the first one last: it is visited first."""
+    if node._info is not None and node._info.operands is not None:
+        for operand in reversed(node._info.operands):
+            if isinstance(operand, Value):
+                todo.append(cython.cast("Node *", operand))
 
 
-def push(node: Value, stack: list[Value], opened: int) -> None:
-    """Put an operation that is not in the order yet on the stack."""
-    if node._stamp == opened:
-        raise GraphError(f"the graph has a cycle through {node!r}: some _prev was set to a node that depends on it")
-    stack.append(node)
+def refuse_cycle(order: list[Value], seen: int) -> None:
+    """Check that operands come before what is made of them: a `_prev` set by hand may have closed a cycle."""
+    for node in order:
+        for operand in node._prev:
+            if operand._stamp == seen and operand._code != rules.LEAF:
+                raise GraphError(
+                    f"the graph has a cycle through {operand!r}: some _prev was set to a node that depends on it"
+                )
+        node._stamp = seen + 1
 
 
 def backward(root: Value, gradient: float) -> None:
@@ -140,57 +186,69 @@ def backward(root: Value, gradient: float) -> None:
 
 def sweep(root: Value, seed: float, finite: bool) -> None:
     """`backward`, for one thread at a time."""
-    order: list[Value] = []
-    leaves: list[Value] = []
-    order_below([root], order, leaves, None, True)
-    before: list[float | None] = []  # to put back if the sweep fails
-    for leaf in leaves:
-        grad = leaf._grad if leaf._flags & engine.HAS_GRAD or leaf._grad != 0.0 else None
-        before.append(grad)
+    order = Nodes()
+    leaves = Nodes()
+    held: list[Value] = []
+    if order_below([root], order, leaves, None, True):
+        held = order.as_list() + leaves.as_list()  # a `_backward` may change the graph
+    before = array("d", bytes(8 * leaves.count))  # to put back if the sweep fails
+    had_grad = bytearray(leaves.count)
+    for i in range(leaves.count):
+        leaf = leaves.items[i]
+        before[i] = leaf._grad
+        had_grad[i] = leaf._flags & engine.HAS_GRAD
     root._grad += seed
     done = False
     try:
-        for i in range(len(order) - 1, -1, -1):
-            propagate(cython.cast(Value, order[i]), finite)
-        for leaf in leaves:
+        for i in range(order.count - 1, -1, -1):
+            propagate(order.items[i], finite)
+        for i in range(leaves.count):
+            leaf = leaves.items[i]
             if leaf._flags & engine.REQUIRES_GRAD:
                 leaf._flags |= engine.HAS_GRAD
         done = True
     finally:
         if not done:
-            put_back(order, leaves, before)
+            put_back(order, leaves, before, had_grad)
+        held.clear()
 
 
-def put_back(order: list[Value], leaves: list[Value], before: list[float | None]) -> None:
+def put_back(order: Nodes, leaves: Nodes, before: array[float], had_grad: bytearray) -> None:
     """Undo a sweep that failed: leaves as they were, everything else not computed."""
-    for node in order:
+    for node in order.as_list():
         node._grad = 0.0
         node._flags &= ~engine.HAS_GRAD
-    for node, grad in zip(leaves, before, strict=True):
-        node._grad = 0.0 if grad is None else grad
-        node._flags = node._flags & ~engine.HAS_GRAD if grad is None else node._flags | engine.HAS_GRAD
+    for i, node in enumerate(leaves.as_list()):
+        node._grad = before[i]
+        node._flags = node._flags & ~engine.HAS_GRAD | had_grad[i]
 
 
 def propagate(node: Value, finite: bool) -> None:
     """Pass the node's gradient on to its operands."""
     g = node._grad
+    none = cython.cast("Node *", None)
     node._flags |= engine.HAS_GRAD
+    if node._a is none and node._b is none:
+        propagate_many(cython.cast(Value, node), g, finite)
+    elif g != 0.0:
+        if node._a is not none:
+            add_to(node._a, g, node._da, node, finite)  # type: ignore[arg-type]  # it is not None
+        if node._b is not none:
+            add_to(node._b, g, node._db, node, finite)  # type: ignore[arg-type]
+
+
+def propagate_many(node: Value, g: float, finite: bool) -> None:
+    """The same for a node whose operands are in a tuple, or that was made by hand."""
     if node._code == rules.CUSTOM:
         propagate_by_hand(node)
-    elif g != 0.0:
-        if node._a is not None:
-            add_to(node._a, g, node._da, node, finite)
-        if node._b is not None:
-            add_to(node._b, g, node._db, node, finite)
-        if node._info is not None and node._info.operands is not None and node._info.partials is not None:
-            propagate_many(node, node._info.operands, node._info.partials, finite)
-
-
-def propagate_many(node: Value, operands: tuple[object, ...], partials: array[float], finite: bool) -> None:
-    """The same for the operands in a tuple."""
-    for i in range(len(operands)):
-        if isinstance(operands[i], Value):
-            add_to(cython.cast(Value, operands[i]), node._grad, partials[i], node, finite)
+    elif g != 0.0 and node._info is not None:
+        operands = node._info.operands
+        partials = node._info.partials
+        if operands is not None and partials is not None:
+            numbers = modes.doubles(partials)
+            for i in range(len(operands)):
+                if isinstance(operands[i], Value):
+                    add_to(cython.cast("Node *", operands[i]), g, numbers[i], cython.cast("Node *", node), finite)
 
 
 def propagate_by_hand(node: Value) -> None:
@@ -210,7 +268,7 @@ def add_to(operand: Value, g: float, partial: float, node: Value, finite: bool) 
         total = operand._grad + c
         # an undefined derivative (nan: of (-2)**w by w) is delivered as nan; what is computed from it raises
         if total - total != 0.0 and finite and partial == partial and (c - c != 0.0 or total == total):
-            raise not_differentiable(node, operand, g, partial)
+            raise not_differentiable(cython.cast(Value, node), cython.cast(Value, operand), g, partial)
         operand._grad = total
 
 
@@ -222,6 +280,11 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
         f"{partial!r}, times the gradient {g!r} that arrives; no gradient was changed. "
         "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
+
+
+def pass_on(node: Value) -> None:
+    """What a node's own `_backward` does when it is called by hand."""
+    propagate(cython.cast("Node *", node), False)
 
 
 # ---- copies --------------------------------------------------------------------------------------------------------
