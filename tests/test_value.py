@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import operator
 import pickle
+import pydoc
 import random
 from decimal import Decimal
 from fractions import Fraction
@@ -528,6 +530,23 @@ def test_a_subclass_calculates(gg):
     assert a < b
     assert gg.sum([a, b]).data == 5.0
     assert gg.exp(a).data == math.exp(2.0)
+
+
+def test_the_parameters_of_the_class_can_be_asked(gg):
+    class Same(gg.Value):
+        pass
+
+    class Other(gg.Value):
+        def __init__(self, data, weight):
+            super().__init__(data)
+
+    asked = "(data, _children=(), _op='', *, label='', requires_grad=True)"
+    assert str(inspect.signature(gg.Value)) == str(inspect.signature(Same)) == asked
+    assert str(inspect.signature(Other)) == "(data, weight)"
+    assert f"Value{asked}" in pydoc.render_doc(gg.Value, renderer=pydoc.plaintext)
+    if not gg.COMPILED:
+        parameters = list(inspect.signature(gg.Value.__init__).parameters.values())[1:]
+        assert str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters])) == asked
 
 
 # ---- results that are not finite -----------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ numbers are in `functions`.
 from __future__ import annotations
 
 import functools
+import inspect
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import cython
@@ -18,8 +19,11 @@ except ImportError:
     from . import _cython as cython
 
 from . import modes, rules
-from .errors import GraphError, OperandError, is_number, named, not_finite, number, shown, too_large
+from .errors import GraphError, Number, OperandError, is_number, named, not_finite, number, shown, too_large
 from .modes import Info
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COMPILED: bool = cython.compiled
 
@@ -257,6 +261,19 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
 show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
 
 
+class Parameters:
+    """`Value.__signature__`, for help() and editors: Python cannot see the parameters of a compiled class."""
+
+    signature = inspect.signature(
+        lambda data, _children=(), _op="", *, label="", requires_grad=True: None  # noqa: ARG005
+    )
+
+    def __get__(self, value: object, cls: type) -> inspect.Signature:
+        if cls.__init__ is not Value.__init__:  # type: ignore[misc]
+            raise AttributeError("__signature__")  # Python sees those of a subclass itself
+        return self.signature
+
+
 @cython.freelist(8192)  # nodes come and go by the thousand: half the cost of making and freeing one
 @cython.trashcan(True)  # frees a chain of ten million nodes without overflowing the C stack
 @cython.cclass
@@ -286,6 +303,7 @@ class Value:
     """
 
     __slots__ = ("_a", "_b", "_code", "_da", "_data", "_db", "_flags", "_grad", "_info", "_stamp")
+    __signature__ = Parameters()
 
     _a: Value | None  # the operands, and the derivatives by them
     _b: Value | None
@@ -293,9 +311,14 @@ class Value:
     _db: float
     _info: Info | None
 
+    if not cython.compiled and TYPE_CHECKING:  # there is none at run time; NumPy's stubs have no other word for objects
+
+        def __array__(self) -> np.ndarray[Any, np.dtype[np.object_]]:
+            raise NotImplementedError
+
     def __init__(
         self,
-        data: object,
+        data: Number,
         _children: str | Iterable[Value] = (),
         _op: str = "",
         *,
@@ -337,7 +360,7 @@ class Value:
         return self._data
 
     @data.setter
-    def data(self, data: float) -> None:
+    def data(self, data: Number) -> None:
         self._data = number(data, "data")
 
     @property
@@ -346,7 +369,7 @@ class Value:
         return self._grad
 
     @grad.setter
-    def grad(self, grad: float) -> None:
+    def grad(self, grad: Number) -> None:
         self._grad = number(grad, "grad")
         self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
 
@@ -471,7 +494,7 @@ class Value:
 
     # -- differentiating
 
-    def backward(self, gradient: float = 1.0) -> None:
+    def backward(self, gradient: Number = 1.0) -> None:
         """Add the derivative of this node, times `gradient`, to the `grad` of every leaf it depends on.
 
         Leaves accumulate over calls; everything in between starts from zero at each call. Derivatives are those of the
@@ -503,36 +526,36 @@ class Value:
 
     # -- operators
 
-    def __add__(self, other: object) -> Value:
+    def __add__(self, other: Scalar) -> Value:
         return forward(self, other, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
 
-    def __radd__(self, other: object) -> Value:
+    def __radd__(self, other: Number) -> Value:
         return reflected(other, self, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
 
-    def __sub__(self, other: object) -> Value:
+    def __sub__(self, other: Scalar) -> Value:
         return forward(self, other, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
 
-    def __rsub__(self, other: object) -> Value:
+    def __rsub__(self, other: Number) -> Value:
         return reflected(other, self, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
 
-    def __mul__(self, other: object) -> Value:
+    def __mul__(self, other: Scalar) -> Value:
         return forward(self, other, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
 
-    def __rmul__(self, other: object) -> Value:
+    def __rmul__(self, other: Number) -> Value:
         return reflected(other, self, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
 
-    def __truediv__(self, other: object) -> Value:
+    def __truediv__(self, other: Scalar) -> Value:
         return forward(self, other, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
 
-    def __rtruediv__(self, other: object) -> Value:
+    def __rtruediv__(self, other: Number) -> Value:
         return reflected(other, self, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
 
-    def __pow__(self, other: object, modulo: object = None) -> Value:
+    def __pow__(self, other: Scalar, modulo: object = None) -> Value:
         if modulo is not None:
             return NotImplemented
         return forward(self, other, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
 
-    def __rpow__(self, other: object, modulo: object = None) -> Value:
+    def __rpow__(self, other: Number, modulo: object = None) -> Value:
         if modulo is not None:
             return NotImplemented
         return reflected(other, self, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
@@ -548,16 +571,16 @@ class Value:
 
     # -- order by value, equality by identity
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self, other: Scalar) -> bool:
         return self._data < plain(other) if is_scalar(other) else NotImplemented
 
-    def __le__(self, other: object) -> bool:
+    def __le__(self, other: Scalar) -> bool:
         return self._data <= plain(other) if is_scalar(other) else NotImplemented
 
-    def __gt__(self, other: object) -> bool:
+    def __gt__(self, other: Scalar) -> bool:
         return self._data > plain(other) if is_scalar(other) else NotImplemented
 
-    def __ge__(self, other: object) -> bool:
+    def __ge__(self, other: Scalar) -> bool:
         return self._data >= plain(other) if is_scalar(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
@@ -693,35 +716,35 @@ class Value:
 
     # -- functions of more
 
-    def arctan2(self, other: object) -> Value:
+    def arctan2(self, other: Scalar) -> Value:
         """The angle in radians of the point (other, self), as in numpy.arctan2(y, x)."""
         return method(self, other, rules.ARCTAN2, rules.arctan2, rules.arctan2_dx, rules.arctan2_dw)
 
-    def hypot(self, other: object) -> Value:
+    def hypot(self, other: Scalar) -> Value:
         """sqrt(self**2 + other**2) without overflow in between; derivatives 0 at the origin."""
         return method(self, other, rules.HYPOT, rules.hypot, rules.hypot_dx, rules.hypot_dw)
 
-    def logaddexp(self, other: object) -> Value:
+    def logaddexp(self, other: Scalar) -> Value:
         """log(exp(self) + exp(other)) without overflow in between."""
         return method(self, other, rules.LOGADDEXP, rules.logaddexp, rules.logaddexp_dx, rules.logaddexp_dw)
 
-    def maximum(self, other: object) -> Value:
+    def maximum(self, other: Scalar) -> Value:
         """The larger of two; tied operands share the derivative equally."""
         return method(self, other, rules.MAXIMUM, rules.maximum, rules.maximum_dx, rules.maximum_dw)
 
-    def minimum(self, other: object) -> Value:
+    def minimum(self, other: Scalar) -> Value:
         """The smaller of two; tied operands share the derivative equally."""
         return method(self, other, rules.MINIMUM, rules.minimum, rules.maximum_dw, rules.maximum_dx)
 
-    def leaky_relu(self, slope: object = 0.01) -> Value:
+    def leaky_relu(self, slope: Scalar = 0.01) -> Value:
         """x for x > 0, else slope * x."""
         return method(self, slope, rules.LEAKY_RELU, rules.leaky_relu, rules.leaky_relu_dx, rules.leaky_relu_dslope)
 
-    def elu(self, alpha: object = 1.0) -> Value:
+    def elu(self, alpha: Scalar = 1.0) -> Value:
         """x for x > 0, else alpha * (exp(x) - 1)."""
         return method(self, alpha, rules.ELU, rules.elu, rules.elu_dx, rules.elu_dalpha)
 
-    def clip(self, low: object, high: object) -> Value:
+    def clip(self, low: Scalar, high: Scalar) -> Value:
         """The nearest number to this between low and high; derivative 1 from low to high, both included."""
         operands = as_scalars((self, low, high), "clip")
         x, low_, high_ = plain(operands[0]), plain(operands[1]), plain(operands[2])
@@ -733,7 +756,7 @@ class Value:
         )
         return many(rules.CLIP, operands, y, array("d", partials))
 
-    def where(self, condition: object, other: object) -> Value:
+    def where(self, condition: object, other: Scalar) -> Value:
         """This where the condition holds, else other, as in torch.Tensor.where."""
         return choose(condition, self, other)
 
@@ -767,6 +790,9 @@ class Value:
         if show_in_notebook is None:
             return {"text/plain": repr(self)}
         return show_in_notebook(self, include, exclude)
+
+
+Scalar = Value | Number  # what operators and functions take
 
 
 def choose(condition: object, a: object, b: object) -> Value:

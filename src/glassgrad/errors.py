@@ -1,14 +1,27 @@
 """The exceptions glassgrad raises, and the texts that two modules need alike.
 
-All of them are a `GlassgradError`; each is also the built-in that Python's own numbers would raise.
+All of them are a `GlassgradError`; each is also the built-in that Python's own numbers would raise. Those that belong
+to one module (`LossError`, `ModelError`, …) stand there and are names of the package too, as `glassgrad.LossError`;
+`PlotError` alone is not, since its module is imported only when something is plotted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
+from typing import Protocol
 
 __all__ = ["GlassgradError", "GraphError", "NonFiniteError", "OperandError"]
+
+
+class RealScalar(Protocol):
+    """What NumPy's real scalars have and arrays, texts and Decimals have not; for annotations only."""
+
+    def is_integer(self) -> bool: ...
+    def __float__(self) -> float: ...
+
+
+Number = int | float | RealScalar  # without `int`, mypy refuses [1, 2.0] as a list of them
 
 
 class GlassgradError(Exception):

@@ -5,7 +5,6 @@ from .engine cimport Value
 
 cdef object ZERO
 
-cpdef object dot(xs, ws)
 @cython.locals(operands=tuple)
 cdef tuple _operands(object values, str name)
 @cython.locals(data=double[::1], out=double[::1], y=double, i=cython.Py_ssize_t, values=bint)

@@ -123,7 +123,7 @@ def push(node: Value, stack: list[Value], opened: int) -> None:
     stack.append(node)
 
 
-def backward(root: Value, gradient: float) -> None:
+def backward(root: Value, gradient: object) -> None:
     """`Value.backward`."""
     seed = number(gradient, "backward")
     finite = modes.current().allow_nonfinite == 0
