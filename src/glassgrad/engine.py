@@ -65,7 +65,7 @@ def blank(cls: type[Value]) -> Value:
     """A node of a class that may be a subclass of Value, with nothing in it."""
     if cls is Value:
         return new(rules.LEAF, 0, 0.0)
-    out: Value = cls.__new__(cls)
+    out: Value = Value.__new__(cls)  # a `__new__` of the subclass may want arguments
     out._a = out._b = out._info = None
     out._data = out._grad = out._da = out._db = 0.0
     out._code = rules.LEAF
@@ -763,7 +763,7 @@ class Value:
     # -- copying and showing itself
 
     def __copy__(self) -> Value:
-        return sweep.copy_node(self, {}, dict)
+        return sweep.copy_node(self, {}, lambda state: state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         return sweep.deep_copy(self, memo)
