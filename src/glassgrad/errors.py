@@ -7,6 +7,7 @@ to one module (`LossError`, `ModelError`, …) stand there and are names of the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from numbers import Real
 from typing import Protocol
@@ -111,3 +112,14 @@ def not_finite(name: str, operands: Iterable[object], result: float, scope: str)
         f"{name}({', '.join(texts)}){place} is {'undefined' if result != result else result}; "
         "change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
+
+
+def level_of_caller() -> int:
+    """The `stacklevel` of a warning that points to the line outside of this package; compiled code has no frames."""
+    package = __name__.partition(".")[0]
+    frame = sys._getframe(1)
+    level = 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+        level += 1
+    return level

@@ -27,7 +27,7 @@ except ImportError:
 
 from . import engine, modes, rules
 from .engine import Value
-from .errors import GraphError, NonFiniteError, named, number
+from .errors import GraphError, NonFiniteError, level_of_caller, named, number
 from .modes import Info
 
 _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant for a `_backward` that sweeps
@@ -199,7 +199,7 @@ def propagate_by_hand(node: Value) -> None:
     elif node._prev:
         warnings.warn(
             f"{named(node)} was made by hand as {node._op!r} and has no _backward: its operands get no gradient",
-            stacklevel=2,
+            stacklevel=level_of_caller(),
         )
 
 
