@@ -455,6 +455,43 @@ def test_numpy_functions_of_two(gg):
     assert list(a < b) == [False, True]
 
 
+REDUCTIONS = {
+    "var": np.var,
+    "sample var": lambda a: a.var(ddof=1),
+    "std": np.std,
+    "mean": np.mean,
+    "mean of columns": lambda a: a.reshape(2, 2).mean(axis=0),
+    "std of rows": lambda a: a.reshape(2, 2).std(axis=1),
+    "sum": np.sum,
+    "prod": np.prod,
+    "max": np.max,
+    "ptp": np.ptp,
+    "median": np.median,
+    "average": lambda a: np.average(a, weights=[1, 2, 3, 4]),
+    "cumsum": np.cumsum,
+    "norm": np.linalg.norm,
+    "norm of rows": lambda a: np.linalg.norm(a.reshape(2, 2), axis=1),
+    "1-norm": lambda a: np.linalg.norm(a, 1),
+    "einsum": lambda a: np.einsum("i,i", a, a),
+    "vdot": lambda a: np.vdot(a, a),
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS.values(), ids=REDUCTIONS)
+def test_reductions_of_arrays_of_values(gg, reduction):
+    numbers = np.array([1.0, -2.0, 4.0, 0.5])
+    values = np.array([gg.Value(x) for x in numbers])
+    y = reduction(values)
+    for node, expected in zip(np.ravel(y), np.ravel(reduction(numbers)), strict=True):
+        assert type(node) is gg.Value
+        assert node.data == pytest.approx(expected, rel=1e-14)
+    gg.sum(np.ravel(y)).backward()
+    for i, x in enumerate(values):
+        step = np.eye(4)[i] * 1e-6
+        slope = (np.sum(reduction(numbers + step)) - np.sum(reduction(numbers - step))) / 2e-6
+        assert x.grad == pytest.approx(slope, rel=1e-7, abs=1e-8)
+
+
 def test_an_array_of_floats_never_takes_a_value_silently(gg):
     x = gg.Value(2.0)
     row = np.zeros(3)

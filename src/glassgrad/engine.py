@@ -451,7 +451,10 @@ class Value:
 
     @property
     def _backward(self) -> Callable[[], object]:
-        """The function that passes this node's gradient on to its operands. Assigning makes the operation yours."""
+        """The function that passes this node's gradient on to its operands. Assigning makes the operation yours.
+
+        One thread sweeps at a time: a function that waits for the sweep of another thread waits forever.
+        """
         info: Info | None = self._info
         if info is not None and info.backward is not None:
             return info.backward
@@ -593,6 +596,10 @@ class Value:
         return id(self) >> 4  # the low bits of an address are all alike
 
     # -- functions of one number
+
+    def conjugate(self) -> Value:
+        """Itself, being real: NumPy asks for it in the variance of an array of Values."""
+        return self
 
     def exp(self) -> Value:
         """e to the power of this."""
