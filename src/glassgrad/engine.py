@@ -178,7 +178,7 @@ def forward(
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
     if type(b) is float or is_number(b):
-        return binary(a, None, a._data, as_float(b, code), code, value, dx, dw)
+        return binary(a, None, a._data, float(b) if type(b) is float else as_float(b, code), code, value, dx, dw)
     return NotImplemented
 
 
@@ -187,14 +187,12 @@ def reflected(
 ) -> Any:
     """a op b for an a that is no Value."""
     if type(a) is float or is_number(a):
-        return binary(None, b, as_float(a, code), b._data, code, value, dx, dw)
+        return binary(None, b, float(a) if type(a) is float else as_float(a, code), b._data, code, value, dx, dw)
     return NotImplemented
 
 
 def as_float(x: object, code: int) -> float:
-    """A number as a float."""
-    if type(x) is float:
-        return x
+    """A number that is no float, as one."""
     try:
         return float(x)  # type: ignore[arg-type]
     except OverflowError:
@@ -261,7 +259,7 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
 show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
 
 
-class Parameters:
+class ClassSignature:
     """`Value.__signature__`, for help() and editors: Python cannot see the parameters of a compiled class."""
 
     signature = inspect.signature(
@@ -303,7 +301,7 @@ class Value:
     """
 
     __slots__ = ("_a", "_b", "_code", "_da", "_data", "_db", "_flags", "_grad", "_info", "_stamp")
-    __signature__ = Parameters()
+    __signature__ = ClassSignature()
 
     _a: Value | None  # the operands, and the derivatives by them
     _b: Value | None
