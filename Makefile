@@ -50,8 +50,8 @@ lint: $(GROUP)lint ## ruff: rules and formatting
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 
-types: $(PACKAGE) $(GROUP)types ## mypy --strict on src
-	@$(RUN) -m mypy --strict src
+types: $(PACKAGE) $(GROUP)types ## mypy --strict on src, and on what a user's program sees of it
+	@$(RUN) -m mypy --strict src tests/test_typing.py
 
 bench: $(PACKAGE) $(GROUP)bench ## measure against micrograd and PyTorch (downloads PyTorch)
 	@$(RUN) bench/run.py $(ARGS)

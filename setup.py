@@ -18,7 +18,12 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 PACKAGE = Path("src/glassgrad")
-DIRECTIVES = {"language_level": 3, "annotation_typing": False, "cdivision": True}
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "cdivision": True,
+    "auto_pickle": False,  # the classes say themselves what pickle keeps of them
+}
 # Contracting a * b + c into one rounding would make the two builds differ in the last bit.
 FLAGS = {"msvc": ["/O2", "/fp:precise"], "default": ["-O3", "-g0", "-ffp-contract=off"]}
 

@@ -353,8 +353,14 @@ def test_a_backward_of_an_existing_node_may_be_replaced(gg):
 def test_an_operation_by_hand_without_backward_says_so(gg):
     x = gg.Value(3.0, "x")
     y = gg.Value(9.0, (x,), "square")
-    with pytest.warns(UserWarning, match=r"'square'.*no _backward"):
-        (y * 2).backward()
+    for attempt in (
+        lambda: (y * 2).backward(),
+        lambda: y._backward(),
+        lambda: gg.training.fit(lambda: y + x * 0, [x], lr=0.1, epochs=1, progress=False),
+    ):
+        with pytest.warns(UserWarning, match=r"'square'.*no _backward") as caught:
+            attempt()
+        assert (caught[0].filename, caught[0].lineno) == (__file__, attempt.__code__.co_firstlineno)
     assert x.grad == 0.0
 
 

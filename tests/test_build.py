@@ -269,6 +269,12 @@ def test_the_twins_share_no_class():
     assert compiled.errors.GlassgradError is not interpreted.errors.GlassgradError
 
 
+def test_no_compiled_class_is_pickled_by_what_cython_makes_up(gg):
+    modules = [module for name, module in sys.modules.items() if name.startswith(f"{gg.__name__}.")]
+    made_up = {name for module in modules for name in dir(module) if "pyx_unpickle" in name}
+    assert made_up <= {"__pyx_unpickle_Enum"}  # in every module that Cython makes
+
+
 def test_pure_is_chosen_by_the_environment():
     report = "import glassgrad as g, sys; print(g.COMPILED, g.engine.__file__, g.Value(3.0).data)"
     compiled, engine, data = run_python(report, "", GLASSGRAD_PURE="1")

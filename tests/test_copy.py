@@ -228,6 +228,64 @@ def test_a_subclass_keeps_its_attributes(duplicate):
     assert copy.copy(x).weight == 7.0
 
 
+def subclasses(gg):
+    """Classes that keep their attributes in different ways; pickle finds them by name in this module."""
+
+    class Slotted(gg.Value):
+        __slots__ = ("__own", "unset", "weight")
+
+        def __new__(cls, data, weight):
+            return super().__new__(cls)
+
+        def __init__(self, data, weight):
+            super().__init__(data)
+            self.weight = weight
+            self.__own = [weight]
+
+        def own(self):
+            return self.__own
+
+    class Loose(Slotted):
+        """Has a __dict__ besides."""
+
+    class Stateful(Slotted):
+        def __getstate__(self):
+            return ("weight", self.weight)
+
+        def __setstate__(self, state):
+            assert state[0] == "weight"
+            Slotted.__init__(self, self.data, state[1])
+
+    return {"Slotted": Slotted, "Loose": Loose, "Stateful": Stateful}
+
+
+@pytest.mark.parametrize("way", [copy.copy, *WAYS.values()], ids=["copy", *WAYS])
+@pytest.mark.parametrize("name", ["Slotted", "Loose", "Stateful"])
+def test_a_subclass_is_copied_as_python_s_own_objects_are(gg, name, way, monkeypatch):
+    cls = subclasses(gg)[name]
+    cls.__qualname__ = name
+    monkeypatch.setitem(globals(), name, cls)
+    x = cls(2.0, 7.0)
+    x.label = "x"
+    if name == "Loose":
+        x.free = {"x": x}
+    twin = way(x)
+    assert type(twin) is cls
+    assert twin is not x
+    assert (twin.data, twin.weight, twin.own()) == (2.0, 7.0, [7.0])
+    assert not hasattr(twin, "unset")
+    if name != "Stateful":
+        assert twin.label == "x"
+        assert (twin.own() is x.own()) is (way is copy.copy)
+    if name == "Loose":
+        assert twin.free["x"] is (x if way is copy.copy else twin)
+    if way is not copy.copy:
+        root = way(x * 3)
+        root.backward()
+        leaf = root._prev[0]
+        assert (type(leaf), leaf.weight, leaf.grad) == (cls, 7.0, 3.0)
+
+
 def test_copying_cannot_be_fooled_by_a_stale_memo(gg):
     x = gg.Value(2.0)
     memo = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import inspect
 import os
@@ -120,6 +121,22 @@ def test_every_public_name_exists_and_has_a_docstring(gg):
                 if not method.startswith("_") and callable(member) and not (inspect.getdoc(member) or "").strip()
             ]
     assert silent == []
+
+
+def test_importing_everything_hides_nothing_of_pythons(gg):
+    assert set(gg.__all__) & set(dir(builtins)) == set()
+    assert set(gg.functions.__all__) & set(dir(builtins)) == set()
+    assert gg.sum([1, 2]) == 3.0
+    assert gg.abs(-1) == 1.0
+
+
+def test_every_error_is_a_public_name(gg):
+    def below(cls):
+        return {cls}.union(*map(below, cls.__subclasses__()))
+
+    elsewhere = {"DemoError", "PlotError"}  # of modules that `import glassgrad` does not import
+    names = {cls.__name__ for cls in below(gg.GlassgradError) if cls.__module__.startswith(gg.__name__)} - elsewhere
+    assert {name for name in names if name not in gg.__all__} == set()
 
 
 def test_the_version_stands_in_one_place(root):

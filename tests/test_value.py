@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import operator
 import pickle
+import pydoc
 import random
 from decimal import Decimal
 from fractions import Fraction
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 NUMPY_SCALARS = [np.float64(3), np.float32(3), np.float16(3), np.longdouble(3), np.int64(3), np.int8(3), np.uint8(3)]
-NUMBERS = [3, 3.0, True, Fraction(3, 4), *NUMPY_SCALARS]
+NUMBERS = [3, 3.0, True, np.True_, Fraction(3, 4), *NUMPY_SCALARS]
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 
 
@@ -131,11 +133,57 @@ def test_operands_are_values(gg):
         node._backward = None
 
 
-def test_an_integer_too_large_for_a_float_is_an_arithmetic_error(gg):
+@pytest.mark.parametrize("huge", [10**400, -(10**400), 10**5000], ids=["large", "negative", "without a repr"])
+def test_a_number_beyond_the_range_of_floats_is_named_with_the_way_out(gg, huge):
+    x = gg.Value(1.0, "x")
+    attempts = {
+        "Value": [lambda: gg.Value(huge)],
+        "data": [lambda: setattr(x, "data", huge)],
+        "backward": [lambda: x.backward(huge)],
+        "add": [lambda: x + huge, lambda: huge + x, lambda: x + Fraction(huge)],
+        "mul": [lambda: x * huge, lambda: huge * x],
+        "pow": [lambda: x**huge, lambda: huge**x],
+        "exp": [lambda: gg.exp(huge)],
+        "hypot": [lambda: gg.hypot(x, huge), lambda: gg.hypot(huge, 1.0), lambda: x.hypot(huge)],
+        "clip": [lambda: x.clip(0, huge), lambda: gg.clip(huge, 0, 1)],
+        "sum": [lambda: gg.sum([x, huge]), lambda: gg.sum([huge])],
+        "where": [lambda: gg.where(True, huge, x)],
+    }
+    for name, calls in attempts.items():
+        for call in calls:
+            with pytest.raises(gg.NonFiniteError, match=rf"^{name} takes numbers.*1\.8e308.*math\.log") as caught:
+                call()
+            assert isinstance(caught.value, ArithmeticError)
+            assert len(str(caught.value)) < 300
+    assert (x < huge) is (huge > 0)
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def test_what_has_no_repr_is_refused_by_its_type(gg):
     x = gg.Value(1.0)
-    for attempt in (lambda: gg.Value(10**400), lambda: x + 10**400, lambda: 10**400 * x):
-        with pytest.raises(ArithmeticError):
+    for attempt in (
+        lambda: gg.Value(Unprintable()),
+        lambda: gg.exp(Unprintable()),
+        lambda: gg.Value(1.0, (Unprintable(),), "+"),
+        lambda: setattr(x, "label", Unprintable()),
+        lambda: setattr(x, "_prev", [Unprintable()]),
+    ):
+        with pytest.raises(gg.OperandError, match="Unprintable"):
             attempt()
+
+
+@pytest.mark.parametrize("true", [True, np.True_], ids=["Python", "NumPy"])
+def test_bools_are_the_numbers_0_and_1(gg, true):
+    x = gg.Value(3.0)
+    assert [(x * true).data, (true * x).data, (x - true).data, (true - x).data] == [3.0, 3.0, 2.0, -2.0]
+    assert [gg.exp(true), gg.hypot(x, true).data, gg.sum([x, true]).data] == [math.exp(1), math.hypot(3, 1), 4.0]
+    assert [x.maximum(true).data, x.clip(0, true).data, gg.Value(true).data, x > true, true < x] == [3, 1, 1, 1, 1]
+    with pytest.raises(gg.OperandError):
+        gg.Value(np.array([True]))
 
 
 @pytest.mark.parametrize("label", ['"', "</script>", "a\nb", "\u202eright to left", "x" * 10_000, "\0", "🙂", "{}%s"])
@@ -407,6 +455,43 @@ def test_numpy_functions_of_two(gg):
     assert list(a < b) == [False, True]
 
 
+REDUCTIONS = {
+    "var": np.var,
+    "sample var": lambda a: a.var(ddof=1),
+    "std": np.std,
+    "mean": np.mean,
+    "mean of columns": lambda a: a.reshape(2, 2).mean(axis=0),
+    "std of rows": lambda a: a.reshape(2, 2).std(axis=1),
+    "sum": np.sum,
+    "prod": np.prod,
+    "max": np.max,
+    "ptp": np.ptp,
+    "median": np.median,
+    "average": lambda a: np.average(a, weights=[1, 2, 3, 4]),
+    "cumsum": np.cumsum,
+    "norm": np.linalg.norm,
+    "norm of rows": lambda a: np.linalg.norm(a.reshape(2, 2), axis=1),
+    "1-norm": lambda a: np.linalg.norm(a, 1),
+    "einsum": lambda a: np.einsum("i,i", a, a),
+    "vdot": lambda a: np.vdot(a, a),
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS.values(), ids=REDUCTIONS)
+def test_reductions_of_arrays_of_values(gg, reduction):
+    numbers = np.array([1.0, -2.0, 4.0, 0.5])
+    values = np.array([gg.Value(x) for x in numbers])
+    y = reduction(values)
+    for node, expected in zip(np.ravel(y), np.ravel(reduction(numbers)), strict=True):
+        assert type(node) is gg.Value
+        assert node.data == pytest.approx(expected, rel=1e-14)
+    gg.sum(np.ravel(y)).backward()
+    for i, x in enumerate(values):
+        step = np.eye(4)[i] * 1e-6
+        slope = (np.sum(reduction(numbers + step)) - np.sum(reduction(numbers - step))) / 2e-6
+        assert x.grad == pytest.approx(slope, rel=1e-7, abs=1e-8)
+
+
 def test_an_array_of_floats_never_takes_a_value_silently(gg):
     x = gg.Value(2.0)
     row = np.zeros(3)
@@ -482,6 +567,23 @@ def test_a_subclass_calculates(gg):
     assert a < b
     assert gg.sum([a, b]).data == 5.0
     assert gg.exp(a).data == math.exp(2.0)
+
+
+def test_the_parameters_of_the_class_can_be_asked(gg):
+    class Same(gg.Value):
+        pass
+
+    class Other(gg.Value):
+        def __init__(self, data, weight):
+            super().__init__(data)
+
+    asked = "(data, _children=(), _op='', *, label='', requires_grad=True)"
+    assert str(inspect.signature(gg.Value)) == str(inspect.signature(Same)) == asked
+    assert str(inspect.signature(Other)) == "(data, weight)"
+    assert f"Value{asked}" in pydoc.render_doc(gg.Value, renderer=pydoc.plaintext)
+    if not gg.COMPILED:
+        parameters = list(inspect.signature(gg.Value.__init__).parameters.values())[1:]
+        assert str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters])) == asked
 
 
 # ---- results that are not finite -----------------------------------------------------------------------------------

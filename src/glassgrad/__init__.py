@@ -3,25 +3,31 @@
 from ._build import COMPILED, __version__  # first: it chooses between the compiled and the interpreted modules
 
 from . import engine, losses, nn, optim, training  # isort: skip
-from .engine import Value
+from .engine import Scalar, Value
 from .errors import GlassgradError, GraphError, NonFiniteError, OperandError
 from .functions import (
-    abs, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, clip, cos, cosh, dot, elu, erf, exp, expm1,
-    gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod, reciprocal,
-    relu, sigmoid, sign, silu, sin, sinh, softmax, softplus, sqrt, square, sum, tan, tanh, where,
+    abs as abs, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, clip, cos, cosh, dot, elu, erf, exp,
+    expm1, gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod,
+    reciprocal, relu, sigmoid, sign, silu, sin, sinh, softmax, softplus, sqrt, square, sum as sum, tan, tanh, where,
 )  # fmt: skip
 from .graph import Graph
+from .losses import LossError
 from .modes import allow_nonfinite, no_grad, scope
+from .nn import ModelError, StateError
+from .optim import OptimError
+from .training import TrainingError
 from .viz.dot import DrawingError, draw_dot
 from .viz.notebook import mimebundle as _mimebundle
 
 engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
+# Without abs and sum, which are public too: `from glassgrad import *` must not replace Python's own.
 __all__ = [
-    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "NonFiniteError", "OperandError", "Value",
-    "__version__", "abs", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
-    "cbrt", "clip", "cos", "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu",
-    "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn",
-    "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
-    "softplus", "sqrt", "square", "sum", "tan", "tanh", "training", "where",
+    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "LossError", "ModelError", "NonFiniteError",
+    "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh", "dot",
+    "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
+    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal",
+    "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh",
+    "training", "where",
 ]  # fmt: skip

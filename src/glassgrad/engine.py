@@ -8,9 +8,10 @@ numbers are in `functions`.
 from __future__ import annotations
 
 import functools
+import inspect
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import cython
@@ -18,8 +19,11 @@ except ImportError:
     from . import _cython as cython
 
 from . import modes, rules
-from .errors import GraphError, OperandError, is_number, named, not_finite, number, shown
+from .errors import GraphError, Number, OperandError, is_number, named, not_finite, number, shown, too_large
 from .modes import Info
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COMPILED: bool = cython.compiled
 
@@ -61,7 +65,7 @@ def blank(cls: type[Value]) -> Value:
     """A node of a class that may be a subclass of Value, with nothing in it."""
     if cls is Value:
         return new(rules.LEAF, 0, 0.0)
-    out: Value = cls.__new__(cls)
+    out: Value = Value.__new__(cls)  # a `__new__` of the subclass may want arguments
     out._a = out._b = out._info = None
     out._data = out._grad = out._da = out._db = 0.0
     out._code = rules.LEAF
@@ -193,7 +197,7 @@ def forward(
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
     if type(b) is float or is_number(b):
-        return binary(a, None, a._data, float(b), code, value, dx, dw)  # type: ignore[arg-type]
+        return binary(a, None, a._data, float(b) if type(b) is float else as_float(b, code), code, value, dx, dw)
     return NotImplemented
 
 
@@ -202,8 +206,16 @@ def reflected(
 ) -> Any:
     """a op b for an a that is no Value."""
     if type(a) is float or is_number(a):
-        return binary(None, b, float(a), b._data, code, value, dx, dw)  # type: ignore[arg-type]
+        return binary(None, b, float(a) if type(a) is float else as_float(a, code), b._data, code, value, dx, dw)
     return NotImplemented
+
+
+def as_float(x: object, code: int) -> float:
+    """A number that is no float, as one."""
+    try:
+        return float(x)  # type: ignore[arg-type]
+    except OverflowError:
+        raise too_large(x, rules.NAMES[code]) from None
 
 
 def method(
@@ -245,7 +257,7 @@ def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands, if all of them are Values."""
     for operand in operands:
         if not isinstance(operand, Value):
-            raise OperandError(f"operands are Values, not {shown(operand)}; wrap it as Value({operand!r})")
+            raise OperandError(f"operands are Values, not {shown(operand)}; wrap numbers, as in Value(2.0)")
     return operands
 
 
@@ -264,6 +276,19 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
 # ---- the scalar ----------------------------------------------------------------------------------------------------
 
 show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
+
+
+class ClassSignature:
+    """`Value.__signature__`, for help() and editors: Python cannot see the parameters of a compiled class."""
+
+    signature = inspect.signature(
+        lambda data, _children=(), _op="", *, label="", requires_grad=True: None  # noqa: ARG005
+    )
+
+    def __get__(self, value: object, cls: type) -> inspect.Signature:
+        if cls.__init__ is not Value.__init__:  # type: ignore[misc]
+            raise AttributeError("__signature__")  # Python sees those of a subclass itself
+        return self.signature
 
 
 @cython.freelist(8192)  # nodes come and go by the thousand: half the cost of making and freeing one
@@ -295,6 +320,7 @@ class Value:
     """
 
     __slots__ = ("_a", "_b", "_code", "_da", "_data", "_db", "_flags", "_grad", "_info", "_stamp")
+    __signature__ = ClassSignature()
 
     _a: Value | None  # the operands, and the derivatives by them
     _b: Value | None
@@ -302,9 +328,14 @@ class Value:
     _db: float
     _info: Info | None
 
+    if not cython.compiled and TYPE_CHECKING:  # there is none at run time; NumPy's stubs have no other word for objects
+
+        def __array__(self) -> np.ndarray[Any, np.dtype[np.object_]]:
+            raise NotImplementedError
+
     def __init__(
         self,
-        data: object,
+        data: Number,
         _children: str | Iterable[Value] = (),
         _op: str = "",
         *,
@@ -346,7 +377,7 @@ class Value:
         return self._data
 
     @data.setter
-    def data(self, data: float) -> None:
+    def data(self, data: Number) -> None:
         self._data = number(data, "data")
 
     @property
@@ -355,7 +386,7 @@ class Value:
         return self._grad
 
     @grad.setter
-    def grad(self, grad: float) -> None:
+    def grad(self, grad: Number) -> None:
         self._grad = number(grad, "grad")
         self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
 
@@ -437,7 +468,10 @@ class Value:
 
     @property
     def _backward(self) -> Callable[[], object]:
-        """The function that passes this node's gradient on to its operands. Assigning makes the operation yours."""
+        """The function that passes this node's gradient on to its operands. Assigning makes the operation yours.
+
+        One thread sweeps at a time: a function that waits for the sweep of another thread waits forever.
+        """
         info: Info | None = self._info
         if info is not None and info.backward is not None:
             return info.backward
@@ -480,7 +514,7 @@ class Value:
 
     # -- differentiating
 
-    def backward(self, gradient: float = 1.0) -> None:
+    def backward(self, gradient: Number = 1.0) -> None:
         """Add the derivative of this node, times `gradient`, to the `grad` of every leaf it depends on.
 
         Leaves accumulate over calls; everything in between starts from zero at each call. Derivatives are those of the
@@ -512,36 +546,36 @@ class Value:
 
     # -- operators
 
-    def __add__(self, other: object) -> Value:
+    def __add__(self, other: Scalar) -> Value:
         return forward(self, other, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
 
-    def __radd__(self, other: object) -> Value:
+    def __radd__(self, other: Number) -> Value:
         return reflected(other, self, rules.ADD, rules.add, rules.add_dx, rules.add_dx)  # type: ignore[no-any-return]
 
-    def __sub__(self, other: object) -> Value:
+    def __sub__(self, other: Scalar) -> Value:
         return forward(self, other, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
 
-    def __rsub__(self, other: object) -> Value:
+    def __rsub__(self, other: Number) -> Value:
         return reflected(other, self, rules.SUB, rules.sub, rules.add_dx, rules.sub_dw)  # type: ignore[no-any-return]
 
-    def __mul__(self, other: object) -> Value:
+    def __mul__(self, other: Scalar) -> Value:
         return forward(self, other, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
 
-    def __rmul__(self, other: object) -> Value:
+    def __rmul__(self, other: Number) -> Value:
         return reflected(other, self, rules.MUL, rules.mul, rules.mul_dx, rules.mul_dw)  # type: ignore[no-any-return]
 
-    def __truediv__(self, other: object) -> Value:
+    def __truediv__(self, other: Scalar) -> Value:
         return forward(self, other, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
 
-    def __rtruediv__(self, other: object) -> Value:
+    def __rtruediv__(self, other: Number) -> Value:
         return reflected(other, self, rules.DIV, rules.div, rules.div_dx, rules.div_dw)  # type: ignore[no-any-return]
 
-    def __pow__(self, other: object, modulo: object = None) -> Value:
+    def __pow__(self, other: Scalar, modulo: object = None) -> Value:
         if modulo is not None:
             return NotImplemented
         return forward(self, other, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
 
-    def __rpow__(self, other: object, modulo: object = None) -> Value:
+    def __rpow__(self, other: Number, modulo: object = None) -> Value:
         if modulo is not None:
             return NotImplemented
         return reflected(other, self, rules.POW, rules.power, rules.power_dx, rules.power_dw)  # type: ignore[no-any-return]
@@ -557,16 +591,16 @@ class Value:
 
     # -- order by value, equality by identity
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self, other: Scalar) -> bool:
         return self._data < plain(other) if is_scalar(other) else NotImplemented
 
-    def __le__(self, other: object) -> bool:
+    def __le__(self, other: Scalar) -> bool:
         return self._data <= plain(other) if is_scalar(other) else NotImplemented
 
-    def __gt__(self, other: object) -> bool:
+    def __gt__(self, other: Scalar) -> bool:
         return self._data > plain(other) if is_scalar(other) else NotImplemented
 
-    def __ge__(self, other: object) -> bool:
+    def __ge__(self, other: Scalar) -> bool:
         return self._data >= plain(other) if is_scalar(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
@@ -579,6 +613,10 @@ class Value:
         return id(self) >> 4  # the low bits of an address are all alike
 
     # -- functions of one number
+
+    def conjugate(self) -> Value:
+        """Itself, being real: NumPy asks for it in the variance of an array of Values."""
+        return self
 
     def exp(self) -> Value:
         """e to the power of this."""
@@ -702,46 +740,46 @@ class Value:
 
     # -- functions of more
 
-    def arctan2(self, other: object) -> Value:
+    def arctan2(self, other: Scalar) -> Value:
         """The angle in radians of the point (other, self), as in numpy.arctan2(y, x)."""
         return method(self, other, rules.ARCTAN2, rules.arctan2, rules.arctan2_dx, rules.arctan2_dw)
 
-    def hypot(self, other: object) -> Value:
+    def hypot(self, other: Scalar) -> Value:
         """sqrt(self**2 + other**2) without overflow in between; derivatives 0 at the origin."""
         return method(self, other, rules.HYPOT, rules.hypot, rules.hypot_dx, rules.hypot_dw)
 
-    def logaddexp(self, other: object) -> Value:
+    def logaddexp(self, other: Scalar) -> Value:
         """log(exp(self) + exp(other)) without overflow in between."""
         return method(self, other, rules.LOGADDEXP, rules.logaddexp, rules.logaddexp_dx, rules.logaddexp_dw)
 
-    def maximum(self, other: object) -> Value:
+    def maximum(self, other: Scalar) -> Value:
         """The larger of two; tied operands share the derivative equally."""
         return method(self, other, rules.MAXIMUM, rules.maximum, rules.maximum_dx, rules.maximum_dw)
 
-    def minimum(self, other: object) -> Value:
+    def minimum(self, other: Scalar) -> Value:
         """The smaller of two; tied operands share the derivative equally."""
         return method(self, other, rules.MINIMUM, rules.minimum, rules.maximum_dw, rules.maximum_dx)
 
-    def leaky_relu(self, slope: object = 0.01) -> Value:
+    def leaky_relu(self, slope: Scalar = 0.01) -> Value:
         """x for x > 0, else slope * x."""
         return method(self, slope, rules.LEAKY_RELU, rules.leaky_relu, rules.leaky_relu_dx, rules.leaky_relu_dslope)
 
-    def elu(self, alpha: object = 1.0) -> Value:
+    def elu(self, alpha: Scalar = 1.0) -> Value:
         """x for x > 0, else alpha * (exp(x) - 1)."""
         return method(self, alpha, rules.ELU, rules.elu, rules.elu_dx, rules.elu_dalpha)
 
-    def clip(self, low: object, high: object) -> Value:
+    def clip(self, low: Scalar, high: Scalar) -> Value:
         """The nearest number to this between low and high; derivative 1 from low to high, both included."""
         return ternary((self, low, high), rules.CLIP, rules.clip, rules.clip_dx, rules.clip_dlow, rules.clip_dhigh)
 
-    def where(self, condition: object, other: object) -> Value:
+    def where(self, condition: object, other: Scalar) -> Value:
         """This where the condition holds, else other, as in torch.Tensor.where."""
         return choose(condition, self, other)
 
     # -- copying and showing itself
 
     def __copy__(self) -> Value:
-        return sweep.copy_node(self, {}, dict)
+        return sweep.copy_node(self, {}, lambda state: state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         return sweep.deep_copy(self, memo)
@@ -768,6 +806,9 @@ class Value:
         if show_in_notebook is None:
             return {"text/plain": repr(self)}
         return show_in_notebook(self, include, exclude)
+
+
+Scalar = Value | Number  # what operators and functions take
 
 
 def choose(condition: object, a: object, b: object) -> Value:

@@ -5,8 +5,6 @@ from .engine cimport Value
 
 cdef object ZERO
 
-@cython.locals(left=list, right=list)
-cpdef object dot(xs, ws)
 cdef tuple _operands(object values, str name)
 cdef list _listed(object values, str name)
 cdef double[::1] _room

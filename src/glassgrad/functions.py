@@ -16,54 +16,61 @@ except ImportError:
     from . import _cython as cython
 
 from . import engine, modes, rules
-from .engine import Value
-from .errors import GlassgradError, OperandError, not_finite, number, shown
+from .engine import Scalar, Value
+from .errors import GlassgradError, Number, OperandError, not_finite, number, shown
 
-Scalar = Value | float
-
-__all__ = [
-    "abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh",
-    "dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp",
+__all__ = [  # without abs and sum: an import of * must not replace Python's own
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh", "dot",
+    "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp",
     "logsumexp", "maximum", "mean", "minimum", "prod", "reciprocal", "relu", "sigmoid", "sign", "silu", "sin", "sinh",
-    "softmax", "softplus", "sqrt", "square", "sum", "tan", "tanh", "where",
+    "softmax", "softplus", "sqrt", "square", "tan", "tanh", "where",
 ]  # fmt: skip
 
 
 # ---- of one, two or three numbers ----------------------------------------------------------------------------------
+#
+# Types: numbers alone give a float, else the result is a Value. To a type checker the two overlap, since numbers are
+# scalars too; it takes the first that fits, which is meant.
 
 
 class Unary(Protocol):
-    """A function of one scalar: a Value for a Value, a float for a number."""
+    """A function of one scalar."""
 
     @overload
-    def __call__(self, x: Value, /) -> Value: ...
+    def __call__(self, x: Value) -> Value: ...
     @overload
-    def __call__(self, x: float, /) -> float: ...
+    def __call__(self, x: Number) -> float: ...
 
 
 class Binary(Protocol):
-    """A function of two scalars: a float for two numbers, else a Value."""
+    """A function of two scalars."""
 
     @overload
-    def __call__(self, x: Value, w: Scalar, /) -> Value: ...
+    def __call__(self, x: Number, w: Number) -> float: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, x: float, w: Value, /) -> Value: ...
-    @overload
-    def __call__(self, x: float, w: float, /) -> float: ...
+    def __call__(self, x: Scalar, w: Scalar) -> Value: ...
 
 
-def _function(name: str, **defaults: float) -> Any:
-    """The function for a row of `rules.RULES`: the method of a Value, the rule itself on numbers."""
+def _unary(name: str) -> Any:
+    """The function for a row of `rules.RULES` that has one operand."""
+
+    def function_of_one(x: Scalar) -> Scalar:
+        return _apply(name, x)
+
+    return _named(function_of_one, name)
+
+
+def _binary(name: str) -> Any:
+    """The function for a row of `rules.RULES` that has two operands."""
+
+    def function_of_two(x: Scalar, w: Scalar) -> Scalar:
+        return _apply(name, x, w)
+
+    return _named(function_of_two, name)
+
+
+def _named(function: Any, name: str) -> Any:
     rule = rules.RULES[name]
-
-    def function(*args: Any, **named: Any) -> Any:
-        x, *rest = _arguments(name, args, named, len(rule.derivatives), defaults)
-        if isinstance(x, Value):
-            return getattr(x, name)(*rest)
-        if any(isinstance(w, Value) for w in rest):
-            return getattr(Value(x, requires_grad=False), name)(*rest)
-        return plain(name, (x, *rest), rule.value(x, *rest))
-
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"{rule.formula}, on Values and plain numbers: `Value.{name}` as a function.\n\n"
@@ -72,18 +79,14 @@ def _function(name: str, **defaults: float) -> Any:
     return function
 
 
-def _arguments(
-    name: str, args: tuple[Any, ...], named: dict[str, Any], count: int, defaults: dict[str, float]
-) -> list[Any]:
-    """The arguments of a call in order, defaults filled in; Values, and everything else as a float."""
-    given = list(args)
-    for key, default in defaults.items():
-        if len(given) < count:
-            given.append(named.pop(key, default))
-    if named or len(given) != count:
-        options = "".join(f", {key} is {default} unless given" for key, default in defaults.items())
-        raise OperandError(f"{name} takes {count} scalars{options}; got {args} {named or ''}")
-    return [x if isinstance(x, Value) else _number(x, name) for x in given]
+def _apply(name: str, *operands: Scalar) -> Scalar:
+    """A row of `rules.RULES` on scalars: the method of a Value, or the rule itself where there is none among them."""
+    first, *rest = [x if isinstance(x, Value) else _number(x, name) for x in operands]
+    if isinstance(first, Value):
+        return getattr(first, name)(*rest)  # type: ignore[no-any-return]
+    if any(isinstance(x, Value) for x in rest):
+        return getattr(Value(first, requires_grad=False), name)(*rest)  # type: ignore[no-any-return]
+    return checked(name, (first, *rest), rules.RULES[name].value(first, *rest))
 
 
 def _number(x: object, name: str) -> float:
@@ -92,55 +95,100 @@ def _number(x: object, name: str) -> float:
     return number(x, name)
 
 
-def plain(name: str, xs: tuple[object, ...], y: float) -> float:
+def checked(name: str, xs: tuple[object, ...], y: float) -> float:
     """The result y of an operation on plain numbers, or the engine's error where it is not finite."""
     if y - y != 0.0 and not modes.current().allow_nonfinite:
         raise not_finite(name, xs, y, modes.scope_name())
     return y
 
 
-abs: Unary = _function("abs")  # noqa: A001 - NumPy's name
-arccos: Unary = _function("arccos")
-arccosh: Unary = _function("arccosh")
-arcsin: Unary = _function("arcsin")
-arcsinh: Unary = _function("arcsinh")
-arctan: Unary = _function("arctan")
-arctanh: Unary = _function("arctanh")
-cbrt: Unary = _function("cbrt")
-cos: Unary = _function("cos")
-cosh: Unary = _function("cosh")
-erf: Unary = _function("erf")
-exp: Unary = _function("exp")
-expm1: Unary = _function("expm1")
-gelu: Unary = _function("gelu")
-log: Unary = _function("log")
-log1p: Unary = _function("log1p")
-log2: Unary = _function("log2")
-log10: Unary = _function("log10")
-reciprocal: Unary = _function("reciprocal")
-relu: Unary = _function("relu")
-sigmoid: Unary = _function("sigmoid")
-sign: Unary = _function("sign")
-silu: Unary = _function("silu")
-sin: Unary = _function("sin")
-sinh: Unary = _function("sinh")
-softplus: Unary = _function("softplus")
-sqrt: Unary = _function("sqrt")
-square: Unary = _function("square")
-tan: Unary = _function("tan")
-tanh: Unary = _function("tanh")
+abs: Unary = _unary("abs")  # noqa: A001 - NumPy's name
+arccos: Unary = _unary("arccos")
+arccosh: Unary = _unary("arccosh")
+arcsin: Unary = _unary("arcsin")
+arcsinh: Unary = _unary("arcsinh")
+arctan: Unary = _unary("arctan")
+arctanh: Unary = _unary("arctanh")
+cbrt: Unary = _unary("cbrt")
+cos: Unary = _unary("cos")
+cosh: Unary = _unary("cosh")
+erf: Unary = _unary("erf")
+exp: Unary = _unary("exp")
+expm1: Unary = _unary("expm1")
+gelu: Unary = _unary("gelu")
+log: Unary = _unary("log")
+log1p: Unary = _unary("log1p")
+log2: Unary = _unary("log2")
+log10: Unary = _unary("log10")
+reciprocal: Unary = _unary("reciprocal")
+relu: Unary = _unary("relu")
+sigmoid: Unary = _unary("sigmoid")
+sign: Unary = _unary("sign")
+silu: Unary = _unary("silu")
+sin: Unary = _unary("sin")
+sinh: Unary = _unary("sinh")
+softplus: Unary = _unary("softplus")
+sqrt: Unary = _unary("sqrt")
+square: Unary = _unary("square")
+tan: Unary = _unary("tan")
+tanh: Unary = _unary("tanh")
 
-arctan2: Binary = _function("arctan2")
-hypot: Binary = _function("hypot")
-logaddexp: Binary = _function("logaddexp")
-maximum: Binary = _function("maximum")
-minimum: Binary = _function("minimum")
-leaky_relu: Callable[..., Any] = _function("leaky_relu", slope=0.01)
-elu: Callable[..., Any] = _function("elu", alpha=1.0)
-clip: Callable[..., Any] = _function("clip")
+arctan2: Binary = _binary("arctan2")
+hypot: Binary = _binary("hypot")
+logaddexp: Binary = _binary("logaddexp")
+maximum: Binary = _binary("maximum")
+minimum: Binary = _binary("minimum")
 
 
-def where(condition: object, x: Any, w: Any) -> Any:
+@overload
+def leaky_relu(x: Number, slope: Number = 0.01) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def leaky_relu(x: Scalar, slope: Scalar = 0.01) -> Value: ...
+def leaky_relu(x: Scalar, slope: Scalar = 0.01) -> Scalar:
+    """x for x > 0, else slope * x.
+
+    Example:
+        >>> leaky_relu(-2.0, slope=0.5)
+        -1.0
+    """
+    return _apply("leaky_relu", x, slope)
+
+
+@overload
+def elu(x: Number, alpha: Number = 1.0) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def elu(x: Scalar, alpha: Scalar = 1.0) -> Value: ...
+def elu(x: Scalar, alpha: Scalar = 1.0) -> Scalar:
+    """x for x > 0, else alpha * (exp(x) - 1).
+
+    Example:
+        >>> round(elu(-1.0), 4)
+        -0.6321
+    """
+    return _apply("elu", x, alpha)
+
+
+@overload
+def clip(x: Number, low: Number, high: Number) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def clip(x: Scalar, low: Scalar, high: Scalar) -> Value: ...
+def clip(x: Scalar, low: Scalar, high: Scalar) -> Scalar:
+    """The nearest number to x between low and high; derivative 1 from low to high, both included.
+
+    Example:
+        >>> clip(Value(1.5), low=0, high=1).data
+        1.0
+    """
+    return _apply("clip", x, low, high)
+
+
+@overload
+def where(condition: Value, x: Scalar, w: Scalar) -> Value: ...  # type: ignore[overload-overlap]
+@overload
+def where(condition: object, x: Number, w: Number) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def where(condition: object, x: Scalar, w: Scalar) -> Value: ...
+def where(condition: object, x: Scalar, w: Scalar) -> Scalar:
     """x where the condition holds, else w; only the chosen one gets a gradient, and only it may be nan.
 
     Arguments:
@@ -154,7 +202,7 @@ def where(condition: object, x: Any, w: Any) -> Any:
     if isinstance(condition, Value) or isinstance(x, Value) or isinstance(w, Value):
         return engine.choose(condition, x, w)
     operands = 1.0 if condition else 0.0, _number(x, "where"), _number(w, "where")
-    return plain("where", operands, rules.RULES["where"].value(*operands))
+    return checked("where", operands, rules.RULES["where"].value(*operands))
 
 
 ZERO = array("d", [0.0])
@@ -163,11 +211,15 @@ _room: Any = ZERO * 256
 # ---- of lists ------------------------------------------------------------------------------------------------------
 
 
-def sum(values: Iterable[Any]) -> Any:  # noqa: A001 - NumPy's name
+@overload
+def sum(values: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]  # noqa: A001 - NumPy's name
+@overload
+def sum(values: Iterable[Scalar]) -> Value: ...  # noqa: A001
+def sum(values: Iterable[Scalar]) -> Any:  # noqa: A001
     """The sum of Values and numbers as one node; 0.0 for none.
 
     Rounding errors are carried along, so the result is right to the last place unless large terms cancel (Neumaier,
-    1974). Python's own `sum` works too and makes one node for each addition.
+    1974). Python's own `sum` works too and makes one node for each addition; `from glassgrad import *` leaves it be.
 
     Example:
         >>> x = Value(3.0)
@@ -180,7 +232,11 @@ def sum(values: Iterable[Any]) -> Any:  # noqa: A001 - NumPy's name
     return _many(rules.SUM, operands, rules.total, rules.total_d) if operands else 0.0
 
 
-def mean(values: Iterable[Any]) -> Any:
+@overload
+def mean(values: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def mean(values: Iterable[Scalar]) -> Value: ...
+def mean(values: Iterable[Scalar]) -> Any:
     """The mean of Values and numbers as one node.
 
     Raises:
@@ -193,7 +249,11 @@ def mean(values: Iterable[Any]) -> Any:
     return _many(rules.MEAN, _some(_operands(values, "mean"), "mean"), rules.mean, rules.mean_d)
 
 
-def prod(values: Iterable[Any]) -> Any:
+@overload
+def prod(values: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def prod(values: Iterable[Scalar]) -> Value: ...
+def prod(values: Iterable[Scalar]) -> Any:
     """The product of Values and numbers as one node; 1.0 for none. Zeros among them are differentiated correctly.
 
     Example:
@@ -207,7 +267,11 @@ def prod(values: Iterable[Any]) -> Any:
     return _many(rules.PROD, operands, rules.product, rules.product_d) if operands else 1.0
 
 
-def dot(xs: Iterable[Any], ws: Iterable[Any]) -> Any:
+@overload
+def dot(xs: Iterable[Number], ws: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def dot(xs: Iterable[Scalar], ws: Iterable[Scalar]) -> Value: ...
+def dot(xs: Iterable[Scalar], ws: Iterable[Scalar]) -> Any:
     """x1 w1 + ... + xn wn as one node, accurate as if computed in twice the precision (Ogita, Rump, Oishi 2005).
 
     Raises:
@@ -227,7 +291,11 @@ def dot(xs: Iterable[Any], ws: Iterable[Any]) -> Any:
     return _many(rules.DOT, tuple(left + right), rules.dot, rules.dot_d) if left else 0.0
 
 
-def logsumexp(values: Iterable[Any]) -> Any:
+@overload
+def logsumexp(values: Iterable[Number]) -> float: ...  # type: ignore[overload-overlap]
+@overload
+def logsumexp(values: Iterable[Scalar]) -> Value: ...
+def logsumexp(values: Iterable[Scalar]) -> Any:
     """log(exp(x1) + ... + exp(xn)) as one node, without overflow in between.
 
     Example:
@@ -239,7 +307,11 @@ def logsumexp(values: Iterable[Any]) -> Any:
     )
 
 
-def softmax(values: Iterable[Any]) -> list[Any]:
+@overload
+def softmax(values: Iterable[Number]) -> list[float]: ...  # type: ignore[overload-overlap]
+@overload
+def softmax(values: Iterable[Scalar]) -> list[Value]: ...
+def softmax(values: Iterable[Scalar]) -> list[Any]:
     """exp(xi) / (exp(x1) + ... + exp(xn)) for every i, each one node, without overflow in between.
 
     A node's operands are its own logit first, then the others in order.
@@ -304,7 +376,7 @@ def _many(
             return _many(code, engine.as_scalars(operands, rules.NAMES[code]), value, derivatives)
     y = value(data[:n])
     if not values:
-        return plain(rules.NAMES[code], operands, y)
+        return checked(rules.NAMES[code], operands, y)
     derivatives(data[:n], y, data[n : 2 * n])
     partials = ZERO * n
     numbers = modes.doubles(partials)

@@ -27,7 +27,7 @@ except ImportError:
 
 from . import engine, modes, rules
 from .engine import Value
-from .errors import GraphError, NonFiniteError, named, number
+from .errors import GraphError, NonFiniteError, level_of_caller, named, number
 from .modes import Info
 
 _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant for a `_backward` that sweeps
@@ -169,7 +169,7 @@ def refuse_cycle(order: list[Value], seen: int) -> None:
         node._stamp = seen + 1
 
 
-def backward(root: Value, gradient: float) -> None:
+def backward(root: Value, gradient: object) -> None:
     """`Value.backward`."""
     seed = number(gradient, "backward")
     finite = modes.current().allow_nonfinite == 0
@@ -257,7 +257,7 @@ def propagate_by_hand(node: Value) -> None:
     elif node._prev:
         warnings.warn(
             f"{named(node)} was made by hand as {node._op!r} and has no _backward: its operands get no gradient",
-            stacklevel=2,
+            stacklevel=level_of_caller(),
         )
 
 
@@ -302,7 +302,7 @@ def deep_copy(root: Value, memo: dict[int, Any]) -> Value:
 def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], Any]) -> Value:
     """A copy of one node on the copies of its operands, where there are any, noted in `copies`.
 
-    `duplicate` copies the attributes of an instance of a subclass.
+    `duplicate` copies what an instance of a subclass holds besides.
     """
     info: Info | None = node._info
     if info is not None and info.backward is not None:
@@ -324,9 +324,32 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
     twin._db = node._db
     twin._info = info
     copies[id(node)] = twin  # before its attributes, which may refer to it
-    if type(node) is not Value and hasattr(node, "__dict__"):
-        twin.__dict__.update(duplicate(node.__dict__))
+    state = None if type(node) is Value else state_of(node)
+    if state is not None:
+        set_state(twin, duplicate(state))
     return twin
+
+
+def state_of(node: Value) -> Any:
+    """What an instance of a subclass holds besides the node, in the form that pickle and copy use; None for nothing."""
+    state = node.__getstate__()
+    if type(node).__getstate__ is not object.__getstate__ or not isinstance(state, tuple):
+        return state
+    attributes, slots = state
+    slots = {name: value for name, value in slots.items() if name not in Value.__slots__}
+    return (attributes, slots) if slots else attributes
+
+
+def set_state(twin: Value, state: Any) -> None:
+    """Give it to another, as pickle does."""
+    if hasattr(twin, "__setstate__"):
+        twin.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) else (state, {})
+    if attributes:
+        twin.__dict__.update(attributes)
+    for name, value in slots.items():
+        setattr(twin, name, value)
 
 
 def closed_over(node: Value, verb: str) -> str:
@@ -338,14 +361,18 @@ def closed_over(node: Value, verb: str) -> str:
 
 
 def reduce(node: Value) -> tuple[Any, ...]:
-    """What pickle keeps of a Value."""
+    """What pickle keeps of a Value.
+
+    To pickle a list of every node of a graph costs quadratic time, because each walks what lies below it: pickle cannot
+    tell what it has written already. Pickle the roots and find the other nodes below them, or use `copy.deepcopy`.
+    """
     info: Info | None = node._info
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
     flags = node._flags & ~engine.TRACKED
     state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
-    return restore, (type(node), _Below(node), state), getattr(node, "__dict__", None)
+    return restore, (type(node), _Below(node), state), None if type(node) is Value else state_of(node)
 
 
 def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:
