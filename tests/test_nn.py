@@ -212,6 +212,50 @@ def test_changing_nonlin_later_counts(nn):
     assert neuron([-2.0]).data == -2.0
 
 
+def test_changing_the_activation_later_counts(nn):
+    neuron = nn.Neuron(1)
+    neuron.w[0].data = 1.0
+    neuron.activation = "tanh"
+    assert (neuron([2.0]).data, repr(neuron)) == (math.tanh(2.0), "TanhNeuron(1)")
+    neuron.activation = abs
+    assert neuron([-2.0]).data == 2.0
+    neuron.activation = "linear"
+    assert neuron([-2.0]).data == -2.0
+    with pytest.raises(nn.ModelError, match="'swish' is not one of"):
+        neuron.activation = "swish"
+    assert neuron.activation == "linear"
+
+
+# ---- subclasses ----------------------------------------------------------------------------------------------------
+
+
+def test_a_neuron_may_be_called_its_own_way(nn):
+    class Square(nn.Neuron):
+        def __call__(self, x):
+            return super().__call__(x) ** 2
+
+    layer = nn.Layer(2, 2)
+    plain = layer.neurons[1]([1.0, 2.0])
+    layer.neurons[1] = Square(2)
+    for p, q in zip(layer.neurons[1].parameters(), layer.parameters()[3:], strict=True):
+        p.data = q.data
+    layer.neurons.append(lambda row: row[0] * 3)
+    out = layer([1.0, 2.0])
+    assert out[1].data == layer.neurons[1]([1.0, 2.0]).data >= 0.0
+    assert (out[2].data, len(out), plain._scope) == (3.0, 3, "")
+
+
+def test_a_layer_may_be_called_its_own_way(nn, walk):
+    class Residual(nn.Layer):
+        def __call__(self, x):
+            return [v + w for v, w in zip(super().__call__(x), x, strict=True)]
+
+    model = nn.MLP(2, [2, 1])
+    model.layers[0] = Residual(2, 2)
+    out = model([1.0, 2.0])
+    assert {v._scope for v in walk([out]) if v._op == "+"} >= {"layer0", "layer0/neuron1", "layer1/neuron0"}
+
+
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +325,49 @@ def test_overridden_parameters_win(gg, nn):
     named = [(name, p.data) for name, p in Outer().named_parameters()]
     assert named == [("inner.parameters.0", 2.0), ("inner.seen", 1.0)]
     assert [p.data for p in Outer().parameters()] == [2.0, 1.0]
+
+
+def test_a_parameter_shared_with_an_overriding_module_counts_once(gg, nn):
+    class Inner(nn.Module):
+        def __init__(self, shared):
+            self.shared = shared
+
+        def parameters(self):
+            return [self.shared]
+
+    outer = nn.Module()
+    outer.w = gg.Value(1.0)
+    outer.parts = [Inner(outer.w), Inner(gg.Value(2.0))]
+    assert [(name, p.data) for name, p in outer.named_parameters()] == [("w", 1.0), ("parts.1.shared", 2.0)]
+    assert [p.data for p in outer.parameters()] == [1.0, 2.0]
+
+
+def test_overriding_modules_may_refer_to_each_other(gg, nn):
+    class Part(nn.Module):
+        def __init__(self):
+            self.w = gg.Value(1.0)
+
+        def parameters(self):
+            return [self.w]
+
+    one, two = Part(), Part()
+    one.other, two.other = two, one
+    whole = nn.Module()
+    whole.part = one
+    assert [name for name, _ in whole.named_parameters()] == ["part.w"]
+
+
+def test_parameters_follow_the_attributes_as_they_are_now(gg, nn):
+    module = nn.Module()
+    assert module.parameters() == []
+    module.w = [gg.Value(1.0)]
+    module.w.append(gg.Value(2.0))
+    assert [p.data for p in module.parameters()] == [1.0, 2.0]
+    module.w[0] = gg.Value(3.0)
+    module.b = gg.Value(4.0)
+    assert [p.data for p in module.parameters()] == [3.0, 2.0, 4.0]
+    del module.w
+    assert [p.data for p in module.parameters()] == [4.0]
 
 
 def test_modules_that_refer_to_each_other_are_searched_once(gg, nn):

@@ -24,12 +24,13 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
+from types import FunctionType, MethodDescriptorType, NoneType
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from .engine import Value
 from .errors import GlassgradError, OperandError
 from .functions import dot
-from .modes import scope
+from .modes import call_each, scope
 
 __all__ = ["MLP", "IncompatibleKeys", "Layer", "ModelError", "Module", "Neuron", "StateError"]
 
@@ -41,6 +42,12 @@ ACTIVATIONS = {
     "silu": "SiLU", "softplus": "Softplus", "sin": "Sin", "linear": "Linear",
 }  # fmt: skip
 """The activations known by name, each a method of Value, and how a neuron's repr spells them."""
+
+ATOMS = frozenset({bool, int, float, str, NoneType, FunctionType, MethodDescriptorType, scope})
+"""Types of attributes that hold no parameters, known without asking further."""
+
+KeyPath = tuple[Any, ...]
+"""Where a parameter lies, the last key outermost: `((((), "layers"), 0), "w")`."""
 
 Activation = str | Callable[[Value], Value]
 
@@ -80,11 +87,11 @@ class Module:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
         for p in self.parameters():
-            p.grad = 0
+            p.grad = 0.0
 
     def parameters(self) -> list[Value]:
         """Every parameter of this module and of those inside it."""
-        return [p for _, p in self._find(set())]
+        return list(self._find(set()))
 
     def named_parameters(self) -> list[tuple[str, Value]]:
         """Every parameter with its path, such as `layers.0.neurons.3.w.1`.
@@ -94,35 +101,40 @@ class Module:
         return self._named(set())
 
     def _named(self, seen: set[int]) -> list[tuple[str, Value]]:
-        found = list(self._find(seen))
+        found = self._find(seen)
         if type(self).parameters is Module.parameters:
-            return found
-        names = {id(p): name for name, p in found}
-        listed = {id(p): (names.get(id(p), f"parameters.{i}"), p) for i, p in enumerate(self.parameters())}
-        return list(listed.values())
+            return [(_joined(path), p) for p, path in found.items()]
+        listed = dict.fromkeys(self.parameters())
+        return [(_joined(found.get(p, (((), "parameters"), i))), p) for i, p in enumerate(listed)]
 
-    def _find(self, seen: set[int]) -> Iterator[tuple[str, Value]]:
-        """Walk the attributes depth first; `seen` makes shared parameters count once and loops end."""
-        stack: list[tuple[str, Any]] = [("", self)]
+    def _find(self, seen: set[int]) -> dict[Value, KeyPath]:
+        """Walk the attributes depth first: every parameter once, and the path to it.
+
+        A training step asks for the parameters three times, and for no names: making them takes longer than the walk.
+        `seen` has the containers met so far, so that loops end.
+        """
+        found: dict[Value, KeyPath] = {}
+        stack: list[tuple[KeyPath, Iterator[tuple[Any, Any]]]] = [((), iter(_members(self)))]
+        seen.add(id(self))
         while stack:
-            name, item = stack.pop()
-            if id(item) in seen:
-                continue
-            if isinstance(item, Value):
-                if not item._prev:  # the result of an operation, kept as an attribute, is no parameter
+            path, members = stack[-1]
+            for key, item in members:
+                kind = type(item)
+                if kind is Value or isinstance(item, Value):
+                    if not item._prev:  # the result of an operation, kept as an attribute, is no parameter
+                        found.setdefault(item, (path, key))
+                elif kind in ATOMS or id(item) in seen:
+                    continue
+                elif isinstance(item, Module) and kind.parameters is not Module.parameters:
+                    for name, p in item._named(seen):
+                        found.setdefault(p, ((path, key), name))
+                else:
                     seen.add(id(item))
-                    yield name, item
-                continue
-            if isinstance(item, Module) and item is not self and type(item).parameters is not Module.parameters:
-                for inner, p in item._named(seen):
-                    seen.add(id(p))
-                    yield f"{name}.{inner}", p
-                continue
-            prefix = f"{name}." if name else ""
-            members = [(prefix + str(key), member) for key, member in _members(item)]
-            if members:
-                seen.add(id(item))
-                stack.extend(reversed(members))
+                    stack.append(((path, key), iter(_members(item))))
+                    break
+            else:
+                stack.pop()
+        return found
 
     def state_dict(self) -> dict[str, float]:
         """The parameters as a dict from name to number.
@@ -206,27 +218,35 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: SupportsIndex, nonlin: bool = True, activation: Activation = "relu") -> None:
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
-        if not isinstance(activation, str) and not callable(activation):
-            raise ModelError(f"activation takes a name or a function, got {_brief(activation)}")
         self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
         self.b = Value(0, "b")
         self.nonlin = nonlin
         self.activation = activation
 
+    @property
+    def activation(self) -> Activation:
+        """A name out of `ACTIVATIONS` or a function from Value to Value; may be changed at any time."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, activation: Activation) -> None:
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
+        if not isinstance(activation, str) and not callable(activation):
+            raise ModelError(f"activation takes a name or a function, got {_brief(activation)}")
+        self._activation = activation
+        self._function = getattr(Value, activation, Value.__pos__) if isinstance(activation, str) else activation
+
     def __call__(self, x: Iterable[Any]) -> Value:
         """The neuron's output for one row of inputs: numbers, Values or both."""
-        w = self.w
-        if type(x) is not list or len(x) != len(w):
-            x = _inputs(x, len(w), f"Neuron({len(w)})")
-        act: Value = dot(w, x) + self.b
-        activation = self.activation
-        if not self.nonlin or activation == "linear":
-            return act
-        if isinstance(activation, str):
-            return getattr(act, activation)()  # type: ignore[no-any-return]
-        return activation(act)
+        if type(x) is not list:
+            x = _inputs(x, len(self.w), f"Neuron({len(self.w)})")
+        try:
+            act: Value = dot(self.w, x) + self.b
+        except OperandError:
+            _inputs(x, len(self.w), f"Neuron({len(self.w)})")  # is it the number of inputs?
+            raise
+        return self._function(act) if self.nonlin else act
 
     def __repr__(self) -> str:
         """micrograd's repr: what the neuron does and its number of inputs."""
@@ -252,10 +272,7 @@ class Layer(Module):
         return self._forward(self._row(x))
 
     def _forward(self, row: list[Value]) -> Any:
-        out = []
-        for neuron, place in zip(self.neurons, _scopes(self._scopes, "neuron", self.neurons), strict=True):
-            with place:
-                out.append(neuron(row))
+        out = call_each(self.neurons, _scopes(self._scopes, "neuron", self.neurons), row)
         return out[0] if len(out) == 1 else out
 
     def _row(self, x: Any, place: str = "") -> list[Value]:
@@ -322,6 +339,15 @@ def _members(item: Any) -> Iterable[tuple[Any, Any]]:
     if getattr(getattr(item, "dtype", None), "kind", "") == "O" and hasattr(item, "tolist"):
         return enumerate([item.tolist()] if item.ndim == 0 else item.tolist())
     return ()
+
+
+def _joined(path: KeyPath) -> str:
+    """The name that a path spells."""
+    keys: list[str] = []
+    while path:
+        path, key = path
+        keys.append(str(key))
+    return ".".join(reversed(keys))
 
 
 def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
