@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 NUMPY_SCALARS = [np.float64(3), np.float32(3), np.float16(3), np.longdouble(3), np.int64(3), np.int8(3), np.uint8(3)]
-NUMBERS = [3, 3.0, True, Fraction(3, 4), *NUMPY_SCALARS]
+NUMBERS = [3, 3.0, True, np.True_, Fraction(3, 4), *NUMPY_SCALARS]
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
 
 
@@ -131,11 +131,57 @@ def test_operands_are_values(gg):
         node._backward = None
 
 
-def test_an_integer_too_large_for_a_float_is_an_arithmetic_error(gg):
+@pytest.mark.parametrize("huge", [10**400, -(10**400), 10**5000], ids=["large", "negative", "without a repr"])
+def test_a_number_beyond_the_range_of_floats_is_named_with_the_way_out(gg, huge):
+    x = gg.Value(1.0, "x")
+    attempts = {
+        "Value": [lambda: gg.Value(huge)],
+        "data": [lambda: setattr(x, "data", huge)],
+        "backward": [lambda: x.backward(huge)],
+        "add": [lambda: x + huge, lambda: huge + x, lambda: x + Fraction(huge)],
+        "mul": [lambda: x * huge, lambda: huge * x],
+        "pow": [lambda: x**huge, lambda: huge**x],
+        "exp": [lambda: gg.exp(huge)],
+        "hypot": [lambda: gg.hypot(x, huge), lambda: gg.hypot(huge, 1.0), lambda: x.hypot(huge)],
+        "clip": [lambda: x.clip(0, huge), lambda: gg.clip(huge, 0, 1)],
+        "sum": [lambda: gg.sum([x, huge]), lambda: gg.sum([huge])],
+        "where": [lambda: gg.where(True, huge, x)],
+    }
+    for name, calls in attempts.items():
+        for call in calls:
+            with pytest.raises(gg.NonFiniteError, match=rf"^{name} takes numbers.*1\.8e308.*math\.log") as caught:
+                call()
+            assert isinstance(caught.value, ArithmeticError)
+            assert len(str(caught.value)) < 300
+    assert (x < huge) is (huge > 0)
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def test_what_has_no_repr_is_refused_by_its_type(gg):
     x = gg.Value(1.0)
-    for attempt in (lambda: gg.Value(10**400), lambda: x + 10**400, lambda: 10**400 * x):
-        with pytest.raises(ArithmeticError):
+    for attempt in (
+        lambda: gg.Value(Unprintable()),
+        lambda: gg.exp(Unprintable()),
+        lambda: gg.Value(1.0, (Unprintable(),), "+"),
+        lambda: setattr(x, "label", Unprintable()),
+        lambda: setattr(x, "_prev", [Unprintable()]),
+    ):
+        with pytest.raises(gg.OperandError, match="Unprintable"):
             attempt()
+
+
+@pytest.mark.parametrize("true", [True, np.True_], ids=["Python", "NumPy"])
+def test_bools_are_the_numbers_0_and_1(gg, true):
+    x = gg.Value(3.0)
+    assert [(x * true).data, (true * x).data, (x - true).data, (true - x).data] == [3.0, 3.0, 2.0, -2.0]
+    assert [gg.exp(true), gg.hypot(x, true).data, gg.sum([x, true]).data] == [math.exp(1), math.hypot(3, 1), 4.0]
+    assert [x.maximum(true).data, x.clip(0, true).data, gg.Value(true).data, x > true, true < x] == [3, 1, 1, 1, 1]
+    with pytest.raises(gg.OperandError):
+        gg.Value(np.array([True]))
 
 
 @pytest.mark.parametrize("label", ['"', "</script>", "a\nb", "\u202eright to left", "x" * 10_000, "\0", "🙂", "{}%s"])

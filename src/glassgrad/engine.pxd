@@ -43,6 +43,7 @@ cdef object forward(
 cdef object reflected(
     object a, Value b, int code,
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+cdef double as_float(object x, int code) except? -1
 cdef Value method(
     Value a, object b, int code,
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)

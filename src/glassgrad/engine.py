@@ -18,7 +18,7 @@ except ImportError:
     from . import _cython as cython
 
 from . import modes, rules
-from .errors import GraphError, OperandError, is_number, named, not_finite, number, shown
+from .errors import GraphError, OperandError, is_number, named, not_finite, number, shown, too_large
 from .modes import Info
 
 COMPILED: bool = cython.compiled
@@ -174,7 +174,7 @@ def forward(
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
     if type(b) is float or is_number(b):
-        return binary(a, None, a._data, float(b), code, value, dx, dw)  # type: ignore[arg-type]
+        return binary(a, None, a._data, as_float(b, code), code, value, dx, dw)
     return NotImplemented
 
 
@@ -183,8 +183,18 @@ def reflected(
 ) -> Any:
     """a op b for an a that is no Value."""
     if type(a) is float or is_number(a):
-        return binary(None, b, float(a), b._data, code, value, dx, dw)  # type: ignore[arg-type]
+        return binary(None, b, as_float(a, code), b._data, code, value, dx, dw)
     return NotImplemented
+
+
+def as_float(x: object, code: int) -> float:
+    """A number as a float."""
+    if type(x) is float:
+        return x
+    try:
+        return float(x)  # type: ignore[arg-type]
+    except OverflowError:
+        raise too_large(x, rules.NAMES[code]) from None
 
 
 def method(
@@ -226,7 +236,7 @@ def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands, if all of them are Values."""
     for operand in operands:
         if not isinstance(operand, Value):
-            raise OperandError(f"operands are Values, not {shown(operand)}; wrap it as Value({operand!r})")
+            raise OperandError(f"operands are Values, not {shown(operand)}; wrap numbers, as in Value(2.0)")
     return operands
 
 

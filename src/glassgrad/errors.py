@@ -20,7 +20,7 @@ class OperandError(GlassgradError, TypeError):
 
 
 class NonFiniteError(GlassgradError, ArithmeticError):
-    """An operation, or its derivative, is undefined or infinite at its operands."""
+    """An operation, or its derivative, is undefined or infinite at its operands; or an integer is, as a float."""
 
 
 class GraphError(GlassgradError, ValueError):
@@ -29,13 +29,26 @@ class GraphError(GlassgradError, ValueError):
 
 def is_number(x: object) -> bool:
     """Whether x is a real number: a float, an int, a bool, a NumPy scalar, a Fraction."""
-    return type(x) is float or type(x) is int or isinstance(x, Real)
+    return type(x) is float or type(x) is int or isinstance(x, Real) or is_numpy_bool(x)
+
+
+def is_numpy_bool(x: object) -> bool:
+    """Whether x is one of NumPy's bools, which are no `Real`, as its other scalars and Python's own bools are."""
+    return getattr(getattr(x, "dtype", None), "kind", "") == "b" and not hasattr(x, "__len__")
 
 
 def number(x: object, who: str) -> float:
-    """x as a float; an OperandError that says what `who` should be given instead where x is no real number."""
+    """x as a float; an OperandError that says what `who` should be given instead where x is no real number.
+
+    Raises:
+        NonFiniteError: x is an integer or a Fraction beyond the range of floats. It is a real number, so it is no
+            OperandError: a float that large would be infinite.
+    """
     if is_number(x):
-        return float(x)  # type: ignore[arg-type]
+        try:
+            return float(x)  # type: ignore[arg-type]
+        except OverflowError:
+            raise too_large(x, who) from None
     if hasattr(x, "_backward"):
         way_out = "it is a Value already: use it as it is, or .data for its number"
     elif isinstance(x, str | bytes):
@@ -51,9 +64,20 @@ def number(x: object, who: str) -> float:
     raise OperandError(f"{who} takes a real number, not {shown(x)}; {way_out}")
 
 
+def too_large(x: object, who: str) -> NonFiniteError:
+    """The error for a number that no float can hold."""
+    return NonFiniteError(
+        f"{who} takes numbers that a float can hold, up to 1.8e308, not {shown(x)}; "
+        "scale it down first, or work with its logarithm: math.log takes integers of any size"
+    )
+
+
 def shown(x: object) -> str:
     """The type and the beginning of the repr of something refused."""
-    text = " ".join(repr(x).split())
+    try:
+        text = " ".join(repr(x).split())
+    except Exception:  # noqa: BLE001 - any error of its own, such as Python's for an int of more than 4300 digits
+        text = "(its repr fails)"
     return f"{type(x).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
