@@ -13,11 +13,12 @@ a schedule needs nothing but `lr`.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, Protocol
 
-from .errors import GlassgradError, OperandError
+from .errors import GlassgradError, OperandError, shown
 
 __all__ = [
     "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "OptimError", "StepLR",
@@ -34,19 +35,26 @@ class OptimError(GlassgradError, ValueError):
 def to_number(owner: str, name: str, number: Any, below: float = math.inf) -> float:
     """A finite number of at least 0 and below `below`, as a float."""
     if not isinstance(number, Real) or isinstance(number, bool):
-        raise OperandError(f"{owner}: {name} must be a number, got {number!r}")
-    x = float(number)
+        raise OperandError(f"{owner}: {name} must be a number, got {shown(number)}")
+    try:
+        x = float(number)
+    except OverflowError:  # an int that no float holds
+        x = math.inf
     if not 0.0 <= x < below:
         limit = "finite" if math.isinf(below) else f"below {below:g}"
-        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {number!r}")
+        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {shown(number)}")
     return x
 
 
 def to_count(owner: str, name: str, count: Any, least: int = 1) -> int:
-    """An integer of at least `least`; bool is none."""
-    if type(count) is not int or count < least:
-        raise OptimError(f"{owner}: {name} must be an integer of at least {least}, got {count!r}")
-    return count
+    """An integer from `least` to 2**53, the last that floats count to; Python's or NumPy's, bool is none."""
+    try:
+        number = -1 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = -1
+    if not least <= number <= 2**53:
+        raise OptimError(f"{owner}: {name} must be an integer from {least} to 2**53, got {shown(count)}")
+    return number
 
 
 # ---- schedules -----------------------------------------------------------------------------------------------------
@@ -67,7 +75,7 @@ class LRScheduler:
     def __init__(self, optimizer: HasRate) -> None:
         rate = getattr(optimizer, "lr", None)
         if not isinstance(rate, Real):  # a property, where the optimizer's class was given
-            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {optimizer!r:.60}")
+            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {shown(optimizer)}")
         self.optimizer = optimizer
         self.base_lr = float(rate)
         self.last_epoch = 0
@@ -82,7 +90,15 @@ class LRScheduler:
         self._apply(self.last_epoch + 1)
 
     def _apply(self, epoch: int) -> None:
-        self.optimizer.lr = self.base_lr * self.factor(epoch)  # raises if the factor is negative or nan
+        try:
+            factor = self.factor(epoch)
+            if not isinstance(factor, Real):
+                hint = "; is a return missing?" if factor is None else ""
+                raise OperandError(f"{type(self).__name__}: the factor must be a number, got {shown(factor)}{hint}")
+            rate = self.base_lr * factor
+        except OverflowError as error:  # of a power, or of an int that no float holds
+            raise OptimError(f"{type(self).__name__}: the rate after {epoch} steps is beyond every float") from error
+        self.optimizer.lr = rate  # raises if it is negative or nan
         self.last_epoch = epoch
 
     def get_last_lr(self) -> list[float]:
@@ -121,7 +137,7 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer: HasRate, lr_lambda: Callable[[int], float]) -> None:
         if not callable(lr_lambda):
-            raise OperandError(f"LambdaLR takes a function from step to factor, got {lr_lambda!r}")
+            raise OperandError(f"LambdaLR takes a function from step to factor, got {shown(lr_lambda)}")
         self.lr_lambda = lr_lambda
         super().__init__(optimizer)
 
