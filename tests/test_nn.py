@@ -1,12 +1,14 @@
 """Modules: micrograd's models and their numbers, names of parameters, and files that are whole or untouched."""
 
 import copy
+import errno
 import importlib
 import json
 import math
 import os
 import pickle
 import random
+import re
 import threading
 
 import numpy as np
@@ -140,7 +142,7 @@ def test_a_row_is_one_node_for_each_number(nn, walk):
         ([], "takes 2 inputs, got 0"),
         (3.0, r"write \[x\]"),
         ("ab", r"write \[x\]"),
-        (None, "got None"),
+        (None, "got NoneType None"),
         ([[1.0, 2.0], [3.0, 4.0]], "got 2 rows"),
         (np.zeros((5, 2)), "got 5 rows"),
         (np.array(3.0), r"write \[x\]"),
@@ -521,16 +523,19 @@ DAMAGE = {
     "binary": (lambda text: "\x00\x01", "damaged"),
     "another kind": (lambda text: text.replace("glassgrad.model", "glassgrad.graph"), "not a model file"),
     "a list": (lambda text: "[1, 2]", "not a model file"),
-    "a newer version": (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
-    "a version that is true": (lambda text: text.replace('"version": 1', '"version": true'), "version True"),
-    "no version": (lambda text: text.replace('"version": 1,', ""), "version None"),
+    "a newer version": (lambda text: text.replace('"version": 1', '"version": 2'), "got int 2"),
+    "a version that is true": (
+        lambda text: text.replace('"version": 1', '"version": true'),
+        "got bool True",
+    ),
+    "no version": (lambda text: text.replace('"version": 1,', ""), "got NoneType None"),
     "no parameters": (lambda text: text.replace('"parameters"', '"params"'), '"parameters" must be'),
     "a list of parameters": (lambda text: text[: text.index("{", 1)] + "[1]}", '"parameters" must be'),
     "a name twice": (lambda text: text.replace('"w.1"', '"w.0"'), "'w.0' appears twice"),
     "another name": (lambda text: text.replace('"w.1"', '"w.2"'), "missing w.1; unexpected w.2"),
     "nan": (lambda text: text.replace("0.1", "NaN"), "NaN is not a number"),
-    "infinite": (lambda text: text.replace("0.1", "1e999"), "w.0 is inf"),
-    "a text": (lambda text: text.replace("0.1", '"0.1"'), "w.0 is '0.1'"),
+    "infinite": (lambda text: text.replace("0.1", "1e999"), "w.0 is float inf"),
+    "a text": (lambda text: text.replace("0.1", '"0.1"'), "w.0 is str '0.1'"),
     "huge integer": (lambda text: text.replace("0.1", "9" * 5000), "damaged"),
     "nested too deep": (lambda text: "[" * 100_000, "damaged"),
 }
@@ -585,6 +590,43 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(nn, saved, mon
         neuron.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["model.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_pipes_devices_and_folders_are_not_replaced(nn, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    reader, writer = os.pipe()
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "folder", f"/dev/fd/{writer}"):
+        with pytest.raises(nn.StateError, match=f"cannot save to '{path}': it is a folder, pipe or device"):
+            nn.Neuron(2).save(path)
+    os.close(reader)
+    os.close(writer)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_errors_of_saving_name_the_path_that_was_asked_for(nn, saved, monkeypatch):
+    neuron, path = saved
+    missing = path.parent / "nowhere" / "m.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        neuron.save(missing)
+    assert (caught.value.filename, caught.value.filename2) == (str(missing), None)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: {str(path)!r}")):
+        neuron.save(path)
+
+
+@pytest.mark.parametrize("nonlin", ["tanh", None, 0.5, abs])
+def test_nonlin_is_a_flag(nn, nonlin):
+    with pytest.raises(nn.ModelError, match=r"nonlin is True or False, got .*; an activation goes by activation="):
+        nn.Neuron(2, nonlin)
+    assert repr(nn.Neuron(2, np.False_)) == repr(nn.Neuron(2, 0)) == "LinearNeuron(2)"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 from .errors import GlassgradError, OperandError, shown
 
@@ -77,7 +77,7 @@ class LRScheduler:
         if not isinstance(rate, Real):  # a property, where the optimizer's class was given
             raise OperandError(f"{type(self).__name__} takes an optimizer first, got {shown(optimizer)}")
         self.optimizer = optimizer
-        self.base_lr = float(rate)
+        self.base_lr = to_number(type(self).__name__, "the optimizer's lr", rate)
         self.last_epoch = 0
         self._apply(0)
 
@@ -149,7 +149,7 @@ class LambdaLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """`factor` for the first `total_iters` steps, the full rate from then on."""
 
-    def __init__(self, optimizer: HasRate, factor: float = 1 / 3, total_iters: int = 5) -> None:
+    def __init__(self, optimizer: HasRate, factor: float = 1 / 3, total_iters: SupportsIndex = 5) -> None:
         self.first_factor = to_number("ConstantLR", "factor", factor)
         self.total_iters = to_count("ConstantLR", "total_iters", total_iters)
         super().__init__(optimizer)
@@ -162,7 +162,7 @@ class ConstantLR(LRScheduler):
 class StepLR(LRScheduler):
     """Times `gamma` after every `step_size` steps."""
 
-    def __init__(self, optimizer: HasRate, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: HasRate, step_size: SupportsIndex, gamma: float = 0.1) -> None:
         self.step_size = to_count("StepLR", "step_size", step_size)
         self.gamma = to_number("StepLR", "gamma", gamma)
         super().__init__(optimizer)
@@ -188,7 +188,7 @@ class LinearLR(LRScheduler):
     """A linear warm-up: from `start_factor` to `end_factor` in `total_iters` steps, then constant."""
 
     def __init__(
-        self, optimizer: HasRate, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+        self, optimizer: HasRate, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: SupportsIndex = 5
     ) -> None:
         self.start_factor = to_number("LinearLR", "start_factor", start_factor)
         self.end_factor = to_number("LinearLR", "end_factor", end_factor)
@@ -204,7 +204,7 @@ class LinearLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """Along half a cosine from the first rate down to `eta_min` in `T_max` steps (Loshchilov and Hutter 2017)."""
 
-    def __init__(self, optimizer: HasRate, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(self, optimizer: HasRate, T_max: SupportsIndex, eta_min: float = 0.0) -> None:
         self.T_max = to_count("CosineAnnealingLR", "T_max", T_max)
         self.eta_min = to_number("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer)

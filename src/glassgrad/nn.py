@@ -21,14 +21,14 @@ import operator
 import os
 import random
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from types import FunctionType, MethodDescriptorType, NoneType
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from .engine import Value
-from .errors import GlassgradError, OperandError
+from .errors import GlassgradError, OperandError, is_numpy_bool, shown
 from .functions import dot
 from .modes import call_each, scope
 
@@ -57,7 +57,7 @@ class ModelError(GlassgradError, ValueError):
 
 
 class StateError(ModelError):
-    """Stored parameters do not fit the model, or a model file is damaged. The model is unchanged."""
+    """Parameters cannot be saved, do not fit the model, or their file is damaged. Nothing was changed."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -169,7 +169,7 @@ class Module:
         if strict and unexpected:
             problems.append(f"unexpected {_some(unexpected)}")
         numbers = {name: state_dict[name] for name in mine if name in state_dict}
-        problems += [f"{name} is {_brief(x)}, not a finite number" for name, x in numbers.items() if not _is_finite(x)]
+        problems += [f"{name} is {shown(x)}, not a finite number" for name, x in numbers.items() if not _is_finite(x)]
         if problems:
             raise StateError(f"cannot load into {type(self).__name__}: {_listed(problems, '; ')}. Nothing was changed")
         for name, number in numbers.items():
@@ -180,7 +180,8 @@ class Module:
         """Write the parameters to a JSON file, all or nothing.
 
         The text goes to a new file beside `path`, which then takes its place in one step: whatever happens on the
-        way, `path` holds the old model or the new one. Raises `StateError` if a parameter is not finite.
+        way, `path` holds the old model or the new one. Raises `StateError` if a parameter is not finite or `path` is
+        there and no regular file, such as a pipe or a device; OSError if it cannot be written.
         """
         state = self.state_dict()
         bad = [f"{name} is {number}" for name, number in state.items() if not math.isfinite(number)]
@@ -220,7 +221,9 @@ class Neuron(Module):
     def __init__(self, nin: SupportsIndex, nonlin: bool = True, activation: Activation = "relu") -> None:
         self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
         self.b = Value(0, "b")
-        self.nonlin = nonlin
+        if not isinstance(nonlin, bool | int) and not is_numpy_bool(nonlin):
+            raise ModelError(f"nonlin is True or False, got {shown(nonlin)}; an activation goes by activation=")
+        self.nonlin = bool(nonlin)
         self.activation = activation
 
     @property
@@ -233,7 +236,7 @@ class Neuron(Module):
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
         if not isinstance(activation, str) and not callable(activation):
-            raise ModelError(f"activation takes a name or a function, got {_brief(activation)}")
+            raise ModelError(f"activation takes a name or a function, got {shown(activation)}")
         self._activation = activation
         self._function = getattr(Value, activation, Value.__pos__) if isinstance(activation, str) else activation
 
@@ -267,7 +270,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, **kwargs) for _ in range(_size("Layer", "nout", nout))]
         self._scopes: list[scope] = []
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:  # micrograd's: which of the two it is depends on a number
         """The outputs for one row of inputs: a list of Values, or the Value itself if there is one neuron."""
         return self._forward(self._row(x))
 
@@ -291,7 +294,7 @@ class MLP(Module):
 
     Arguments:
         nin: number of inputs.
-        nouts: sizes of the layers, as any sequence.
+        nouts: sizes of the layers, in any iterable.
         activation: that of all layers but the last, as for `Neuron`.
 
         >>> import random
@@ -302,7 +305,7 @@ class MLP(Module):
         (337, -0.6662)
     """
 
-    def __init__(self, nin: SupportsIndex, nouts: Sequence[SupportsIndex], activation: Activation = "relu") -> None:
+    def __init__(self, nin: SupportsIndex, nouts: Iterable[SupportsIndex], activation: Activation = "relu") -> None:
         sizes = _sizes(nin, nouts)
         self.layers = [
             Layer(sizes[i], sizes[i + 1], nonlin=i != len(sizes) - 2, activation=activation)
@@ -310,7 +313,7 @@ class MLP(Module):
         ]
         self._scopes: list[scope] = []
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:  # as Layer's
         """The outputs for one row of inputs: a list of Values, or the Value itself if the last layer has one."""
         if isinstance(self.layers[0], Layer):
             x = self.layers[0]._row(x, "layers.0: ")  # here, so that inputs lie outside of every layer's scope
@@ -357,7 +360,7 @@ def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
     if hasattr(x, "tolist"):
         x = x.tolist()  # a NumPy row gives Python floats, an object row its Values
     if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
-        raise ModelError(f"{owner} takes a row of {nin} inputs, got {_brief(x)}; write [x]")
+        raise ModelError(f"{owner} takes a row of {nin} inputs, got {shown(x)}; write [x]")
     row = x if isinstance(x, list) else list(x)
     if row and isinstance(row[0], (list, tuple)):
         raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(row)} rows; write [model(row) for row in x]")
@@ -375,10 +378,10 @@ def _scopes(scopes: list[scope], name: str, parts: list[Any]) -> list[scope]:
 
 def _sizes(nin: SupportsIndex, nouts: Any) -> list[int]:
     if isinstance(nouts, (str, bytes)) or not isinstance(nouts, Iterable):
-        raise ModelError(f"MLP takes the sizes of its layers as a list, got {_brief(nouts)}; write MLP({nin}, [16, 1])")
+        raise ModelError(f"MLP takes the sizes of its layers as a list, got {shown(nouts)}; write MLP({nin}, [16, 1])")
     sizes = [_size("MLP", "nin", nin), *(_size("MLP", "nouts", n) for n in nouts)]
     if len(sizes) == 1:
-        raise ModelError(f"MLP needs at least one layer, got nouts={_brief(nouts)}; write MLP({nin}, [16, 1])")
+        raise ModelError(f"MLP needs at least one layer, got nouts={shown(nouts)}; write MLP({nin}, [16, 1])")
     return sizes
 
 
@@ -391,15 +394,10 @@ def _size(owner: str, name: str, n: Any) -> int:
     try:
         size = operator.index(n)
     except TypeError:
-        raise OperandError(f"{owner}: {name} must be an integer, got {_brief(n)}") from None
+        raise OperandError(f"{owner}: {name} must be an integer, got {shown(n)}") from None
     if size < 1:
         raise ModelError(f"{owner}: {name} must be at least 1, got {size}")
     return size
-
-
-def _brief(x: object) -> str:
-    text = repr(x)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _some(items: list[str]) -> str:
@@ -423,6 +421,11 @@ def _is_finite(x: object) -> bool:
 
 
 def _write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    if Path(path).exists() and not Path(path).is_file():  # a rename would put a file in place of /dev/null itself
+        raise StateError(
+            f"cannot save to {os.fspath(path)!r}: it is a folder, pipe or device, which a file would replace; "
+            "name a file, or write json.dumps(model.state_dict()) there yourself"
+        )
     target = Path(os.path.realpath(path))  # through symbolic links: the link stays, what it names is replaced
     beside = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -433,8 +436,11 @@ def _write_atomically(path: str | os.PathLike[str], text: str) -> None:
         if target.exists():
             beside.chmod(target.stat().st_mode & 0o7777)
         beside.replace(target)
-    except BaseException:  # Ctrl-C included
-        beside.unlink(missing_ok=True)
+    except BaseException as error:  # Ctrl-C included
+        with contextlib.suppress(OSError):  # the first error is the one to show
+            beside.unlink()
+        if isinstance(error, OSError) and error.errno:  # it names the file beside, which nobody asked for
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if hasattr(os, "O_DIRECTORY"):  # where a directory can be opened, make the new name last as well
         with contextlib.suppress(OSError):  # not every file system does this, and the file is in place
@@ -456,7 +462,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise StateError(f'not a model file: "format" must be "{FORMAT}"')
     version = content.get("version")
     if type(version) is not int or version != VERSION:
-        raise StateError(f"version {_brief(version)} of the model file is unknown; this glassgrad reads {VERSION}")
+        raise StateError(f'"version" of the model file must be {VERSION} for this glassgrad, got {shown(version)}')
     parameters = content.get("parameters")
     if not isinstance(parameters, dict):
         raise StateError('a damaged model file: "parameters" must be an object of names and numbers')

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .engine import Value
 from .errors import GlassgradError, NonFiniteError, OperandError, number, shown
@@ -86,7 +86,7 @@ def fit(
     *,
     lr: float | None = None,
     optimizer: Optimizer | Callable[..., Optimizer] | None = None,
-    epochs: int = 1000,
+    epochs: SupportsIndex = 1000,
     tolerance: float | None = None,
     scheduler: LRScheduler | Callable[[int], float] | None = None,
     clip: float | None = None,
