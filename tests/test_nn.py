@@ -228,6 +228,20 @@ def test_changing_the_activation_later_counts(nn):
     assert neuron.activation == "linear"
 
 
+def test_an_activation_may_be_learned(gg, nn):
+    class PReLU(nn.Module):
+        def __init__(self):
+            self.slope = gg.Value(0.25)
+
+        def __call__(self, v):
+            return v.leaky_relu(self.slope)
+
+    model = nn.MLP(1, [2, 1], activation=PReLU())
+    names = [name for name, _ in model.named_parameters() if "slope" in name]
+    assert names == ["layers.0.neurons.0.activation.slope"]  # shared by the neurons, so it counts once
+    assert nn.MLP(1, [2, 1], activation=PReLU()).load_state_dict(model.state_dict()) == ([], [])
+
+
 # ---- subclasses ----------------------------------------------------------------------------------------------------
 
 

@@ -229,7 +229,7 @@ class Neuron(Module):
     @property
     def activation(self) -> Activation:
         """A name out of `ACTIVATIONS` or a function from Value to Value; may be changed at any time."""
-        return self._activation
+        return vars(self)["activation"]  # type: ignore[no-any-return]
 
     @activation.setter
     def activation(self, activation: Activation) -> None:
@@ -237,7 +237,7 @@ class Neuron(Module):
             raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
         if not isinstance(activation, str) and not callable(activation):
             raise ModelError(f"activation takes a name or a function, got {shown(activation)}")
-        self._activation = activation
+        vars(self)["activation"] = activation  # where parameters are looked for: it may be a Module that has some
         self._function = getattr(Value, activation, Value.__pos__) if isinstance(activation, str) else activation
 
     def __call__(self, x: Iterable[Any]) -> Value:
