@@ -355,18 +355,19 @@ def _joined(path: KeyPath) -> str:
 
 def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
     """The inputs as a list of length `nin`."""
-    if isinstance(x, Value):
-        raise ModelError(f"{owner} takes a row of {nin} inputs, got one Value; write [x]")
-    if hasattr(x, "tolist"):
-        x = x.tolist()  # a NumPy row gives Python floats, an object row its Values
-    if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
-        raise ModelError(f"{owner} takes a row of {nin} inputs, got {shown(x)}; write [x]")
-    row = x if isinstance(x, list) else list(x)
-    if row and isinstance(row[0], (list, tuple)):
-        raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(row)} rows; write [model(row) for row in x]")
-    if len(row) != nin:
-        raise ModelError(f"{owner} takes {nin} inputs, got {len(row)}")
-    return row
+    if type(x) is not list:
+        if isinstance(x, Value):
+            raise ModelError(f"{owner} takes a row of {nin} inputs, got one Value; write [x]")
+        if hasattr(x, "tolist"):
+            x = x.tolist()  # a NumPy row gives Python floats, an object row its Values
+        if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
+            raise ModelError(f"{owner} takes a row of {nin} inputs, got {shown(x)}; write [x]")
+        x = list(x)
+    if x and isinstance(x[0], (list, tuple)):
+        raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(x)} rows; write [model(row) for row in x]")
+    if len(x) != nin:
+        raise ModelError(f"{owner} takes {nin} inputs, got {len(x)}")
+    return x  # type: ignore[no-any-return]
 
 
 def _scopes(scopes: list[scope], name: str, parts: list[Any]) -> list[scope]:
