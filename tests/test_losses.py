@@ -181,7 +181,7 @@ def test_nothing_has_no_loss(losses, name):
 @pytest.mark.parametrize("name", [*LOSSES, "cross_entropy"])
 def test_reductions_have_names(gg, losses, name):
     target = 0 if name == "cross_entropy" else 1
-    with pytest.raises(losses.LossError, match="reduction is 'mean', 'sum' or 'none', not 'avg'"):
+    with pytest.raises(losses.LossError, match="reduction is 'mean', 'sum' or 'none', not str 'avg'"):
         getattr(losses, name)([gg.Value(1.0)], target, reduction="avg")
 
 
@@ -223,7 +223,39 @@ def test_targets_are_plain_numbers(gg, losses, name, target):
         getattr(losses, name)([gg.Value(1.0)], [gg.Value(1.0)])
 
 
-@pytest.mark.parametrize("target", [3, -1, 10**30])
+def test_targets_may_be_numpys_bools(gg, losses):
+    z = values(gg, [0.5, -2.0])
+    labels = np.array([True, False])
+    expected = losses.binary_cross_entropy_with_logits(z, [1, 0]).data
+    for targets in (labels, list(labels), [True, False]):
+        assert losses.binary_cross_entropy_with_logits(z, targets).data == expected
+    assert losses.hinge(z[:1], [np.True_]).data == losses.hinge(z[:1], [1]).data
+    assert losses.mse(z, list(labels)).data == losses.mse(z, [1.0, 0.0]).data
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "cross_entropy"])
+@pytest.mark.parametrize("wrong", ["a", None, 1j, {}])
+def test_predictions_are_scalars(gg, losses, name, wrong):
+    targets = 0 if name == "cross_entropy" else [1, 1]
+    with pytest.raises(gg.OperandError, match=rf"{name}: .* 1 takes a real number, not"):
+        getattr(losses, name)([gg.Value(1.0), wrong], targets)
+
+
+def test_targets_of_mse_are_scalars(gg, losses):
+    with pytest.raises(gg.OperandError, match="mse: target 1 takes a real number, not str 'b'"):
+        losses.mse(values(gg, [1.0, 2.0]), [1.0, "b"])
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "cross_entropy"])
+def test_integers_that_no_float_holds_are_named(gg, losses, name):
+    huge, one_class = 10**5000, name == "cross_entropy"
+    with pytest.raises(gg.GlassgradError, match=rf"{name}: .* 0 "):
+        getattr(losses, name)([huge, 1.0], 0 if one_class else [1, 1])
+    with pytest.raises(gg.GlassgradError, match=rf"{name}: target 0 "):
+        getattr(losses, name)([[1.0]] if one_class else [gg.Value(1.0)], [huge])
+
+
+@pytest.mark.parametrize("target", [3, -1, 10**30, pytest.param(10**5000, id="huge")])
 def test_class_indices_have_a_range(gg, losses, target):
     with pytest.raises(losses.LossError, match="3 logits have classes 0 to 2"):
         losses.cross_entropy(values(gg, [1.0, 2.0, 3.0]), target)

@@ -1,12 +1,14 @@
 """Modules: micrograd's models and their numbers, names of parameters, and files that are whole or untouched."""
 
 import copy
+import errno
 import importlib
 import json
 import math
 import os
 import pickle
 import random
+import re
 import threading
 
 import numpy as np
@@ -140,7 +142,7 @@ def test_a_row_is_one_node_for_each_number(nn, walk):
         ([], "takes 2 inputs, got 0"),
         (3.0, r"write \[x\]"),
         ("ab", r"write \[x\]"),
-        (None, "got None"),
+        (None, "got NoneType None"),
         ([[1.0, 2.0], [3.0, 4.0]], "got 2 rows"),
         (np.zeros((5, 2)), "got 5 rows"),
         (np.array(3.0), r"write \[x\]"),
@@ -212,6 +214,64 @@ def test_changing_nonlin_later_counts(nn):
     assert neuron([-2.0]).data == -2.0
 
 
+def test_changing_the_activation_later_counts(nn):
+    neuron = nn.Neuron(1)
+    neuron.w[0].data = 1.0
+    neuron.activation = "tanh"
+    assert (neuron([2.0]).data, repr(neuron)) == (math.tanh(2.0), "TanhNeuron(1)")
+    neuron.activation = abs
+    assert neuron([-2.0]).data == 2.0
+    neuron.activation = "linear"
+    assert neuron([-2.0]).data == -2.0
+    with pytest.raises(nn.ModelError, match="'swish' is not one of"):
+        neuron.activation = "swish"
+    assert neuron.activation == "linear"
+
+
+def test_an_activation_may_be_learned(gg, nn):
+    class PReLU(nn.Module):
+        def __init__(self):
+            self.slope = gg.Value(0.25)
+
+        def __call__(self, v):
+            return v.leaky_relu(self.slope)
+
+    model = nn.MLP(1, [2, 1], activation=PReLU())
+    names = [name for name, _ in model.named_parameters() if "slope" in name]
+    assert names == ["layers.0.neurons.0.activation.slope"]  # shared by the neurons, so it counts once
+    assert nn.MLP(1, [2, 1], activation=PReLU()).load_state_dict(model.state_dict()) == ([], [])
+
+
+# ---- subclasses ----------------------------------------------------------------------------------------------------
+
+
+def test_a_neuron_may_be_called_its_own_way(nn):
+    class Square(nn.Neuron):
+        def __call__(self, x):
+            return super().__call__(x) ** 2
+
+    layer = nn.Layer(2, 2)
+    plain = layer.neurons[1]([1.0, 2.0])
+    layer.neurons[1] = Square(2)
+    for p, q in zip(layer.neurons[1].parameters(), layer.parameters()[3:], strict=True):
+        p.data = q.data
+    layer.neurons.append(lambda row: row[0] * 3)
+    out = layer([1.0, 2.0])
+    assert out[1].data == layer.neurons[1]([1.0, 2.0]).data >= 0.0
+    assert (out[2].data, len(out), plain._scope) == (3.0, 3, "")
+
+
+def test_a_layer_may_be_called_its_own_way(nn, walk):
+    class Residual(nn.Layer):
+        def __call__(self, x):
+            return [v + w for v, w in zip(super().__call__(x), x, strict=True)]
+
+    model = nn.MLP(2, [2, 1])
+    model.layers[0] = Residual(2, 2)
+    out = model([1.0, 2.0])
+    assert {v._scope for v in walk([out]) if v._op == "+"} >= {"layer0", "layer0/neuron1", "layer1/neuron0"}
+
+
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +341,49 @@ def test_overridden_parameters_win(gg, nn):
     named = [(name, p.data) for name, p in Outer().named_parameters()]
     assert named == [("inner.parameters.0", 2.0), ("inner.seen", 1.0)]
     assert [p.data for p in Outer().parameters()] == [2.0, 1.0]
+
+
+def test_a_parameter_shared_with_an_overriding_module_counts_once(gg, nn):
+    class Inner(nn.Module):
+        def __init__(self, shared):
+            self.shared = shared
+
+        def parameters(self):
+            return [self.shared]
+
+    outer = nn.Module()
+    outer.w = gg.Value(1.0)
+    outer.parts = [Inner(outer.w), Inner(gg.Value(2.0))]
+    assert [(name, p.data) for name, p in outer.named_parameters()] == [("w", 1.0), ("parts.1.shared", 2.0)]
+    assert [p.data for p in outer.parameters()] == [1.0, 2.0]
+
+
+def test_overriding_modules_may_refer_to_each_other(gg, nn):
+    class Part(nn.Module):
+        def __init__(self):
+            self.w = gg.Value(1.0)
+
+        def parameters(self):
+            return [self.w]
+
+    one, two = Part(), Part()
+    one.other, two.other = two, one
+    whole = nn.Module()
+    whole.part = one
+    assert [name for name, _ in whole.named_parameters()] == ["part.w"]
+
+
+def test_parameters_follow_the_attributes_as_they_are_now(gg, nn):
+    module = nn.Module()
+    assert module.parameters() == []
+    module.w = [gg.Value(1.0)]
+    module.w.append(gg.Value(2.0))
+    assert [p.data for p in module.parameters()] == [1.0, 2.0]
+    module.w[0] = gg.Value(3.0)
+    module.b = gg.Value(4.0)
+    assert [p.data for p in module.parameters()] == [3.0, 2.0, 4.0]
+    del module.w
+    assert [p.data for p in module.parameters()] == [4.0]
 
 
 def test_modules_that_refer_to_each_other_are_searched_once(gg, nn):
@@ -434,16 +537,19 @@ DAMAGE = {
     "binary": (lambda text: "\x00\x01", "damaged"),
     "another kind": (lambda text: text.replace("glassgrad.model", "glassgrad.graph"), "not a model file"),
     "a list": (lambda text: "[1, 2]", "not a model file"),
-    "a newer version": (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
-    "a version that is true": (lambda text: text.replace('"version": 1', '"version": true'), "version True"),
-    "no version": (lambda text: text.replace('"version": 1,', ""), "version None"),
+    "a newer version": (lambda text: text.replace('"version": 1', '"version": 2'), "got int 2"),
+    "a version that is true": (
+        lambda text: text.replace('"version": 1', '"version": true'),
+        "got bool True",
+    ),
+    "no version": (lambda text: text.replace('"version": 1,', ""), "got NoneType None"),
     "no parameters": (lambda text: text.replace('"parameters"', '"params"'), '"parameters" must be'),
     "a list of parameters": (lambda text: text[: text.index("{", 1)] + "[1]}", '"parameters" must be'),
     "a name twice": (lambda text: text.replace('"w.1"', '"w.0"'), "'w.0' appears twice"),
     "another name": (lambda text: text.replace('"w.1"', '"w.2"'), "missing w.1; unexpected w.2"),
     "nan": (lambda text: text.replace("0.1", "NaN"), "NaN is not a number"),
-    "infinite": (lambda text: text.replace("0.1", "1e999"), "w.0 is inf"),
-    "a text": (lambda text: text.replace("0.1", '"0.1"'), "w.0 is '0.1'"),
+    "infinite": (lambda text: text.replace("0.1", "1e999"), "w.0 is float inf"),
+    "a text": (lambda text: text.replace("0.1", '"0.1"'), "w.0 is str '0.1'"),
     "huge integer": (lambda text: text.replace("0.1", "9" * 5000), "damaged"),
     "nested too deep": (lambda text: "[" * 100_000, "damaged"),
 }
@@ -498,6 +604,43 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(nn, saved, mon
         neuron.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["model.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_pipes_devices_and_folders_are_not_replaced(nn, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    reader, writer = os.pipe()
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "folder", f"/dev/fd/{writer}"):
+        with pytest.raises(nn.StateError, match=f"cannot save to '{path}': it is a folder, pipe or device"):
+            nn.Neuron(2).save(path)
+    os.close(reader)
+    os.close(writer)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_errors_of_saving_name_the_path_that_was_asked_for(nn, saved, monkeypatch):
+    neuron, path = saved
+    missing = path.parent / "nowhere" / "m.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        neuron.save(missing)
+    assert (caught.value.filename, caught.value.filename2) == (str(missing), None)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: {str(path)!r}")):
+        neuron.save(path)
+
+
+@pytest.mark.parametrize("nonlin", ["tanh", None, 0.5, abs])
+def test_nonlin_is_a_flag(nn, nonlin):
+    with pytest.raises(nn.ModelError, match=r"nonlin is True or False, got .*; an activation goes by activation="):
+        nn.Neuron(2, nonlin)
+    assert repr(nn.Neuron(2, np.False_)) == repr(nn.Neuron(2, 0)) == "LinearNeuron(2)"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

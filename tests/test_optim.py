@@ -6,7 +6,9 @@ import json
 import math
 import pickle
 from array import array
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from conftest import load_interpreted
 from hypothesis import given
@@ -235,6 +237,11 @@ def test_impossible_learning_rates_are_refused(gg, optim, pair, lr):
         ("SGD", {"weight_decay": math.nan}, "weight_decay must be"),
         ("SGD", {"nesterov": True}, "nesterov needs a momentum"),
         ("SGD", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "no dampening"),
+        ("SGD", {"nesterov": "no", "momentum": 0.9}, "nesterov must be True or False, got str 'no'"),
+        ("SGD", {"nesterov": 1, "momentum": 0.9}, "nesterov must be True or False"),
+        ("SGD", {"lr": 10**400}, "lr must be at least 0 and finite, got int 1000"),
+        ("SGD", {"momentum": Fraction(10) ** 400}, "momentum must be at least 0 and finite"),
+        ("Adam", {"betas": (0.9, 10**400)}, "each of betas must be at least 0 and below 1"),
         ("Adam", {"betas": (1.0, 0.9)}, "betas must be at least 0 and below 1"),
         ("Adam", {"betas": (0.9, -0.1)}, "betas must be"),
         ("Adam", {"betas": 0.9}, "betas must be two numbers"),
@@ -255,7 +262,7 @@ def test_parameters_that_cannot_be_changed_are_refused(gg, optim, kind):
     make, v = getattr(optim, kind), gg.Value(1.0)
     with pytest.raises(optim.OptimError, match="no parameters"):
         make([])
-    with pytest.raises(gg.OperandError, match=r"parameter 1 must be a Value, got 2\.0"):
+    with pytest.raises(gg.OperandError, match=r"parameter 1 must be a Value, got float 2\.0"):
         make([v, 2.0])
     with pytest.raises(optim.OptimError, match="parameter 1 is parameter 0 a second time"):
         make([v, v])
@@ -332,6 +339,10 @@ def damaged(state, key, value):
         lambda s: damaged(s, "optimizer", "SGD"),
         lambda s: damaged(s, "steps", -1),
         lambda s: damaged(s, "steps", "3"),
+        lambda s: damaged(s, "steps", 10**400),
+        lambda s: damaged(s, "lr", 10**400),
+        lambda s: damaged(s, "state", {**s["state"], "exp_avg": [1.0, 10**400]}),
+        lambda s: damaged(s, "state", {**s["state"], "exp_avg": b"123"}),
         lambda s: damaged(s, "lr", -1.0),
         lambda s: damaged(s, "betas", [0.9, 1.0]),
         lambda s: damaged(s, "eps", math.nan),
@@ -411,6 +422,52 @@ def test_impossible_schedules_are_refused(gg, optim, pair):
         with pytest.raises(gg.GlassgradError):
             make()
     assert optimizer.lr == 0.1
+
+
+def test_counts_and_flags_may_be_numpys(optim, pair):
+    optimizer = optim.SGD(pair, lr=np.float32(0.5), momentum=np.float64(0.9), nesterov=np.bool_(True))
+    assert json.loads(json.dumps(optimizer.state_dict()))["nesterov"] is True
+    scheduler = optim.StepLR(optimizer, np.int64(2), gamma=np.float32(0.5))
+    for _ in range(2):
+        scheduler.step()
+    assert optimizer.lr == 0.25
+    assert optim.CosineAnnealingLR(optimizer, np.int32(4)).T_max == 4
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, "2", None, True, np.True_, 10**400, np.array([2])])
+def test_counts_are_integers_that_a_float_holds(optim, pair, count):
+    optimizer = optim.SGD(pair, lr=0.1)
+    for name, make in (("StepLR: step_size", optim.StepLR), ("CosineAnnealingLR: T_max", optim.CosineAnnealingLR)):
+        with pytest.raises(optim.OptimError, match=rf"{name} must be an integer from 1 to 2\*\*53, got"):
+            make(optimizer, count)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (lambda _: None, "LambdaLR: the factor must be a number, got NoneType None; is a return missing"),
+        (lambda _: "0.5", "the factor must be a number, got str '0.5'"),
+        (lambda _: 10**400, "LambdaLR: the rate after 1 steps is beyond every float"),
+        (lambda k: 10.0 ** (400 * k), "the rate after 1 steps is beyond every float"),
+    ],
+    ids=["None", "text", "int", "power"],
+)
+def test_a_factor_that_is_no_number_is_refused(gg, optim, pair, factor, message):
+    optimizer = optim.SGD(pair, lr=0.1)
+    scheduler = optim.LambdaLR(optimizer, lambda k: factor(k) if k else 1.0)
+    with pytest.raises(gg.GlassgradError, match=message):
+        scheduler.step()
+    assert (optimizer.lr, scheduler.last_epoch) == (0.1, 0)
+
+
+def test_a_rate_that_grows_beyond_every_float_is_refused(optim, pair):
+    optimizer = optim.SGD(pair, lr=1.0)
+    for scheduler in (optim.ExponentialLR(optimizer, 1e200), optim.StepLR(optimizer, 1, gamma=1e200)):
+        scheduler.step()
+        with pytest.raises(optim.OptimError, match="LR: the rate after 2 steps is beyond every float"):
+            scheduler.step()
+        assert (optimizer.lr, scheduler.last_epoch) == (1e200, 1)
+        optimizer.lr = 1.0
 
 
 def test_a_schedule_that_fails_keeps_the_rate(gg, optim, pair):

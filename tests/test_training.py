@@ -259,6 +259,12 @@ def test_impossible_arguments_are_refused(gg, fit, optim, x, bowl):
     for arguments in (
         {"epochs": 0},
         {"epochs": 2.5},
+        {"epochs": True},
+        {"epochs": 10**400},
+        {"tolerance": 10**400},
+        {"lr": 10**400},
+        {"clip": 10**400},
+        {"scheduler": lambda _: None},
         {"tolerance": math.nan},
         {"tolerance": "small"},
         {"progress": "yes"},
@@ -281,6 +287,11 @@ def test_impossible_arguments_are_refused(gg, fit, optim, x, bowl):
     with pytest.raises(gg.OperandError, match="not a, b"):
         fit(lambda a, b: a * b, [x])
     assert x.data == 0.0
+
+
+def test_numbers_may_be_numpys(fit, x, bowl):
+    history = fit(bowl, [x], lr=np.float32(0.25), epochs=np.int64(3), tolerance=np.float64(1e-9), clip=np.float64(100))
+    assert (len(history), history.stopped) == (3, "epochs")
 
 
 # ---- progress ------------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ a schedule needs nothing but `lr`.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
-from .errors import GlassgradError, OperandError
+from .errors import GlassgradError, OperandError, shown
 
 __all__ = [
     "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "OptimError", "StepLR",
@@ -34,19 +35,26 @@ class OptimError(GlassgradError, ValueError):
 def to_number(owner: str, name: str, number: Any, below: float = math.inf) -> float:
     """A finite number of at least 0 and below `below`, as a float."""
     if not isinstance(number, Real) or isinstance(number, bool):
-        raise OperandError(f"{owner}: {name} must be a number, got {number!r}")
-    x = float(number)
+        raise OperandError(f"{owner}: {name} must be a number, got {shown(number)}")
+    try:
+        x = float(number)
+    except OverflowError:  # an int that no float holds
+        x = math.inf
     if not 0.0 <= x < below:
         limit = "finite" if math.isinf(below) else f"below {below:g}"
-        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {number!r}")
+        raise OptimError(f"{owner}: {name} must be at least 0 and {limit}, got {shown(number)}")
     return x
 
 
 def to_count(owner: str, name: str, count: Any, least: int = 1) -> int:
-    """An integer of at least `least`; bool is none."""
-    if type(count) is not int or count < least:
-        raise OptimError(f"{owner}: {name} must be an integer of at least {least}, got {count!r}")
-    return count
+    """An integer from `least` to 2**53, the last that floats count to; Python's or NumPy's, bool is none."""
+    try:
+        number = -1 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = -1
+    if not least <= number <= 2**53:
+        raise OptimError(f"{owner}: {name} must be an integer from {least} to 2**53, got {shown(count)}")
+    return number
 
 
 # ---- schedules -----------------------------------------------------------------------------------------------------
@@ -67,9 +75,9 @@ class LRScheduler:
     def __init__(self, optimizer: HasRate) -> None:
         rate = getattr(optimizer, "lr", None)
         if not isinstance(rate, Real):  # a property, where the optimizer's class was given
-            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {optimizer!r:.60}")
+            raise OperandError(f"{type(self).__name__} takes an optimizer first, got {shown(optimizer)}")
         self.optimizer = optimizer
-        self.base_lr = float(rate)
+        self.base_lr = to_number(type(self).__name__, "the optimizer's lr", rate)
         self.last_epoch = 0
         self._apply(0)
 
@@ -82,7 +90,15 @@ class LRScheduler:
         self._apply(self.last_epoch + 1)
 
     def _apply(self, epoch: int) -> None:
-        self.optimizer.lr = self.base_lr * self.factor(epoch)  # raises if the factor is negative or nan
+        try:
+            factor = self.factor(epoch)
+            if not isinstance(factor, Real):
+                hint = "; is a return missing?" if factor is None else ""
+                raise OperandError(f"{type(self).__name__}: the factor must be a number, got {shown(factor)}{hint}")
+            rate = self.base_lr * factor
+        except OverflowError as error:  # of a power, or of an int that no float holds
+            raise OptimError(f"{type(self).__name__}: the rate after {epoch} steps is beyond every float") from error
+        self.optimizer.lr = rate  # raises if it is negative or nan
         self.last_epoch = epoch
 
     def get_last_lr(self) -> list[float]:
@@ -121,7 +137,7 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer: HasRate, lr_lambda: Callable[[int], float]) -> None:
         if not callable(lr_lambda):
-            raise OperandError(f"LambdaLR takes a function from step to factor, got {lr_lambda!r}")
+            raise OperandError(f"LambdaLR takes a function from step to factor, got {shown(lr_lambda)}")
         self.lr_lambda = lr_lambda
         super().__init__(optimizer)
 
@@ -133,7 +149,7 @@ class LambdaLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """`factor` for the first `total_iters` steps, the full rate from then on."""
 
-    def __init__(self, optimizer: HasRate, factor: float = 1 / 3, total_iters: int = 5) -> None:
+    def __init__(self, optimizer: HasRate, factor: float = 1 / 3, total_iters: SupportsIndex = 5) -> None:
         self.first_factor = to_number("ConstantLR", "factor", factor)
         self.total_iters = to_count("ConstantLR", "total_iters", total_iters)
         super().__init__(optimizer)
@@ -146,7 +162,7 @@ class ConstantLR(LRScheduler):
 class StepLR(LRScheduler):
     """Times `gamma` after every `step_size` steps."""
 
-    def __init__(self, optimizer: HasRate, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: HasRate, step_size: SupportsIndex, gamma: float = 0.1) -> None:
         self.step_size = to_count("StepLR", "step_size", step_size)
         self.gamma = to_number("StepLR", "gamma", gamma)
         super().__init__(optimizer)
@@ -172,7 +188,7 @@ class LinearLR(LRScheduler):
     """A linear warm-up: from `start_factor` to `end_factor` in `total_iters` steps, then constant."""
 
     def __init__(
-        self, optimizer: HasRate, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+        self, optimizer: HasRate, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: SupportsIndex = 5
     ) -> None:
         self.start_factor = to_number("LinearLR", "start_factor", start_factor)
         self.end_factor = to_number("LinearLR", "end_factor", end_factor)
@@ -188,7 +204,7 @@ class LinearLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """Along half a cosine from the first rate down to `eta_min` in `T_max` steps (Loshchilov and Hutter 2017)."""
 
-    def __init__(self, optimizer: HasRate, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(self, optimizer: HasRate, T_max: SupportsIndex, eta_min: float = 0.0) -> None:
         self.T_max = to_count("CosineAnnealingLR", "T_max", T_max)
         self.eta_min = to_number("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer)

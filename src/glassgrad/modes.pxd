@@ -18,6 +18,19 @@ cdef class Modes:
     cdef public Info info
     cdef public list outer
 
+cdef class Block:
+    pass
+
+cdef class NoGrad(Block):
+    pass
+
+cdef class AllowNonfinite(Block):
+    pass
+
+cdef class scope(Block):
+    cdef readonly str name
+    cdef tuple _inside
+
 cdef unsigned long long _owner
 cdef Modes _cached
 
@@ -28,3 +41,7 @@ cpdef Info new_info(str label, str scope, str op)
 @cython.locals(info=Info)
 cpdef str scope_name()
 cdef double* doubles(Doubles numbers)
+cdef int enter(scope block) except -1
+cdef int leave(scope block) except -1
+@cython.locals(i=Py_ssize_t)
+cpdef list call_each(list functions, list scopes, x)

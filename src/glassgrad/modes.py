@@ -7,17 +7,18 @@ inside. Every operation asks for the modes of its thread, so asking must cost na
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from array import array
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 try:
     import cython
 except ImportError:
     from . import _cython as cython
 
-from .errors import OperandError, shown
+from .errors import GlassgradError, OperandError, shown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,12 +103,30 @@ def scope_name() -> str:
     return "" if info is None else info.scope
 
 
-class _Block:
-    """The decorator half: a call of the function is a `with` block. Blocks hold no state of a thread."""
+@cython.cclass
+class Block:
+    """What `no_grad`, `allow_nonfinite` and `scope` share: as a decorator, a call of the function is a `with` block.
+
+    Blocks hold no state of a thread: one may be used again, inside itself and in many threads. They are C objects once
+    compiled, because a network enters a scope for every neuron.
+    """
 
     __slots__ = ()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, running inside the block."""
+        if not callable(function):
+            raise OperandError(f"{self!r} decorates a function, not {shown(function)}")
+        if (
+            inspect.isgeneratorfunction(function)
+            or inspect.iscoroutinefunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            raise OperandError(
+                f"{self!r} cannot decorate {shown(function)}: a generator or coroutine runs after the call of it has "
+                f"returned, outside the block; write `with {self!r}:` in it, around lines without yield or await"
+            )
+
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
             with self:  # type: ignore[attr-defined]  # each block below is a context manager
@@ -116,8 +135,57 @@ class _Block:
         return inside
 
 
-class no_grad(_Block):
-    """Operations inside record nothing: their results are constants.
+def not_entered(block: Block) -> GlassgradError:
+    """The error for leaving a block that the thread is not in."""
+    return GlassgradError(f"{block!r} is left but was not entered in this thread; write `with {block!r}:`")
+
+
+@cython.cclass
+class NoGrad(Block):
+    """The block of `no_grad`."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        modes: Modes = current()
+        modes.no_grad += 1
+
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        modes: Modes = current()
+        if modes.no_grad == 0:
+            raise not_entered(self)
+        modes.no_grad -= 1
+
+    def __repr__(self) -> str:
+        return "no_grad()"
+
+
+@cython.cclass
+class AllowNonfinite(Block):
+    """The block of `allow_nonfinite`."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        modes: Modes = current()
+        modes.allow_nonfinite += 1
+
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        modes: Modes = current()
+        if modes.allow_nonfinite == 0:
+            raise not_entered(self)
+        modes.allow_nonfinite -= 1
+
+    def __repr__(self) -> str:
+        return "allow_nonfinite()"
+
+
+@overload
+def no_grad() -> NoGrad: ...
+@overload
+def no_grad(function: Callable[P, R]) -> Callable[P, R]: ...
+def no_grad(function: Any = None) -> Any:
+    """Operations inside record nothing: their results are constants. As a decorator, with or without parentheses.
 
     Example:
         >>> x = Value(3.0)
@@ -126,20 +194,15 @@ class no_grad(_Block):
         >>> y.requires_grad
         False
     """
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        modes: Modes = current()
-        modes.no_grad += 1
-
-    def __exit__(self, *exception: object) -> None:
-        modes: Modes = current()
-        modes.no_grad -= 1
+    return NoGrad() if function is None else NoGrad()(function)
 
 
-class allow_nonfinite(_Block):
-    """Operations inside give IEEE results, inf and nan, where they would raise.
+@overload
+def allow_nonfinite() -> AllowNonfinite: ...
+@overload
+def allow_nonfinite(function: Callable[P, R]) -> Callable[P, R]: ...
+def allow_nonfinite(function: Any = None) -> Any:
+    """Operations inside give IEEE results, inf and nan, where they would raise. A decorator as `no_grad` is.
 
     Example:
         >>> with allow_nonfinite():
@@ -147,19 +210,11 @@ class allow_nonfinite(_Block):
         >>> y.data
         -inf
     """
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        modes: Modes = current()
-        modes.allow_nonfinite += 1
-
-    def __exit__(self, *exception: object) -> None:
-        modes: Modes = current()
-        modes.allow_nonfinite -= 1
+    return AllowNonfinite() if function is None else AllowNonfinite()(function)
 
 
-class scope(_Block):
+@cython.cclass
+class scope(Block):
     """Names a region: nodes made inside carry the name, and pictures group by it. Nested names join with a slash.
 
     Arguments:
@@ -184,16 +239,47 @@ class scope(_Block):
         return scope, (self.name,)  # what it remembers belongs to this process
 
     def __enter__(self) -> None:
-        modes: Modes = current()
-        inside = self._inside
-        if inside is None or inside[0] is not modes.info:
-            path = f"{modes.info.scope}/{self.name}" if modes.info is not None else self.name
-            info = new_info("", path, "")
-            info.shared = True
-            self._inside = inside = (modes.info, info)
-        modes.outer.append(modes.info)
-        modes.info = inside[1]
+        enter(self)
 
-    def __exit__(self, *exception: object) -> None:
-        modes: Modes = current()
-        modes.info = modes.outer.pop()
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        leave(self)
+
+    def __repr__(self) -> str:
+        return f"scope({self.name!r})"
+
+
+def enter(block: scope) -> None:
+    """Make the scope the innermost one of the running thread."""
+    modes: Modes = current()
+    inside = block._inside
+    if inside is None or inside[0] is not modes.info:
+        path = f"{modes.info.scope}/{block.name}" if modes.info is not None else block.name
+        info = new_info("", path, "")
+        info.shared = True
+        block._inside = inside = (modes.info, info)
+    modes.outer.append(modes.info)
+    modes.info = inside[1]
+
+
+def leave(block: scope) -> None:
+    """Go back to the scope around it."""
+    modes: Modes = current()
+    if not modes.outer:
+        raise not_entered(block)
+    modes.info = modes.outer.pop()
+
+
+def call_each(functions: list[Any], scopes: list[scope], x: Any) -> list[Any]:
+    """What each function gives for x, called inside the scope beside it: a layer's neurons, each in its own.
+
+    A `with` statement costs 140 ns for each, as much as three nodes of it; entering and leaving here costs 20.
+    """
+    results = []
+    for i in range(len(functions)):
+        place: scope = scopes[i]
+        enter(place)
+        try:
+            results.append(functions[i].__call__(x))  # 60 ns less than functions[i](x), which packs a tuple
+        finally:
+            leave(place)
+    return results

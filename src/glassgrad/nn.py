@@ -21,15 +21,16 @@ import operator
 import os
 import random
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
+from types import FunctionType, MethodDescriptorType, NoneType
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from .engine import Value
-from .errors import GlassgradError, OperandError
+from .errors import GlassgradError, OperandError, is_numpy_bool, shown
 from .functions import dot
-from .modes import scope
+from .modes import call_each, scope
 
 __all__ = ["MLP", "IncompatibleKeys", "Layer", "ModelError", "Module", "Neuron", "StateError"]
 
@@ -42,6 +43,12 @@ ACTIVATIONS = {
 }  # fmt: skip
 """The activations known by name, each a method of Value, and how a neuron's repr spells them."""
 
+ATOMS = frozenset({bool, int, float, str, NoneType, FunctionType, MethodDescriptorType, scope})
+"""Types of attributes that hold no parameters, known without asking further."""
+
+KeyPath = tuple[Any, ...]
+"""Where a parameter lies, the last key outermost: `((((), "layers"), 0), "w")`."""
+
 Activation = str | Callable[[Value], Value]
 
 
@@ -50,7 +57,7 @@ class ModelError(GlassgradError, ValueError):
 
 
 class StateError(ModelError):
-    """Stored parameters do not fit the model, or a model file is damaged. The model is unchanged."""
+    """Parameters cannot be saved, do not fit the model, or their file is damaged. Nothing was changed."""
 
 
 class IncompatibleKeys(NamedTuple):
@@ -80,11 +87,11 @@ class Module:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
         for p in self.parameters():
-            p.grad = 0
+            p.grad = 0.0
 
     def parameters(self) -> list[Value]:
         """Every parameter of this module and of those inside it."""
-        return [p for _, p in self._find(set())]
+        return list(self._find(set()))
 
     def named_parameters(self) -> list[tuple[str, Value]]:
         """Every parameter with its path, such as `layers.0.neurons.3.w.1`.
@@ -94,35 +101,40 @@ class Module:
         return self._named(set())
 
     def _named(self, seen: set[int]) -> list[tuple[str, Value]]:
-        found = list(self._find(seen))
+        found = self._find(seen)
         if type(self).parameters is Module.parameters:
-            return found
-        names = {id(p): name for name, p in found}
-        listed = {id(p): (names.get(id(p), f"parameters.{i}"), p) for i, p in enumerate(self.parameters())}
-        return list(listed.values())
+            return [(_joined(path), p) for p, path in found.items()]
+        listed = dict.fromkeys(self.parameters())
+        return [(_joined(found.get(p, (((), "parameters"), i))), p) for i, p in enumerate(listed)]
 
-    def _find(self, seen: set[int]) -> Iterator[tuple[str, Value]]:
-        """Walk the attributes depth first; `seen` makes shared parameters count once and loops end."""
-        stack: list[tuple[str, Any]] = [("", self)]
+    def _find(self, seen: set[int]) -> dict[Value, KeyPath]:
+        """Walk the attributes depth first: every parameter once, and the path to it.
+
+        A training step asks for the parameters three times, and for no names: making them takes longer than the walk.
+        `seen` has the containers met so far, so that loops end.
+        """
+        found: dict[Value, KeyPath] = {}
+        stack: list[tuple[KeyPath, Iterator[tuple[Any, Any]]]] = [((), iter(_members(self)))]
+        seen.add(id(self))
         while stack:
-            name, item = stack.pop()
-            if id(item) in seen:
-                continue
-            if isinstance(item, Value):
-                if not item._prev:  # the result of an operation, kept as an attribute, is no parameter
+            path, members = stack[-1]
+            for key, item in members:
+                kind = type(item)
+                if kind is Value or isinstance(item, Value):
+                    if not item._prev:  # the result of an operation, kept as an attribute, is no parameter
+                        found.setdefault(item, (path, key))
+                elif kind in ATOMS or id(item) in seen:
+                    continue
+                elif isinstance(item, Module) and kind.parameters is not Module.parameters:
+                    for name, p in item._named(seen):
+                        found.setdefault(p, ((path, key), name))
+                else:
                     seen.add(id(item))
-                    yield name, item
-                continue
-            if isinstance(item, Module) and item is not self and type(item).parameters is not Module.parameters:
-                for inner, p in item._named(seen):
-                    seen.add(id(p))
-                    yield f"{name}.{inner}", p
-                continue
-            prefix = f"{name}." if name else ""
-            members = [(prefix + str(key), member) for key, member in _members(item)]
-            if members:
-                seen.add(id(item))
-                stack.extend(reversed(members))
+                    stack.append(((path, key), iter(_members(item))))
+                    break
+            else:
+                stack.pop()
+        return found
 
     def state_dict(self) -> dict[str, float]:
         """The parameters as a dict from name to number.
@@ -157,7 +169,7 @@ class Module:
         if strict and unexpected:
             problems.append(f"unexpected {_some(unexpected)}")
         numbers = {name: state_dict[name] for name in mine if name in state_dict}
-        problems += [f"{name} is {_brief(x)}, not a finite number" for name, x in numbers.items() if not _is_finite(x)]
+        problems += [f"{name} is {shown(x)}, not a finite number" for name, x in numbers.items() if not _is_finite(x)]
         if problems:
             raise StateError(f"cannot load into {type(self).__name__}: {_listed(problems, '; ')}. Nothing was changed")
         for name, number in numbers.items():
@@ -168,7 +180,8 @@ class Module:
         """Write the parameters to a JSON file, all or nothing.
 
         The text goes to a new file beside `path`, which then takes its place in one step: whatever happens on the
-        way, `path` holds the old model or the new one. Raises `StateError` if a parameter is not finite.
+        way, `path` holds the old model or the new one. Raises `StateError` if a parameter is not finite or `path` is
+        there and no regular file, such as a pipe or a device; OSError if it cannot be written.
         """
         state = self.state_dict()
         bad = [f"{name} is {number}" for name, number in state.items() if not math.isfinite(number)]
@@ -206,27 +219,37 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: SupportsIndex, nonlin: bool = True, activation: Activation = "relu") -> None:
+        self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
+        self.b = Value(0, "b")
+        if not isinstance(nonlin, bool | int) and not is_numpy_bool(nonlin):
+            raise ModelError(f"nonlin is True or False, got {shown(nonlin)}; an activation goes by activation=")
+        self.nonlin = bool(nonlin)
+        self.activation = activation
+
+    @property
+    def activation(self) -> Activation:
+        """A name out of `ACTIVATIONS` or a function from Value to Value; may be changed at any time."""
+        return vars(self)["activation"]  # type: ignore[no-any-return]
+
+    @activation.setter
+    def activation(self, activation: Activation) -> None:
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ModelError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a function")
         if not isinstance(activation, str) and not callable(activation):
-            raise ModelError(f"activation takes a name or a function, got {_brief(activation)}")
-        self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
-        self.b = Value(0, "b")
-        self.nonlin = nonlin
-        self.activation = activation
+            raise ModelError(f"activation takes a name or a function, got {shown(activation)}")
+        vars(self)["activation"] = activation  # where parameters are looked for: it may be a Module that has some
+        self._function = getattr(Value, activation, Value.__pos__) if isinstance(activation, str) else activation
 
     def __call__(self, x: Iterable[Any]) -> Value:
         """The neuron's output for one row of inputs: numbers, Values or both."""
-        w = self.w
-        if type(x) is not list or len(x) != len(w):
-            x = _inputs(x, len(w), f"Neuron({len(w)})")
-        act: Value = dot(w, x) + self.b
-        activation = self.activation
-        if not self.nonlin or activation == "linear":
-            return act
-        if isinstance(activation, str):
-            return getattr(act, activation)()  # type: ignore[no-any-return]
-        return activation(act)
+        if type(x) is not list:
+            x = _inputs(x, len(self.w), f"Neuron({len(self.w)})")
+        try:
+            act: Value = dot(self.w, x) + self.b
+        except OperandError:
+            _inputs(x, len(self.w), f"Neuron({len(self.w)})")  # is it the number of inputs?
+            raise
+        return self._function(act) if self.nonlin else act
 
     def __repr__(self) -> str:
         """micrograd's repr: what the neuron does and its number of inputs."""
@@ -247,15 +270,12 @@ class Layer(Module):
         self.neurons = [Neuron(nin, **kwargs) for _ in range(_size("Layer", "nout", nout))]
         self._scopes: list[scope] = []
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:  # micrograd's: which of the two it is depends on a number
         """The outputs for one row of inputs: a list of Values, or the Value itself if there is one neuron."""
         return self._forward(self._row(x))
 
     def _forward(self, row: list[Value]) -> Any:
-        out = []
-        for neuron, place in zip(self.neurons, _scopes(self._scopes, "neuron", self.neurons), strict=True):
-            with place:
-                out.append(neuron(row))
+        out = call_each(self.neurons, _scopes(self._scopes, "neuron", self.neurons), row)
         return out[0] if len(out) == 1 else out
 
     def _row(self, x: Any, place: str = "") -> list[Value]:
@@ -274,7 +294,7 @@ class MLP(Module):
 
     Arguments:
         nin: number of inputs.
-        nouts: sizes of the layers, as any sequence.
+        nouts: sizes of the layers, in any iterable.
         activation: that of all layers but the last, as for `Neuron`.
 
         >>> import random
@@ -285,7 +305,7 @@ class MLP(Module):
         (337, -0.6662)
     """
 
-    def __init__(self, nin: SupportsIndex, nouts: Sequence[SupportsIndex], activation: Activation = "relu") -> None:
+    def __init__(self, nin: SupportsIndex, nouts: Iterable[SupportsIndex], activation: Activation = "relu") -> None:
         sizes = _sizes(nin, nouts)
         self.layers = [
             Layer(sizes[i], sizes[i + 1], nonlin=i != len(sizes) - 2, activation=activation)
@@ -293,7 +313,7 @@ class MLP(Module):
         ]
         self._scopes: list[scope] = []
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:  # as Layer's
         """The outputs for one row of inputs: a list of Values, or the Value itself if the last layer has one."""
         if isinstance(self.layers[0], Layer):
             x = self.layers[0]._row(x, "layers.0: ")  # here, so that inputs lie outside of every layer's scope
@@ -324,20 +344,30 @@ def _members(item: Any) -> Iterable[tuple[Any, Any]]:
     return ()
 
 
+def _joined(path: KeyPath) -> str:
+    """The name that a path spells."""
+    keys: list[str] = []
+    while path:
+        path, key = path
+        keys.append(str(key))
+    return ".".join(reversed(keys))
+
+
 def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
     """The inputs as a list of length `nin`."""
-    if isinstance(x, Value):
-        raise ModelError(f"{owner} takes a row of {nin} inputs, got one Value; write [x]")
-    if hasattr(x, "tolist"):
-        x = x.tolist()  # a NumPy row gives Python floats, an object row its Values
-    if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
-        raise ModelError(f"{owner} takes a row of {nin} inputs, got {_brief(x)}; write [x]")
-    row = x if isinstance(x, list) else list(x)
-    if row and isinstance(row[0], (list, tuple)):
-        raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(row)} rows; write [model(row) for row in x]")
-    if len(row) != nin:
-        raise ModelError(f"{owner} takes {nin} inputs, got {len(row)}")
-    return row
+    if type(x) is not list:
+        if isinstance(x, Value):
+            raise ModelError(f"{owner} takes a row of {nin} inputs, got one Value; write [x]")
+        if hasattr(x, "tolist"):
+            x = x.tolist()  # a NumPy row gives Python floats, an object row its Values
+        if isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
+            raise ModelError(f"{owner} takes a row of {nin} inputs, got {shown(x)}; write [x]")
+        x = list(x)
+    if x and isinstance(x[0], (list, tuple)):
+        raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(x)} rows; write [model(row) for row in x]")
+    if len(x) != nin:
+        raise ModelError(f"{owner} takes {nin} inputs, got {len(x)}")
+    return x  # type: ignore[no-any-return]
 
 
 def _scopes(scopes: list[scope], name: str, parts: list[Any]) -> list[scope]:
@@ -349,10 +379,10 @@ def _scopes(scopes: list[scope], name: str, parts: list[Any]) -> list[scope]:
 
 def _sizes(nin: SupportsIndex, nouts: Any) -> list[int]:
     if isinstance(nouts, (str, bytes)) or not isinstance(nouts, Iterable):
-        raise ModelError(f"MLP takes the sizes of its layers as a list, got {_brief(nouts)}; write MLP({nin}, [16, 1])")
+        raise ModelError(f"MLP takes the sizes of its layers as a list, got {shown(nouts)}; write MLP({nin}, [16, 1])")
     sizes = [_size("MLP", "nin", nin), *(_size("MLP", "nouts", n) for n in nouts)]
     if len(sizes) == 1:
-        raise ModelError(f"MLP needs at least one layer, got nouts={_brief(nouts)}; write MLP({nin}, [16, 1])")
+        raise ModelError(f"MLP needs at least one layer, got nouts={shown(nouts)}; write MLP({nin}, [16, 1])")
     return sizes
 
 
@@ -365,15 +395,10 @@ def _size(owner: str, name: str, n: Any) -> int:
     try:
         size = operator.index(n)
     except TypeError:
-        raise OperandError(f"{owner}: {name} must be an integer, got {_brief(n)}") from None
+        raise OperandError(f"{owner}: {name} must be an integer, got {shown(n)}") from None
     if size < 1:
         raise ModelError(f"{owner}: {name} must be at least 1, got {size}")
     return size
-
-
-def _brief(x: object) -> str:
-    text = repr(x)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _some(items: list[str]) -> str:
@@ -397,6 +422,11 @@ def _is_finite(x: object) -> bool:
 
 
 def _write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    if Path(path).exists() and not Path(path).is_file():  # a rename would put a file in place of /dev/null itself
+        raise StateError(
+            f"cannot save to {os.fspath(path)!r}: it is a folder, pipe or device, which a file would replace; "
+            "name a file, or write json.dumps(model.state_dict()) there yourself"
+        )
     target = Path(os.path.realpath(path))  # through symbolic links: the link stays, what it names is replaced
     beside = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -407,8 +437,11 @@ def _write_atomically(path: str | os.PathLike[str], text: str) -> None:
         if target.exists():
             beside.chmod(target.stat().st_mode & 0o7777)
         beside.replace(target)
-    except BaseException:  # Ctrl-C included
-        beside.unlink(missing_ok=True)
+    except BaseException as error:  # Ctrl-C included
+        with contextlib.suppress(OSError):  # the first error is the one to show
+            beside.unlink()
+        if isinstance(error, OSError) and error.errno:  # it names the file beside, which nobody asked for
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if hasattr(os, "O_DIRECTORY"):  # where a directory can be opened, make the new name last as well
         with contextlib.suppress(OSError):  # not every file system does this, and the file is in place
@@ -430,7 +463,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise StateError(f'not a model file: "format" must be "{FORMAT}"')
     version = content.get("version")
     if type(version) is not int or version != VERSION:
-        raise StateError(f"version {_brief(version)} of the model file is unknown; this glassgrad reads {VERSION}")
+        raise StateError(f'"version" of the model file must be {VERSION} for this glassgrad, got {shown(version)}')
     parameters = content.get("parameters")
     if not isinstance(parameters, dict):
         raise StateError('a damaged model file: "parameters" must be an object of names and numbers')

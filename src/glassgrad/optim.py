@@ -21,7 +21,7 @@ from typing import Any
 from . import _libm as libm
 from . import engine, lr_scheduler
 from .engine import Value
-from .errors import NonFiniteError, OperandError
+from .errors import NonFiniteError, OperandError, is_numpy_bool, shown
 from .lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -31,6 +31,7 @@ from .lr_scheduler import (
     LRScheduler,
     OptimError,
     StepLR,
+    to_count,
     to_number,
 )
 
@@ -222,14 +223,12 @@ class Optimizer:
             raise OptimError(f"{kind}.load_state_dict: expected the keys {sorted(expected)}, got {got}")
         if state_dict["optimizer"] != kind:
             raise OptimError(f"{kind}.load_state_dict: this is the state of {state_dict['optimizer']!r}")
-        steps, stored = state_dict["steps"], state_dict["state"]
-        if type(steps) is not int or steps < 0:
-            raise OptimError(f"{kind}.load_state_dict: steps must be a number of steps, got {steps!r}")
+        steps, stored = to_count(f"{kind}.load_state_dict", "steps", state_dict["steps"], least=0), state_dict["state"]
         if not isinstance(stored, Mapping) or set(stored) != set(self.state_names):
             raise OptimError(f"{kind}.load_state_dict: the state must have the arrays {list(self.state_names)}")
         try:
             state = {name: array("d", stored[name]) for name in self.state_names}
-        except (TypeError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise OptimError(f"{kind}.load_state_dict: {error}") from None
         for name, numbers in state.items():
             if len(numbers) != n or _first_not_finite(numbers, n) >= 0:
@@ -396,7 +395,7 @@ def _parameters(params: Any) -> tuple[list[Value], list[str]]:
     seen: dict[int, int] = {}
     for i, p in enumerate(values):
         if not isinstance(p, Value):
-            raise OperandError(f"parameter {i} must be a Value, got {p!r}")
+            raise OperandError(f"parameter {i} must be a Value, got {shown(p)}")
         if p._prev:
             raise OptimError(f"{_name(values, names, i)} is the result of an operation ({p._op}), not a leaf")
         if id(p) in seen:
@@ -421,9 +420,14 @@ def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = to_number(owner, name, settings[name])
     betas = settings.get("betas", (0.0, 0.0))
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise OptimError(f"{owner}: betas must be two numbers, got {betas!r}")
+        raise OptimError(f"{owner}: betas must be two numbers, got {shown(betas)}")
     if "betas" in settings:
         checked["betas"] = tuple([to_number(owner, "each of betas", beta, below=1.0) for beta in betas])
-    if settings.get("nesterov") and not (checked["momentum"] and not checked["dampening"]):
+    nesterov = settings.get("nesterov", False)
+    if not isinstance(nesterov, bool) and not is_numpy_bool(nesterov):
+        raise OptimError(f"{owner}: nesterov must be True or False, got {shown(nesterov)}")
+    if nesterov and not (checked["momentum"] and not checked["dampening"]):
         raise OptimError(f"{owner}: nesterov needs a momentum above 0 and no dampening")
+    if "nesterov" in settings:
+        checked["nesterov"] = bool(nesterov)
     return checked

@@ -18,12 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from numbers import Real
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .engine import Value
-from .errors import GlassgradError, NonFiniteError, OperandError
-from .lr_scheduler import LambdaLR, LRScheduler
+from .errors import GlassgradError, NonFiniteError, OperandError, number, shown
+from .lr_scheduler import LambdaLR, LRScheduler, to_count
 from .nn import Module
 from .optim import SGD, Optimizer, clip_grad_norm_
 
@@ -87,7 +86,7 @@ def fit(
     *,
     lr: float | None = None,
     optimizer: Optimizer | Callable[..., Optimizer] | None = None,
-    epochs: int = 1000,
+    epochs: SupportsIndex = 1000,
     tolerance: float | None = None,
     scheduler: LRScheduler | Callable[[int], float] | None = None,
     clip: float | None = None,
@@ -122,7 +121,8 @@ def fit(
         >>> history.stopped, round(x.data, 2)
         ('tolerance', 3.0)
     """
-    _check(epochs, tolerance, progress)
+    epochs = to_count("fit", "epochs", epochs)
+    _check(tolerance, progress)
     values = list(parameters.parameters() if isinstance(parameters, Module) else _iterable(parameters))
     rule = _optimizer(parameters if isinstance(parameters, Module) else values, optimizer, lr)
     schedule = _schedule(scheduler, rule)
@@ -145,7 +145,7 @@ def fit(
                 for p in cleared:
                     p.grad = 0
                 loss.backward()
-                number = loss.data
+                last_loss = loss.data
                 del loss  # free the graph before the next one is built
                 if clip is not None:
                     clip_grad_norm_(rule.params, clip)
@@ -153,7 +153,7 @@ def fit(
                 if schedule is not None:
                     schedule.step()
                 history.times[-1] = time.perf_counter() - start
-                if callback is not None and callback(epoch, number) is True:
+                if callback is not None and callback(epoch, last_loss) is True:
                     history.stopped = "callback"
                     return history
         history.stopped = "epochs"
@@ -176,13 +176,11 @@ def fit(
 # ---- arguments -----------------------------------------------------------------------------------------------------
 
 
-def _check(epochs: int, tolerance: float | None, progress: bool | str) -> None:
-    if type(epochs) is not int or epochs < 1:
-        raise OperandError(f"fit: epochs must be an integer of at least 1, got {epochs!r}")
-    if tolerance is not None and (not isinstance(tolerance, Real) or not math.isfinite(tolerance)):
+def _check(tolerance: float | None, progress: bool | str) -> None:
+    if tolerance is not None and not math.isfinite(number(tolerance, "fit: tolerance")):
         raise OperandError(f"fit: tolerance must be a finite number, got {tolerance!r}")
     if progress not in (True, False, "auto"):
-        raise OperandError(f"fit: progress must be True, False or 'auto', got {progress!r}")
+        raise OperandError(f"fit: progress must be True, False or 'auto', got {shown(progress)}")
 
 
 def _iterable(parameters: Iterable[Value]) -> Iterable[Value]:
@@ -200,7 +198,7 @@ def _optimizer(parameters: Any, optimizer: Any, lr: float | None) -> Optimizer:
     make = SGD if optimizer is None else optimizer
     made = make(parameters, lr=0.01 if lr is None else lr) if callable(make) else None
     if not isinstance(made, Optimizer):
-        raise OperandError(f"fit: optimizer must be an optimizer or its class, such as optim.Adam, not {optimizer!r}")
+        raise OperandError(f"fit: optimizer is an optimizer or its class, such as optim.Adam, not {shown(optimizer)}")
     return made
 
 
@@ -208,7 +206,7 @@ def _schedule(scheduler: Any, optimizer: Optimizer) -> LRScheduler | None:
     if callable(scheduler) and not isinstance(scheduler, (LRScheduler, type)):
         return LambdaLR(optimizer, scheduler)
     if scheduler is not None and not isinstance(scheduler, LRScheduler):
-        raise OperandError(f"fit: scheduler is one of optim's or a function from epoch to factor, not {scheduler!r}")
+        raise OperandError(f"fit: scheduler is one of optim's or a function of the epoch, not {shown(scheduler)}")
     if scheduler is not None and scheduler.optimizer is not optimizer:
         raise OperandError("fit: the scheduler belongs to another optimizer; pass that one as optimizer=")
     return scheduler
