@@ -138,6 +138,31 @@ def test_kinds_of_cards_are_told_apart():
     assert sorted(kinds) == ["gg-const", "gg-leaf", "gg-op", "gg-root"]
 
 
+def test_an_exponent_that_the_badge_says_has_no_card():
+    x = Value(3, "x")
+    y = x**2
+    graph = Graph.of(y)
+    assert graph.operands[2] == (0, 1)  # the snapshot has it
+    svg, source = draw(graph, partials=True), draw_dot(y, partials=True).source
+    assert [card.get("class") for card in cards(svg)] == ["gg-node gg-leaf", "gg-node gg-root"]
+    assert svg.count('class="gg-edge"') == 1
+    assert ">constant<" not in svg
+    assert "**2" in svg
+    assert '<text x="' in svg.partition("gg-slope")[2]  # the tag of x's edge, with 6 on it
+    assert re.findall(r"^\t(n\d+)(?: -> (n\d+))? \[", source, re.MULTILINE) == [("n0", ""), ("n2", ""), ("n0", "n2")]
+
+
+def test_an_exponent_that_says_more_than_the_badge_keeps_its_card():
+    x = Value(3, "x")
+    named, shared = Value(2, "n", requires_grad=False), Value(2, requires_grad=False)
+    own = x**2
+    own._op = "squared"
+    for root, count in ((x**named, 3), (x**shared * shared, 4), (x ** Value(2), 3), (2**x, 3), (own, 3)):
+        assert len(cards(draw(Graph.of(root)))) == count, root
+        assert draw_dot(root).source.count("<TABLE") == count
+    assert len(cards(draw(Graph.of(x**shared, shared)))) == 3  # asked for by name
+
+
 def test_both_edges_of_a_square_are_drawn():
     a = Value(3, "a")
     assert draw(Graph.of(a * a)).count('class="gg-edge"') == 2

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from math import ceil, isqrt
 from typing import Final
 
+from ..engine import exponent
 from ..graph import Graph
 from .layout import Layout, Rankdir, layout
 from .order import rank
 from .text import LABEL_LIMIT, number, shortened, text_width
 
-__all__ = ["Area", "Arrangement", "Card", "arrange", "regions"]
+__all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "regions"]
 
 _ROW: Final = 17.0
 _PAD: Final = 10.0
@@ -112,6 +113,9 @@ class Arrangement:
     cards: list[Card]
     x: list[float]
     y: list[float]
+    shown: list[int]  # nodes that are drawn; `exponents` are not
+    slopes: list[float | None]  # local derivatives, one for each of the plan's routes
+    ends: list[int]  # the rank that each of them leads to
     blocks: list[Area]
     inside: set[int]  # cards in blocks
     scopes: list[Area]
@@ -122,6 +126,8 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks."""
     blocks = {} if partials else _blocks(graph)
     inside = {i for members in blocks.values() for i in members}
+    left_out = exponents(graph)
+    shown = [i for i in range(len(graph)) if i not in left_out]
     cards = [_card(graph, i, 0 if i in blocks else len(graph.operands[i])) for i in range(len(graph))]
     cell = max([cards[i].width for i in inside], default=0.0)  # blocks of one width, however long their numbers are
     grids = {target: _Grid(members, cell, rankdir) for target, members in blocks.items()}
@@ -129,9 +135,10 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
         cards[i] = replace(cards[i], width=cell)
     for i, grid in grids.items():
         cards[i] = _card(graph, i, len(graph.operands[i]) - len(grid.members), grid)
-    boxes = [i for i in range(len(graph)) if i not in inside]
+    boxes = [i for i in shown if i not in inside]
     place = {i: k for k, i in enumerate(boxes)}
-    edges = [(place[a], place[b]) for a, b in graph.edges() if a in place]
+    drawn = [arrow for arrow in arrows(graph, left_out) if arrow[0] in place]
+    edges = [(place[a], place[b]) for a, b, _ in drawn]
     if rankdir == "LR":
         cards = _aligned(cards, rank(len(boxes), edges), [place.get(i) for i in range(len(graph))])
     plan = layout(
@@ -154,7 +161,35 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
             row, column = divmod(k, grid.columns)
             x[member] = left + column * (cell + _BLOCK_GAP) + _BLOCK_GAP + cell / 2
             y[member] = top + row * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP + _WEIGHT / 2
-    return Arrangement(cards, x, y, frames, inside, _areas(graph, cards, x, y), plan)
+    slopes, ends = [slope for *_, slope in drawn], [plan.ordering.ranks[b] for _, b in edges]
+    areas = _areas(graph, shown, cards, x, y)
+    return Arrangement(cards, x, y, shown, slopes, ends, frames, inside, areas, plan)
+
+
+# What is drawn ---------------------------------------------------------------------------------------------------
+
+
+def exponents(graph: Graph) -> set[int]:
+    """Return the constants that need no card, because the badge of every operation that uses them says them: `**2`."""
+    nodes = range(len(graph))
+    found = {i for i in nodes if graph.ops[i] == "leaf" and not graph.requires_grad[i] and not graph.labels[i]}
+    found -= set(graph.roots)
+    for target, below in enumerate(graph.operands):
+        power = graph.ops[target] == "pow"
+        for k, operand in enumerate(below):
+            if not (power and k == 1 and graph.symbols[target] == f"**{exponent(graph.values[operand])}"):
+                found.discard(operand)
+    return found
+
+
+def arrows(graph: Graph, left_out: set[int]) -> list[tuple[int, int, float | None]]:
+    """Return (operand, consumer, local derivative) for every use of an operand that is drawn."""
+    return [
+        (source, target, slope)
+        for target, below in enumerate(graph.operands)
+        for source, slope in zip(below, graph.partials[target], strict=True)
+        if source not in left_out
+    ]
 
 
 # Blocks of weights -----------------------------------------------------------------------------------------------
@@ -205,16 +240,20 @@ def regions(graph: Graph) -> list[str]:
     return result
 
 
-def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> list[Area]:
+def _areas(graph: Graph, shown: list[int], cards: list[Card], x: list[float], y: list[float]) -> list[Area]:
     """Return areas, outer first, for the scopes whose surroundings hold no card of another scope."""
     members: dict[str, list[int]] = {}
-    for i, scope in enumerate(regions(graph)):
-        parts = scope.split("/") if scope else []
+    scopes = regions(graph)
+    for i in shown:
+        parts = scopes[i].split("/") if scopes[i] else []
         for k in range(1, min(len(parts), _NESTED) + 1):
             members.setdefault("/".join(parts[:k]), []).append(i)
     if len(members) * len(graph) > 400_000:  # every area is compared with every card
         return []
-    boxes = [(u - c.width / 2, v - c.height / 2, c.width, c.height) for u, v, c in zip(x, y, cards, strict=True)]
+    boxes = {}
+    for i in shown:
+        width, height = cards[i].width, cards[i].height
+        boxes[i] = x[i] - width / 2, y[i] - height / 2, width, height
     # One area for a scope and the only one inside it that has cards.
     for scope in sorted(members, key=len):
         outer = scope.rpartition("/")[0]
@@ -234,16 +273,16 @@ def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> l
         right, bottom = max([box[0] + box[2] for box in group]) + pad, max([box[1] + box[3] for box in group]) + pad
         area = Area(scope, left, top, right - left, bottom - top)
         around = set(_around(scope, members))
-        lonely = not any(i not in own and _overlap(area.box, box) for i, box in enumerate(boxes))
+        lonely = not any(i not in own and _overlap(area.box, box) for i, box in boxes.items())
         apart = not any(_overlap(area.box, other.box) for other in areas.values() if other.scope not in around)
-        if lonely and apart and len(group) < len(graph):
+        if lonely and apart and len(group) < len(shown):
             areas[scope] = area
         else:
             refused.add(scope.rstrip("0123456789"))
-    # Of neuron0, neuron1, … all are shown or none.
-    shown = {scope: area for scope, area in areas.items() if scope.rstrip("0123456789") not in refused}
-    captions = {scope: scope[len(next(_around(scope, shown), "")) :].strip("/").replace("/", " / ") for scope in shown}
-    return [replace(area, caption=captions[scope]) for scope, area in shown.items()]
+    # Of neuron0, neuron1, … all are kept or none.
+    kept = {scope: area for scope, area in areas.items() if scope.rstrip("0123456789") not in refused}
+    captions = {scope: scope[len(next(_around(scope, kept), "")) :].strip("/").replace("/", " / ") for scope in kept}
+    return [replace(area, caption=captions[scope]) for scope, area in kept.items()]
 
 
 def _around(scope: str, scopes: Container[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """draw_dot: micrograd's picture of a computation, as DOT text that Graphviz draws where it is installed.
 
-Guarantees: one node statement per Value, one edge statement per use of an operand; the text is the same in every
-process and accepted by Graphviz whatever the labels say; a graph too large to look at is refused with the ways out.
+Guarantees: one node statement per Value, one edge statement per use of an operand, except for plain exponents, which
+the badge `**2` says already; the text is the same in every process and accepted by Graphviz whatever the labels say; a
+graph too large to look at is refused with the ways out.
 `picture.Picture` is what comes back; it draws with or without Graphviz.
 """
 

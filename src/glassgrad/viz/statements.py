@@ -6,16 +6,19 @@ Guarantees: Graphviz accepts the statements whatever labels, symbols and scopes 
 from __future__ import annotations
 
 from ..graph import Graph
-from .cards import regions
+from .cards import arrows, exponents, regions
 from .text import LABEL_LIMIT, escaped, number, shortened, tooltip
 
 __all__ = ["edges", "nodes"]
 
 
 def nodes(graph: Graph) -> list[str]:
-    """Return a statement per node, nested in a cluster per scope."""
+    """Return a statement per node, nested in a cluster per scope; `exponents` are left out."""
     members: dict[str, list[int]] = {"": []}
+    left_out = exponents(graph)
     for i, scope in enumerate(regions(graph)):
+        if i in left_out:
+            continue
         path = scope
         while path and path not in members:
             members[path] = []
@@ -91,9 +94,9 @@ def _node(graph: Graph, i: int) -> str:
 
 
 def edges(graph: Graph, partials: bool) -> list[str]:
-    slopes = [slope for row in graph.partials for slope in row]
+    """Return a statement per use of an operand that has one."""
     lines = []
-    for (source, target), slope in zip(graph.edges(), slopes, strict=True):
+    for source, target, slope in arrows(graph, exponents(graph)):
         label = f' [label=" {number(slope)} " fontcolor="#3b4a66"]' if partials and slope is not None else ""
         lines.append(f"\tn{source} -> n{target}{label}\n")
     return lines

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..graph import Graph
-from .cards import Area, Card, arrange
+from .cards import Area, Arrangement, Card, arrange
 from .layout import Layout, Point, Rankdir
 from .text import TEXT_LIMIT, escaped, name, number, shortened, text_width, tooltip
 from .theme import STYLE
@@ -41,7 +41,7 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
     """
     picture = arrange(graph, rankdir=rankdir, partials=partials)
     plan, areas = picture.plan, picture.scopes
-    entries = _legend_entries(graph, max(plan.width, 240.0)) if legend else []
+    entries = _legend_entries(graph, picture.shown, max(plan.width, 240.0)) if legend else []
     legend_width = max([sum([width for *_, width in line]) for line in entries], default=0.0)
     left = max([MARGIN, *(MARGIN - area.x for area in areas)])
     top = max([MARGIN, *(MARGIN - area.y for area in areas)])
@@ -60,12 +60,12 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
     out += [_area_svg("gg-scope", area) for area in areas]
     out += _edges(plan)
     # A block lies on the card of its operation, and the cards of its leaves on the block.
-    nodes = [_card_svg(graph, i, card, picture.x[i], picture.y[i]) for i, card in enumerate(picture.cards)]
-    out += [node for i, node in enumerate(nodes) if i not in picture.inside]
+    nodes = {i: _card_svg(graph, i, picture.cards[i], picture.x[i], picture.y[i]) for i in picture.shown}
+    out += [node for i, node in nodes.items() if i not in picture.inside]
     out += [_area_svg("gg-block", block) for block in picture.blocks]
-    out += [node for i, node in enumerate(nodes) if i in picture.inside]
+    out += [node for i, node in nodes.items() if i in picture.inside]
     if partials:
-        out += _partials(graph, plan)
+        out += _partials(picture)
     out.append("</g>")
     if entries:
         for k, line in enumerate(reversed(entries)):
@@ -158,18 +158,17 @@ def _path(points: Sequence[Point], down: bool) -> str:
     return "".join(out)
 
 
-def _partials(graph: Graph, plan: Layout) -> list[str]:
+def _partials(picture: Arrangement) -> list[str]:
     """Return a small tag with the local derivative for every edge that has room for one; tooltips have them all."""
-    down = plan.rankdir == "TB"
-    slopes = [slope for row in graph.partials for slope in row]
+    slopes, down = picture.slopes, picture.plan.rankdir == "TB"
     # The last curve of a route, as (start along, start across, end along, end across), before the rank it leads to.
     curves = []
     gaps: dict[int, list[int]] = {}
-    for k, ((_, target), points) in enumerate(zip(graph.edges(), plan.routes, strict=True)):
+    for k, (end, points) in enumerate(zip(picture.ends, picture.plan.routes, strict=True)):
         ends = points[-3:-1] if len(points) > 2 else points
         (x0, y0), (x1, y1) = [(y, x) if down else (x, y) for x, y in ends]
         curves.append((x0, y0, x1, y1))
-        gaps.setdefault(plan.ordering.ranks[target], []).append(k)
+        gaps.setdefault(end, []).append(k)
     out = []
     for gap in gaps.values():
         placed: list[tuple[float, float, float, float]] = []
@@ -252,14 +251,14 @@ def _area_svg(style: str, area: Area) -> str:
 # Legend ----------------------------------------------------------------------------------------------------------
 
 
-def _legend_entries(graph: Graph, room: float) -> list[list[tuple[str, str, float]]]:
+def _legend_entries(graph: Graph, shown: list[int], room: float) -> list[list[tuple[str, str, float]]]:
     """Return lines of (kind of card, words, width) for what occurs in the picture, as wide as there is room."""
-    leaves = [w for op, w in zip(graph.ops, graph.requires_grad, strict=True) if op == "leaf"]
+    leaves = [graph.requires_grad[i] for i in shown if graph.ops[i] == "leaf"]
     missing = any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
     kinds = [
         ("leaf", "leaf", True in leaves),
         ("const", "constant", False in leaves),
-        ("op", "operation", len(leaves) < len(graph)),
+        ("op", "operation", len(leaves) < len(shown)),
         ("root", "result", True),
         ("", "grad — : not computed, call backward()", missing),
     ]

@@ -97,8 +97,9 @@ def tooltip(graph: Graph, i: int) -> str:
         lines.append("no gradient wanted")
     own = _short_name(graph, i)
     for operand, partial in list(zip(graph.operands[i], graph.partials[i], strict=True))[:24]:
-        slope = repr(partial) if partial is not None else "not wanted" if graph.ops[i] != "custom" else "in its closure"
-        lines.append(f"∂{own}/∂{_short_name(graph, operand)} = {slope}")
+        slope = "in its closure" if graph.ops[i] == "custom" else repr(partial)
+        if slope != "None":  # nobody wants the derivative by a constant
+            lines.append(f"∂{own}/∂{_short_name(graph, operand)} = {slope}")
     if len(graph.operands[i]) > 24:
         lines.append(f"… {len(graph.operands[i])} operands in all")
     if graph.scopes[i]:
