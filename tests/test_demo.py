@@ -154,10 +154,13 @@ def test_the_graph_of_one_example_is_whole(made):
     # 337 parameters and 2 inputs; 33 neurons of one dot and one + each, 32 of them with a ReLU
     assert "437 Values: 339 leaves, 98 operations" in out
     text = (folder / "3-moons-graph.svg").read_text(encoding="utf-8")
-    cards = re.findall(r'class="gg-node gg-(\w+)"', text)
+    cards = re.findall(r'class="gg-node gg-(\w+)', text)
     assert (len(cards), cards.count("leaf"), cards.count("const")) == (437, 337, 2)
-    assert "score" in text
-    assert "x₂" in text
+    labels = set(re.findall(r'class="gg-label"[^>]*>([^<]+)', text))
+    assert labels == {*[f"w{i}" for i in range(16)], "b", "x₀", "x₁", "score"}  # as nn names them
+    assert text.count('class="gg-scope"') == 35  # 33 neurons, and layers of more than one
+    width, height = map(float, re.search(r'width="([\d.]+)" height="([\d.]+)"', text).groups())
+    assert max(width, height) < 2500  # a page shows it whole, and most of its numbers can be read
 
 
 @POSIX

@@ -267,6 +267,22 @@ def test_a_network_has_an_area_per_layer_and_neuron(sizes):
     assert sorted(area.find(f"{SVG}text").text for area in areas) == sorted(expected)
 
 
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_captions_of_areas_stand_where_no_edge_arrives(rankdir):
+    svg = ET.fromstring(draw(model([3, 2]), rankdir=rankdir))
+    for area in (g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"):
+        rect, text = area.find(f"{SVG}rect"), area.find(f"{SVG}text")
+        down = (float(text.get("y")) - float(rect.get("y"))) / float(rect.get("height"))
+        assert (down > 0.5) is (rankdir == "TB")
+
+
+def test_a_wide_layer_fills_a_page_from_top_to_bottom():
+    svg = ET.fromstring(draw(model([16, 16, 1]), rankdir="TB"))
+    assert len(cards(ET.tostring(svg))) == 437
+    assert max(float(svg.get("width")), float(svg.get("height"))) < 2400  # from left to right: 3,300
+    assert draw(model([16, 16, 1]), rankdir="TB").count('class="gg-scope"') == 35
+
+
 def test_blocks_are_equally_wide():
     widths = re.findall(r'<g class="gg-block">.*?width="([\d.]+)"', draw(model([8, 8, 1])))
     assert len(widths) == 17

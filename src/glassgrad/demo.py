@@ -322,13 +322,12 @@ class _Demo:
     def _graph_of_one_example(self, model: nn.MLP, rows: list[list[float]]) -> None:
         """The whole network at the first point: its score and the score's derivative by every weight."""
         model.zero_grad()
-        for name, p in model.named_parameters():  # layers.0.neurons.3.w.1
-            p.label = "b" if name.endswith("b") else _numbered("w", int(name.rpartition(".")[2]))
-        score = model([Value(x, _numbered("x", i), requires_grad=False) for i, x in enumerate(rows[0])])
+        score = model([Value(x, label, requires_grad=False) for label, x in zip(("x₀", "x₁"), rows[0], strict=True)])
         score.label = "score"
         score.backward()
         graph = Graph.of(score)
-        self._write(GRAPH, draw_dot(graph).pipe("svg"))
+        # Layers below each other: sixteen neurons fill a page side by side, whose four ranks would take two.
+        self._write(GRAPH, draw_dot(graph, rankdir="TB").pipe("svg"))
         leaves = graph.ops.count("leaf")
         self._done(GRAPH, values=len(graph), leaves=leaves, operations=len(graph) - leaves)
 
@@ -386,11 +385,6 @@ class _Demo:
             raise KeyboardInterrupt
 
 
-def _numbered(letter: str, i: int) -> str:
-    """x₁ for the first x, as it stands on the axes of the other pictures."""
-    return letter + "".join(chr(0x2080 + int(digit)) for digit in str(i + 1))
-
-
 def _png(figure: Any) -> bytes:
     from .viz.plots import DPI
 
@@ -401,7 +395,7 @@ def _png(figure: Any) -> bytes:
 
 # ---- telling -------------------------------------------------------------------------------------------------------
 
-_ASCII: Final = str.maketrans({"∂": "d", "·": "*", "²": "^2", "✓": "+", "−": "-", "₁": "1", "₂": "2"})
+_ASCII: Final = str.maketrans({"∂": "d", "·": "*", "²": "^2", "✓": "+", "−": "-"})
 
 
 class _Teller:

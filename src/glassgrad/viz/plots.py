@@ -170,7 +170,7 @@ def decision_boundary(
     """What a classifier of two numbers says all over the plane, with the data on top and the accuracy below the title.
 
     Arguments:
-        model: takes [x1, x2] and gives a score, as a Value or a number; a positive score means the second class.
+        model: takes [x0, x1] and gives a score, as a Value or a number; a positive score means the second class.
         X, y: rows of two numbers, and their labels: -1 or 0 for the first class, 1 for the second.
         path: file to write, .png, .svg or .pdf; its directory is made.
         probability: the score is a logit: show sigmoid(score) rather than the score.
@@ -196,7 +196,7 @@ def decision_boundary(
     right_ones = sum(s == (label > 0) for s, label in zip(said, labels, strict=True))
 
     def draw(figure: Any) -> None:
-        axes = _axes(figure, title, "x₁", "x₂")
+        axes = _axes(figure, title, "x₀", "x₁")
         axes.grid(False)
         if probability:
             shown, levels = 1 / (1 + np.exp(-np.clip(scores, -700, 700))), np.linspace(0, 1, 13)

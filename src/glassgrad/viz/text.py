@@ -18,9 +18,9 @@ LABEL_LIMIT: Final = 150.0  # widest label on a card, in pixels; the tooltip has
 TEXT_LIMIT: Final = 2000  # characters of a label in a tooltip
 
 
-def number(value: float | None) -> str:
-    """Return a number as pictures show it: four significant digits; an em dash for one nobody computed."""
-    return "—" if value is None else f"{value + 0.0:.4g}"  # + 0.0: minus zero is for the tooltip
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number as pictures show it, rounded to significant digits; an em dash for one nobody computed."""
+    return "—" if value is None else f"{value + 0.0:.{digits}g}"  # + 0.0: minus zero is for the tooltip
 
 
 def name(graph: Graph, i: int) -> str:
