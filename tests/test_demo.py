@@ -339,6 +339,13 @@ def test_the_language_is_the_environments(monkeypatch, variables, expected):
     assert demo.language() == expected
 
 
+def test_chinese_is_set_with_chinese_punctuation(tmp_path):
+    done = glassgrad_demo(tmp_path, "--lang", "zh", without=NOTHING)
+    assert "a·b² 的导数：a = 2，b = 3 时，c = 18，" in done.stdout
+    said = [*demo.TEXTS["zh"].values(), *done.stdout.splitlines()]
+    assert [text for text in said if re.search(r"[\u4e00-\u9fff] ?[,:;!?(]|[,:;!?] ?[\u4e00-\u9fff]", text)] == []
+
+
 def test_both_languages_say_the_same_things():
     def fields(text):
         return sorted(name for _, name, *_ in string.Formatter().parse(text) if name)

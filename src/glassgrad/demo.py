@@ -72,6 +72,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "fitted": "w = {w:.4g}, b = {b:.4g} after {steps} steps",
         "classified": "accuracy {share:.4g}%",
         "skipped": "left out, {name} is not installed",
+        "plain": "{title}: {text}",
         "file": "file",
         "shows": "shows",
         "measured": "measured",
@@ -104,29 +105,30 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "loading": "正在加载 {name}",
         "line note": "第 {epoch} 轮，损失 {loss:.4g}",
         "moons note": "第 {epoch} 轮，损失 {loss:.4g}，准确率 {share:.0%}",
-        "drawing": "正在画图",
+        "drawing": "正在绘图",
         "fitted": "w = {w:.4g}，b = {b:.4g}，共 {steps} 步",
         "classified": "准确率 {share:.4g}%",
-        "skipped": "跳过：没有安装 {name}",
+        "skipped": "已跳过：未安装 {name}",
+        "plain": "{title}：{text}",
         "file": "文件",
         "shows": "内容",
         "measured": "实测",
-        f"{DERIVATIVES} shows": "c = a·b² 和每个局部导数",
-        f"{DERIVATIVES} facts": "a = 2，b = 3 时：c = {c:.6g}，∂c/∂a = {da:.6g}，∂c/∂b = {db:.6g}",
-        f"{LINE} shows": "y = w·x + b 和损失曲线",
+        f"{DERIVATIVES} shows": "c = a·b² 及其局部导数",
+        f"{DERIVATIVES} facts": "a = 2，b = 3 时，c = {c:.6g}，∂c/∂a = {da:.6g}，∂c/∂b = {db:.6g}",
+        f"{LINE} shows": "拟合的 y = w·x + b 及损失曲线",
         f"{LINE} facts": "w = {w:.4g}（真值 {true_w:g}），b = {b:.4g}（真值 {true_b:g}）；"
         "{steps} 步后损失 {loss:.4f}，容差 {tolerance:.4f}",
         f"{BOUNDARY} shows": "网络对整个平面的划分",
-        f"{BOUNDARY} facts": "{points} 个点中 {right} 个正确：准确率 {share:.4g}%",
-        f"{LOSS} shows": "每一轮的损失和准确率",
+        f"{BOUNDARY} facts": "{points} 个点中有 {right} 个分类正确，准确率 {share:.4g}%",
+        f"{LOSS} shows": "每轮的损失与准确率",
         f"{LOSS} facts": "{epochs} 轮内损失从 {first:.4g} 降到 {last:.4g}",
-        f"{GRAPH} shows": "一个样本的得分背后的全部 Value",
-        f"{GRAPH} facts": "{values} 个 Value：{leaves} 个叶子，{operations} 个运算",
+        f"{GRAPH} shows": "一个样本得分背后的全部 Value",
+        f"{GRAPH} facts": "{values} 个 Value：{leaves} 个叶子节点，{operations} 次运算",
         f"{MODEL} shows": "训练好的网络",
         f"{MODEL} facts": "MLP(2, [16, 16, 1]) 的 {parameters} 个参数",
-        "total": "{made}/{all} 个文件，位于 {folder}",
-        "times": "总共 {seconds:.1f} 秒；双月形训练 {steps} 步，每步 {values:,} 个 Value，用时 {ms:.3g} 毫秒",
-        "time": "总共 {seconds:.1f} 秒",
+        "total": "已生成 {made}/{all} 个文件，位于 {folder}",
+        "times": "共用时 {seconds:.1f} 秒；双月形训练了 {steps} 步，每步计算 {values:,} 个 Value，平均耗时 {ms:.3g} 毫秒",
+        "time": "共用时 {seconds:.1f} 秒",
         "interrupted": "已中断。未生成：{files}",
         "missing": "缺少 {names}，未生成：{files}。请执行：pip install 'glassgrad[demo]'",
         "unwritable": "无法写入 {path}：{reason}；请用 -o DIR 指定其他文件夹",
@@ -476,7 +478,7 @@ class _Teller:
             self.live.stop_task(self.task)
 
     def _plain(self, text: str) -> None:
-        self.console.print(f"{self.title}: {text}", soft_wrap=True)
+        self.console.print(self.text("plain", title=self.title, text=text), soft_wrap=True)
         self.console.file.flush()
 
     def table(self, made: list[_Made], folder: Path) -> None:
