@@ -395,6 +395,36 @@ def test_graphviz_accepts_hostile_labels():
     assert "\\N \\l \\" in "".join(ET.fromstring(done.stdout).itertext())
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ({"max_nodes": "3"}, "max_nodes must be a whole number, at least 1, got '3'"),
+        ({"max_nodes": 0}, "max_nodes must be a whole number"),
+        ({"max_nodes": 2.5}, "max_nodes must be a whole number"),
+        ({"format": None}, "format must be 'svg', 'png'"),
+        ({"format": "xyz"}, "format must be 'svg', 'png'"),
+        ({"rankdir": None}, "rankdir must be 'LR'"),
+        ({"rankdir": ["LR"]}, "rankdir must be 'LR'"),
+        ({"rankdir": "lr" * 1000}, "rankdir must be 'LR'"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(option, reason):
+    with pytest.raises(DrawingError, match=reason) as caught:
+        draw_dot(g1(), **option)
+    assert len(str(caught.value)) < 200
+
+
+def test_scopes_of_any_length_and_depth_keep_the_picture_small():
+    value = Value(1, "x")
+    for name in ("s" * 10_000, "/".join(["d"] * 5_000)):
+        with glassgrad.scope(name):
+            value = value.tanh() * 2
+    for text in (draw(Graph.of(value)), draw_dot(value).source):
+        assert len(text) < 60_000
+        assert "(10000 characters)" in text
+    assert draw_dot(value).source.count("subgraph") == 7  # areas lie six deep at most, as in the SVG
+
+
 def test_large_graphs_are_refused_with_the_ways_out():
     value = Value(0.0)
     for _ in range(3000):
@@ -520,7 +550,7 @@ def test_formats_only_graphviz_writes_are_named(alone):
     with pytest.raises(DrawingError, match="only Graphviz writes 'pdf'"):
         draw_dot(g1()).pipe("pdf")
     with pytest.raises(ValueError, match="unknown format"):
-        draw_dot(g1(), format="nonsense")
+        draw_dot(g1()).pipe("nonsense")
 
 
 def test_png_needs_an_extra(alone, monkeypatch):

@@ -25,7 +25,7 @@ __all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "reg
 
 ROW: Final = 17.0  # height of a line
 SMALL_ROW: Final = 14.0  # and of one in a block
-_NESTED: Final = 6  # scopes inside scopes that get an area of their own
+NESTED: Final = 6  # scopes inside scopes that get an area of their own
 _SMALL: Final = 24  # Values in a graph that has room for every weight by itself, and
 _BLOCK: Final = 6  # where it takes so many weights to make a block
 _COLUMN: Final = 32  # the same where an operation has no other operands: a column with an edge each says more
@@ -291,7 +291,7 @@ def _areas(graph: Graph, shown: list[int], cards: list[Card], x: list[float], y:
     scopes = regions(graph)
     for i in shown:
         parts = scopes[i].split("/") if scopes[i] else []
-        for k in range(1, min(len(parts), _NESTED) + 1):
+        for k in range(1, min(len(parts), NESTED) + 1):
             members.setdefault("/".join(parts[:k]), []).append(i)
     if len(members) * len(graph) > 400_000:  # every area is compared with every card
         return []

@@ -6,8 +6,8 @@ Guarantees: Graphviz accepts the statements whatever labels, symbols and scopes 
 from __future__ import annotations
 
 from ..graph import Graph
-from .cards import arrows, exponents, regions
-from .text import LABEL_LIMIT, escaped, number, shortened, tooltip
+from .cards import NESTED, arrows, exponents, regions
+from .text import LABEL_LIMIT, clipped, escaped, number, shortened, tooltip
 
 __all__ = ["edges", "nodes"]
 
@@ -16,10 +16,10 @@ def nodes(graph: Graph) -> list[str]:
     """Return a statement per node, nested in a cluster per scope; `exponents` are left out."""
     members: dict[str, list[int]] = {"": []}
     left_out = exponents(graph)
-    for i, scope in enumerate(regions(graph)):
+    for i, region in enumerate(regions(graph)):
         if i in left_out:
             continue
-        path = scope
+        scope = path = "/".join(region.split("/")[:NESTED])
         while path and path not in members:
             members[path] = []
             path = path.rpartition("/")[0]
@@ -41,8 +41,8 @@ def nodes(graph: Graph) -> list[str]:
             caption = _html(shortened(scope.rpartition("/")[2], LABEL_LIMIT)) or " "
             lines.append(f"{tabs}subgraph cluster_{clusters} {{\n")
             lines.append(
-                f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(scope)}" labeljust=l style="rounded,filled" '
-                f'color="#d9e0ea" fillcolor="#64748b0e" fontcolor="#74839a" fontsize=9 margin=10]\n'
+                f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(clipped(scope))}" labeljust=l '
+                f'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" fontcolor="#74839a" fontsize=9 margin=10]\n'
             )
             clusters += 1
             stack.append(("", -depth))

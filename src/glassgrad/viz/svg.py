@@ -13,7 +13,7 @@ from typing import Final
 from ..graph import Graph
 from .cards import ROW, SMALL_ROW, Area, Arrangement, arrange
 from .layout import Layout, Point, Rankdir
-from .text import TEXT_LIMIT, escaped, name, number, shortened, text_width, tooltip
+from .text import clipped, escaped, name, number, shortened, text_width, tooltip
 from .theme import STYLE
 
 __all__ = ["draw"]
@@ -253,7 +253,7 @@ def _area_svg(style: str, area: Area, down: bool = False) -> str:
         words = escaped(shortened(area.caption, max(width - 24, 20.0)))
         caption = f'<text x="{_n(x + 12)}" y="{_n(y + height - 8 if down else y + 16)}">{words}</text>'
     return (
-        f'<g class="{style}"><title>{escaped(area.scope[:TEXT_LIMIT])}</title>'
+        f'<g class="{style}"><title>{escaped(clipped(area.scope))}</title>'
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/>{caption}</g>'
     )
 
