@@ -42,7 +42,8 @@ def nodes(graph: Graph) -> list[str]:
             lines.append(f"{tabs}subgraph cluster_{clusters} {{\n")
             lines.append(
                 f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(clipped(scope))}" labeljust=l '
-                f'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" fontcolor="#74839a" fontsize=9 margin=10]\n'
+                'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" '
+                'fontcolor="#74839a" fontsize=9 margin=10]\n'
             )
             clusters += 1
             stack.append(("", -depth))
