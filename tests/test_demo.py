@@ -404,3 +404,10 @@ def test_a_line_fit_has_its_loss_beside_it(plots):
     assert list(loss.lines[0].get_ydata()) == [3.0, 1.0]
     with pytest.raises(plots.PlotError, match="line_fit: there are no finite losses"):
         plots.line_fit([0, 1], [0, 1], 1, 0, losses=[])
+
+
+def test_a_notebook_shows_a_figure_without_pyplot(plots):
+    figure = plots.loss_curve([2.0, 1.0, 0.5])
+    data, size = figure._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert size == {"width": 720, "height": 440}

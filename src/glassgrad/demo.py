@@ -14,7 +14,6 @@ What this module guarantees:
 from __future__ import annotations
 
 import importlib
-import io
 import locale
 import os
 import random
@@ -261,7 +260,7 @@ class _Demo:
                 xs, ys, w.data, b.data, true=TRUE_LINE, losses=history, tolerance=tolerance,
                 title="y = w·x + b, fitted by gradient descent",
             )  # fmt: skip
-            self._write(LINE, _png(picture))
+            self._write(LINE, plots.png(picture))
             self._done(
                 LINE, w=w.data, b=b.data, true_w=true_w, true_b=true_b, loss=history.losses[-1], tolerance=tolerance,
                 steps=steps,
@@ -312,9 +311,9 @@ class _Demo:
                 model, rows, labels, resolution=RESOLUTION, title="Two moons, told apart by MLP(2, [16, 16, 1])",
                 names=("moon −1", "moon +1"),
             )  # fmt: skip
-            self._write(BOUNDARY, _png(picture))
+            self._write(BOUNDARY, plots.png(picture))
             self._done(BOUNDARY, right=round(share * len(rows)), points=len(rows), share=100 * share)
-            self._write(LOSS, _png(plots.loss_curve(history, accuracy=shares, title="Training on the two moons")))
+            self._write(LOSS, plots.png(plots.loss_curve(history, accuracy=shares, title="Training on the two moons")))
             self._done(LOSS, first=history.losses[0], last=last.data, epochs=len(history))
         self._graph_of_one_example(model, rows)
         with self._writing(self.folder / MODEL):
@@ -386,14 +385,6 @@ class _Demo:
     def _unless_interrupted(self, history: training.History) -> None:
         if history.stopped == "interrupted":  # fit keeps what was learned; here all of it stops
             raise KeyboardInterrupt
-
-
-def _png(figure: Any) -> bytes:
-    from .viz.plots import DPI
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
 
 
 # ---- telling -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ in memory, any thread may draw. matplotlib is imported when the first picture is
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -251,8 +253,10 @@ def _picture(draw: Callable[[Any], None], path: PathLike | None, size: tuple[flo
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        figure: Any = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
+        # A notebook shows matplotlib's own figures only once pyplot is imported.
+        figure._repr_png_ = functools.partial(_shown, figure)
         draw(figure)
         if path is None:
             return figure
@@ -260,6 +264,19 @@ def _picture(draw: Callable[[Any], None], path: PathLike | None, size: tuple[flo
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, dpi=DPI, metadata={"Date": None} if target.suffix == ".svg" else None)
     return target
+
+
+def png(figure: Any) -> bytes:
+    """A figure as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def _shown(figure: Any) -> tuple[bytes, dict[str, int]]:
+    """A figure for a notebook: a PNG, and the size to show it at."""
+    width, height = figure.get_size_inches()
+    return png(figure), {"width": round(100 * width), "height": round(100 * height)}
 
 
 class _Curve:
