@@ -244,6 +244,44 @@ def test_ctrl_c_says_what_was_finished(tmp_path):
     assert all(name in demo.FILES for name in there)  # nothing half written is left
 
 
+@POSIX
+def test_ctrl_c_while_a_package_loads_is_no_missing_package(tmp_path, monkeypatch, capsys):
+    (tmp_path / "sklearn").mkdir()
+    (tmp_path / "sklearn" / "__init__.py").touch()
+    (tmp_path / "sklearn" / "datasets.py").write_text(  # as C extensions do
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    raise ImportError from None\n",
+        encoding="utf-8",
+    )
+    for name in ("sklearn", "sklearn.datasets"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert demo.run(tmp_path / "cut", lang="zh") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for name in ("sklearn", "sklearn.datasets"):
+            sys.modules.pop(name, None)
+    assert "已中断。未生成：" in capsys.readouterr().out.splitlines()[-1]
+
+
+@POSIX
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_narrow_terminal_cuts_notes_and_not_titles(monkeypatch, lang):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    tell = demo._Teller(lang)
+    with tell.console.capture() as caught, tell:
+        for key in ("derivatives", "line", "moons"):
+            tell.begin(key)
+            tell.end("long " * 30)
+    shown = caught.get()
+    assert all(tell.text(key) in shown for key in ("derivatives", "line", "moons"))
+    assert "…" in shown
+
+
 @pytest.mark.parametrize("output", ["taken", "taken/below"])
 def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path, output):
     (tmp_path / "taken").write_text("a file", encoding="utf-8")

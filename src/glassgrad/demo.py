@@ -18,10 +18,12 @@ import locale
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "classified": "accuracy {share:.4g}%",
         "skipped": "left out, {name} is not installed",
         "plain": "{title}: {text}",
+        "comma": ", ",
         "file": "file",
         "shows": "shows",
         "measured": "measured",
@@ -109,6 +112,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "classified": "准确率 {share:.4g}%",
         "skipped": "已跳过：未安装 {name}",
         "plain": "{title}：{text}",
+        "comma": "、",
         "file": "文件",
         "shows": "内容",
         "measured": "实测",
@@ -165,13 +169,13 @@ def run(folder: str | os.PathLike[str] = "demo_output", *, seed: int = 1337, lan
     if demo.made or isinstance(stopped, KeyboardInterrupt):
         demo.summarize()
     if isinstance(stopped, KeyboardInterrupt):
-        demo.tell.line(demo.tell.text("interrupted", files=", ".join(demo.unmade())))
+        demo.tell.line(demo.tell.text("interrupted", files=demo.tell.joined(demo.unmade())))
         return 130
     if stopped is not None:
         raise stopped
     if demo.missing:
-        names = ", ".join(demo.missing)
-        demo.tell.line(demo.tell.text("missing", names=names, files=", ".join(demo.unmade())))
+        names, files = demo.tell.joined(demo.missing), demo.tell.joined(demo.unmade())
+        demo.tell.line(demo.tell.text("missing", names=names, files=files))
         return 1
     return 0
 
@@ -354,7 +358,8 @@ class _Demo:
             return False
         self.tell.note(self.tell.text("loading", name=package))
         try:
-            importlib.import_module(module)
+            with _undisturbed():
+                importlib.import_module(module)
         except ImportError:
             self.missing.append(package)
             return False
@@ -417,6 +422,10 @@ class _Teller:
         said = self.texts[key].format(**values)
         return said if self.unicode else said.translate(_ASCII)
 
+    def joined(self, names: Iterable[str]) -> str:
+        """Names as one text."""
+        return self.text("comma").join(names)
+
     def line(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, soft_wrap=True)
@@ -424,13 +433,20 @@ class _Teller:
     def __enter__(self) -> None:
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+        from rich.text import Text
+
+        class Note(ProgressColumn):
+            """The note, cut where a line ends: a column that may wrap gives way to those that may not."""
+
+            def render(self, task: Task) -> Text:
+                return Text(task.fields["note"], style="dim", no_wrap=True, overflow="ellipsis")
 
         self.live = Progress(
             SpinnerColumn("dots" if self.unicode else "line", finished_text=self.mark),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            *([BarColumn(bar_width=16)] if self.console.width >= 80 else []),
+            Note(),
             console=self.console,
         )
         self.live.start()
@@ -490,6 +506,25 @@ class _Teller:
         self.console.print()
         self.console.print(table)
         self.console.print()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of an import: in the middle, C extensions make an ImportError of it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    pending: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pending:
+        raise KeyboardInterrupt
 
 
 def _can_say(encoding: str, text: str) -> bool:
