@@ -11,6 +11,7 @@ magnitude smaller. Read from top to bottom: data, model, training, invention.
 
 import argparse
 import math
+import os
 import random
 import sys
 import time
@@ -33,10 +34,14 @@ NAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "names.txt"
 def read_documents(path):
     """The lines of a text file, without empty ones."""
     try:
-        documents = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
+        reason = "it holds zero bytes, as no text does" if "\0" in text else None
     except (OSError, UnicodeDecodeError) as error:
-        sys.exit(f"names_gpt: cannot read {path}: {error}. Give it a text file, one document a line:\n"
+        reason = error
+    if reason:
+        sys.exit(f"names_gpt: cannot read {path}: {reason}. Give it a text file, one document a line:\n"
                  f"    python {sys.argv[0]} FILE")  # fmt: skip
+    documents = [line.strip() for line in text.splitlines() if line.strip()]
     return documents or sys.exit(f"names_gpt: {path} is empty; it needs one document a line")
 
 
@@ -203,20 +208,37 @@ def invent(model, tokenizer, temperature, generator):
     return tokenizer.decode(tokens[1:])
 
 
+def between(least, most):
+    """Reads an option: a number of the bounds' type that lies between them."""
+
+    def read(text):
+        try:
+            number = type(least)(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= most:
+            kind = "a whole number" if isinstance(least, int) else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind} from {least} to {most}")
+        return number
+
+    return read
+
+
 def main():
     options = argparse.ArgumentParser(description="A character-level GPT on scalar Values, which invents names.")
     options.add_argument("file", nargs="?", type=Path, default=NAMES, help="text, one document a line (names.txt)")
-    for name, default, text in [
-        ("steps", 1000, "training steps, one document each"), ("lr", 0.01, "learning rate at the start"),
-        ("layers", 1, "blocks of attention and MLP"), ("width", 16, "numbers in an embedding"),
-        ("heads", 4, "attention heads"), ("context", 16, "longest document it sees"),
-        ("samples", 20, "documents to invent"), ("temperature", 0.5, "how adventurous they are"),
-        ("seed", 42, "of everything random"),
+    for name, default, least, most, text in [
+        ("steps", 1000, 0, 10**9, "training steps, one document each"),
+        ("lr", 0.01, 1e-9, 10.0, "learning rate at the start"),
+        ("layers", 1, 1, 100, "blocks of attention and MLP"), ("width", 16, 1, 1000, "numbers in an embedding"),
+        ("heads", 4, 1, 1000, "attention heads"), ("context", 16, 1, 10**6, "longest document it sees"),
+        ("samples", 20, 0, 10**9, "documents to invent"), ("temperature", 0.5, 0.01, 100.0, "how adventurous they are"),
+        ("seed", 42, 0, 2**63, "of everything random"),
     ]:  # fmt: skip
-        options.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} ({default})")
+        options.add_argument(
+            f"--{name}", type=between(least, most), default=default, metavar="N", help=f"{text} ({default})"
+        )
     given = options.parse_args()
-    if min(given.layers, given.width, given.heads, given.context) < 1 or given.temperature <= 0:
-        options.error("--layers, --width, --heads and --context must be at least 1, --temperature above 0")
     if given.width % given.heads:
         options.error(f"--width {given.width} must be a multiple of --heads {given.heads}")
 
@@ -228,8 +250,16 @@ def main():
     print(f"{len(documents):,} documents, {tokenizer.size} tokens, {len(model.weights):,} parameters")
     watch(train(model, list(map(tokenizer.encode, documents)), given.steps, given.lr), given.steps)
     for _ in range(given.samples):
-        print(invent(model, tokenizer, given.temperature, generator))
+        print(invent(model, tokenizer, given.temperature, generator), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ArithmeticError as error:
+        sys.exit(f"names_gpt: the numbers left the range of floats, a smaller --lr keeps them in: {error}")
+    except KeyboardInterrupt:  # outside of the training: the names invented so far stand above
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read this has gone, as in `names_gpt.py | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -154,10 +154,13 @@ def test_the_graph_of_one_example_is_whole(made):
     # 337 parameters and 2 inputs; 33 neurons of one dot and one + each, 32 of them with a ReLU
     assert "437 Values: 339 leaves, 98 operations" in out
     text = (folder / "3-moons-graph.svg").read_text(encoding="utf-8")
-    cards = re.findall(r'class="gg-node gg-(\w+)"', text)
+    cards = re.findall(r'class="gg-node gg-(\w+)', text)
     assert (len(cards), cards.count("leaf"), cards.count("const")) == (437, 337, 2)
-    assert "score" in text
-    assert "x₂" in text
+    labels = set(re.findall(r'class="gg-label"[^>]*>([^<]+)', text))
+    assert labels == {*[f"w{i}" for i in range(16)], "b", "x₀", "x₁", "score"}  # as nn names them
+    assert text.count('class="gg-scope"') == 35  # 33 neurons, and layers of more than one
+    width, height = map(float, re.search(r'width="([\d.]+)" height="([\d.]+)"', text).groups())
+    assert max(width, height) < 2500  # a page shows it whole, and most of its numbers can be read
 
 
 @POSIX
@@ -239,6 +242,44 @@ def test_ctrl_c_says_what_was_finished(tmp_path):
     assert out.splitlines()[-1] == f"Interrupted. Not made: {', '.join(absent)}"
     assert f"{len(there)} of 6 files in" in out
     assert all(name in demo.FILES for name in there)  # nothing half written is left
+
+
+@POSIX
+def test_ctrl_c_while_a_package_loads_is_no_missing_package(tmp_path, monkeypatch, capsys):
+    (tmp_path / "sklearn").mkdir()
+    (tmp_path / "sklearn" / "__init__.py").touch()
+    (tmp_path / "sklearn" / "datasets.py").write_text(  # as C extensions do
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    raise ImportError from None\n",
+        encoding="utf-8",
+    )
+    for name in ("sklearn", "sklearn.datasets"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert demo.run(tmp_path / "cut", lang="zh") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for name in ("sklearn", "sklearn.datasets"):
+            sys.modules.pop(name, None)
+    assert "已中断。未生成：" in capsys.readouterr().out.splitlines()[-1]
+
+
+@POSIX
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_narrow_terminal_cuts_notes_and_not_titles(monkeypatch, lang):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    tell = demo._Teller(lang)
+    with tell.console.capture() as caught, tell:
+        for key in ("derivatives", "line", "moons"):
+            tell.begin(key)
+            tell.end("long " * 30)
+    shown = caught.get()
+    assert all(tell.text(key) in shown for key in ("derivatives", "line", "moons"))
+    assert "…" in shown
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/below"])
@@ -336,6 +377,13 @@ def test_the_language_is_the_environments(monkeypatch, variables, expected):
     assert demo.language() == expected
 
 
+def test_chinese_is_set_with_chinese_punctuation(tmp_path):
+    done = glassgrad_demo(tmp_path, "--lang", "zh", without=NOTHING)
+    assert "a·b² 的导数：a = 2，b = 3 时，c = 18，" in done.stdout
+    said = [*demo.TEXTS["zh"].values(), *done.stdout.splitlines()]
+    assert [text for text in said if re.search(r"[\u4e00-\u9fff] ?[,:;!?(]|[,:;!?] ?[\u4e00-\u9fff]", text)] == []
+
+
 def test_both_languages_say_the_same_things():
     def fields(text):
         return sorted(name for _, name, *_ in string.Formatter().parse(text) if name)
@@ -394,3 +442,10 @@ def test_a_line_fit_has_its_loss_beside_it(plots):
     assert list(loss.lines[0].get_ydata()) == [3.0, 1.0]
     with pytest.raises(plots.PlotError, match="line_fit: there are no finite losses"):
         plots.line_fit([0, 1], [0, 1], 1, 0, losses=[])
+
+
+def test_a_notebook_shows_a_figure_without_pyplot(plots):
+    figure = plots.loss_curve([2.0, 1.0, 0.5])
+    data, size = figure._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert size == {"width": 720, "height": 440}

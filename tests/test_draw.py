@@ -138,6 +138,31 @@ def test_kinds_of_cards_are_told_apart():
     assert sorted(kinds) == ["gg-const", "gg-leaf", "gg-op", "gg-root"]
 
 
+def test_an_exponent_that_the_badge_says_has_no_card():
+    x = Value(3, "x")
+    y = x**2
+    graph = Graph.of(y)
+    assert graph.operands[2] == (0, 1)  # the snapshot has it
+    svg, source = draw(graph, partials=True), draw_dot(y, partials=True).source
+    assert [card.get("class") for card in cards(svg)] == ["gg-node gg-leaf", "gg-node gg-root"]
+    assert svg.count('class="gg-edge"') == 1
+    assert ">constant<" not in svg
+    assert "**2" in svg
+    assert '<text x="' in svg.partition("gg-slope")[2]  # the tag of x's edge, with 6 on it
+    assert re.findall(r"^\t(n\d+)(?: -> (n\d+))? \[", source, re.MULTILINE) == [("n0", ""), ("n2", ""), ("n0", "n2")]
+
+
+def test_an_exponent_that_says_more_than_the_badge_keeps_its_card():
+    x = Value(3, "x")
+    named, shared = Value(2, "n", requires_grad=False), Value(2, requires_grad=False)
+    own = x**2
+    own._op = "squared"
+    for root, count in ((x**named, 3), (x**shared * shared, 4), (x ** Value(2), 3), (2**x, 3), (own, 3)):
+        assert len(cards(draw(Graph.of(root)))) == count, root
+        assert draw_dot(root).source.count("<TABLE") == count
+    assert len(cards(draw(Graph.of(x**shared, shared)))) == 3  # asked for by name
+
+
 def test_both_edges_of_a_square_are_drawn():
     a = Value(3, "a")
     assert draw(Graph.of(a * a)).count('class="gg-edge"') == 2
@@ -240,6 +265,22 @@ def test_a_network_has_an_area_per_layer_and_neuron(sizes):
             expected.append(f"layer{depth} / neuron0")
     areas = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"]
     assert sorted(area.find(f"{SVG}text").text for area in areas) == sorted(expected)
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_captions_of_areas_stand_where_no_edge_arrives(rankdir):
+    svg = ET.fromstring(draw(model([3, 2]), rankdir=rankdir))
+    for area in (g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"):
+        rect, text = area.find(f"{SVG}rect"), area.find(f"{SVG}text")
+        down = (float(text.get("y")) - float(rect.get("y"))) / float(rect.get("height"))
+        assert (down > 0.5) is (rankdir == "TB")
+
+
+def test_a_wide_layer_fills_a_page_from_top_to_bottom():
+    svg = ET.fromstring(draw(model([16, 16, 1]), rankdir="TB"))
+    assert len(cards(ET.tostring(svg))) == 437
+    assert max(float(svg.get("width")), float(svg.get("height"))) < 2400  # from left to right: 3,300
+    assert draw(model([16, 16, 1]), rankdir="TB").count('class="gg-scope"') == 35
 
 
 def test_blocks_are_equally_wide():
@@ -352,6 +393,36 @@ def test_graphviz_accepts_hostile_labels():
     nodes = [g for g in ET.fromstring(done.stdout).iter(f"{SVG}g") if g.get("class") == "node"]
     assert len(nodes) == len(HOSTILE) + 3
     assert "\\N \\l \\" in "".join(ET.fromstring(done.stdout).itertext())
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ({"max_nodes": "3"}, "max_nodes must be a whole number, at least 1, got '3'"),
+        ({"max_nodes": 0}, "max_nodes must be a whole number"),
+        ({"max_nodes": 2.5}, "max_nodes must be a whole number"),
+        ({"format": None}, "format must be 'svg', 'png'"),
+        ({"format": "xyz"}, "format must be 'svg', 'png'"),
+        ({"rankdir": None}, "rankdir must be 'LR'"),
+        ({"rankdir": ["LR"]}, "rankdir must be 'LR'"),
+        ({"rankdir": "lr" * 1000}, "rankdir must be 'LR'"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(option, reason):
+    with pytest.raises(DrawingError, match=reason) as caught:
+        draw_dot(g1(), **option)
+    assert len(str(caught.value)) < 200
+
+
+def test_scopes_of_any_length_and_depth_keep_the_picture_small():
+    value = Value(1, "x")
+    for name in ("s" * 10_000, "/".join(["d"] * 5_000)):
+        with glassgrad.scope(name):
+            value = value.tanh() * 2
+    for text in (draw(Graph.of(value)), draw_dot(value).source):
+        assert len(text) < 60_000
+        assert "(10000 characters)" in text
+    assert draw_dot(value).source.count("subgraph") == 7  # areas lie six deep at most, as in the SVG
 
 
 def test_large_graphs_are_refused_with_the_ways_out():
@@ -479,7 +550,7 @@ def test_formats_only_graphviz_writes_are_named(alone):
     with pytest.raises(DrawingError, match="only Graphviz writes 'pdf'"):
         draw_dot(g1()).pipe("pdf")
     with pytest.raises(ValueError, match="unknown format"):
-        draw_dot(g1(), format="nonsense")
+        draw_dot(g1()).pipe("nonsense")
 
 
 def test_png_needs_an_extra(alone, monkeypatch):

@@ -79,7 +79,9 @@ def test_every_size_can_be_chosen(example, names, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"\n \n", b"\xff\xfe\x00n"], ids=["missing", "empty", "blank", "binary"]
+    "content",
+    [None, b"", b"\n \n", b"\xff\xfe\x00n", b"\x7fELF\0\0"],
+    ids=["missing", "empty", "blank", "binary", "zeros"],
 )
 def test_a_file_it_cannot_use_is_named_without_a_traceback(example, tmp_path, content):
     path = tmp_path / "given.txt"
@@ -105,9 +107,14 @@ def test_without_shared_names_it_says_what_to_give(example, tmp_path):
     ("options", "reason"),
     [
         (["--width", 10, "--heads", 4], "--width 10 must be a multiple of --heads 4"),
-        (["--temperature", 0], "--temperature above 0"),
-        (["--context", 0], "--context must be at least 1"),
-        (["--steps", "many"], "invalid int value: 'many'"),
+        (["--temperature", 0], "--temperature: '0' is not a number from 0.01 to 100.0"),
+        (["--temperature", "inf"], "--temperature: 'inf' is not a number"),
+        (["--context", 0], "--context: '0' is not a whole number from 1 to 1000000"),
+        (["--steps", "many"], "--steps: 'many' is not a whole number"),
+        (["--steps", -2], "--steps: '-2' is not a whole number from 0"),
+        (["--samples", "2.5"], "--samples: '2.5' is not a whole number"),
+        (["--lr", "nan"], "--lr: 'nan' is not a number"),
+        (["--lr", -1], "--lr: '-1' is not a number"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(example, names, tmp_path, options, reason):
@@ -127,6 +134,26 @@ def test_ctrl_c_ends_the_training_and_still_invents(example, names, tmp_path):
     assert (process.returncode, err) == (0, "")
     assert out.splitlines()[0].startswith("stopped")
     assert len(out.splitlines()) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX's")
+def test_ctrl_c_while_inventing_leaves_the_names_so_far(example, names, tmp_path):
+    command = [sys.executable, str(example), str(names), "--steps", "0", "--samples", "1000000"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        assert process.stdout.readline()  # a name
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+
+
+def test_a_reader_that_goes_away_is_no_error(example, names, tmp_path):
+    command = [sys.executable, str(example), str(names), "--steps", "0", "--samples", "1000000"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX's")

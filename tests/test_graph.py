@@ -273,3 +273,10 @@ def test_damage_is_named(field, value, reason):
 def test_what_is_no_graph_json_is_refused(text):
     with pytest.raises(GraphError, match=r"not JSON|not a glassgrad graph"):
         Graph.from_json(text)
+
+
+@pytest.mark.parametrize("text", [None, 3, bytearray(b"{}"), {"format": "glassgrad.graph"}])
+def test_what_is_no_text_is_refused(gg, text):
+    graph, errors = (importlib.import_module(f"{gg.__name__}.{name}") for name in ("graph", "errors"))
+    with pytest.raises(errors.OperandError, match=r"from_json\(\) takes the text that to_json\(\) returned, got"):
+        graph.Graph.from_json(text)

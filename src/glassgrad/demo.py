@@ -14,15 +14,16 @@ What this module guarantees:
 from __future__ import annotations
 
 import importlib
-import io
 import locale
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "fitted": "w = {w:.4g}, b = {b:.4g} after {steps} steps",
         "classified": "accuracy {share:.4g}%",
         "skipped": "left out, {name} is not installed",
+        "plain": "{title}: {text}",
+        "comma": ", ",
         "file": "file",
         "shows": "shows",
         "measured": "measured",
@@ -104,29 +107,32 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "loading": "正在加载 {name}",
         "line note": "第 {epoch} 轮，损失 {loss:.4g}",
         "moons note": "第 {epoch} 轮，损失 {loss:.4g}，准确率 {share:.0%}",
-        "drawing": "正在画图",
+        "drawing": "正在绘图",
         "fitted": "w = {w:.4g}，b = {b:.4g}，共 {steps} 步",
         "classified": "准确率 {share:.4g}%",
-        "skipped": "跳过：没有安装 {name}",
+        "skipped": "已跳过：未安装 {name}",
+        "plain": "{title}：{text}",
+        "comma": "、",
         "file": "文件",
         "shows": "内容",
         "measured": "实测",
-        f"{DERIVATIVES} shows": "c = a·b² 和每个局部导数",
-        f"{DERIVATIVES} facts": "a = 2，b = 3 时：c = {c:.6g}，∂c/∂a = {da:.6g}，∂c/∂b = {db:.6g}",
-        f"{LINE} shows": "y = w·x + b 和损失曲线",
+        f"{DERIVATIVES} shows": "c = a·b² 及其局部导数",
+        f"{DERIVATIVES} facts": "a = 2，b = 3 时，c = {c:.6g}，∂c/∂a = {da:.6g}，∂c/∂b = {db:.6g}",
+        f"{LINE} shows": "拟合的 y = w·x + b 及损失曲线",
         f"{LINE} facts": "w = {w:.4g}（真值 {true_w:g}），b = {b:.4g}（真值 {true_b:g}）；"
         "{steps} 步后损失 {loss:.4f}，容差 {tolerance:.4f}",
         f"{BOUNDARY} shows": "网络对整个平面的划分",
-        f"{BOUNDARY} facts": "{points} 个点中 {right} 个正确：准确率 {share:.4g}%",
-        f"{LOSS} shows": "每一轮的损失和准确率",
+        f"{BOUNDARY} facts": "{points} 个点中有 {right} 个分类正确，准确率 {share:.4g}%",
+        f"{LOSS} shows": "每轮的损失与准确率",
         f"{LOSS} facts": "{epochs} 轮内损失从 {first:.4g} 降到 {last:.4g}",
-        f"{GRAPH} shows": "一个样本的得分背后的全部 Value",
-        f"{GRAPH} facts": "{values} 个 Value：{leaves} 个叶子，{operations} 个运算",
+        f"{GRAPH} shows": "一个样本得分背后的全部 Value",
+        f"{GRAPH} facts": "{values} 个 Value：{leaves} 个叶子节点，{operations} 个运算节点",
         f"{MODEL} shows": "训练好的网络",
         f"{MODEL} facts": "MLP(2, [16, 16, 1]) 的 {parameters} 个参数",
-        "total": "{made}/{all} 个文件，位于 {folder}",
-        "times": "总共 {seconds:.1f} 秒；双月形训练 {steps} 步，每步 {values:,} 个 Value，用时 {ms:.3g} 毫秒",
-        "time": "总共 {seconds:.1f} 秒",
+        "total": "已生成 {made}/{all} 个文件，位于 {folder}",
+        "times": "共用时 {seconds:.1f} 秒；双月形训练了 {steps} 步，"
+        "每步计算 {values:,} 个 Value，平均耗时 {ms:.3g} 毫秒",
+        "time": "共用时 {seconds:.1f} 秒",
         "interrupted": "已中断。未生成：{files}",
         "missing": "缺少 {names}，未生成：{files}。请执行：pip install 'glassgrad[demo]'",
         "unwritable": "无法写入 {path}：{reason}；请用 -o DIR 指定其他文件夹",
@@ -163,13 +169,13 @@ def run(folder: str | os.PathLike[str] = "demo_output", *, seed: int = 1337, lan
     if demo.made or isinstance(stopped, KeyboardInterrupt):
         demo.summarize()
     if isinstance(stopped, KeyboardInterrupt):
-        demo.tell.line(demo.tell.text("interrupted", files=", ".join(demo.unmade())))
+        demo.tell.line(demo.tell.text("interrupted", files=demo.tell.joined(demo.unmade())))
         return 130
     if stopped is not None:
         raise stopped
     if demo.missing:
-        names = ", ".join(demo.missing)
-        demo.tell.line(demo.tell.text("missing", names=names, files=", ".join(demo.unmade())))
+        names, files = demo.tell.joined(demo.missing), demo.tell.joined(demo.unmade())
+        demo.tell.line(demo.tell.text("missing", names=names, files=files))
         return 1
     return 0
 
@@ -258,7 +264,7 @@ class _Demo:
                 xs, ys, w.data, b.data, true=TRUE_LINE, losses=history, tolerance=tolerance,
                 title="y = w·x + b, fitted by gradient descent",
             )  # fmt: skip
-            self._write(LINE, _png(picture))
+            self._write(LINE, plots.png(picture))
             self._done(
                 LINE, w=w.data, b=b.data, true_w=true_w, true_b=true_b, loss=history.losses[-1], tolerance=tolerance,
                 steps=steps,
@@ -309,9 +315,9 @@ class _Demo:
                 model, rows, labels, resolution=RESOLUTION, title="Two moons, told apart by MLP(2, [16, 16, 1])",
                 names=("moon −1", "moon +1"),
             )  # fmt: skip
-            self._write(BOUNDARY, _png(picture))
+            self._write(BOUNDARY, plots.png(picture))
             self._done(BOUNDARY, right=round(share * len(rows)), points=len(rows), share=100 * share)
-            self._write(LOSS, _png(plots.loss_curve(history, accuracy=shares, title="Training on the two moons")))
+            self._write(LOSS, plots.png(plots.loss_curve(history, accuracy=shares, title="Training on the two moons")))
             self._done(LOSS, first=history.losses[0], last=last.data, epochs=len(history))
         self._graph_of_one_example(model, rows)
         with self._writing(self.folder / MODEL):
@@ -322,13 +328,12 @@ class _Demo:
     def _graph_of_one_example(self, model: nn.MLP, rows: list[list[float]]) -> None:
         """The whole network at the first point: its score and the score's derivative by every weight."""
         model.zero_grad()
-        for name, p in model.named_parameters():  # layers.0.neurons.3.w.1
-            p.label = "b" if name.endswith("b") else _numbered("w", int(name.rpartition(".")[2]))
-        score = model([Value(x, _numbered("x", i), requires_grad=False) for i, x in enumerate(rows[0])])
+        score = model([Value(x, label, requires_grad=False) for label, x in zip(("x₀", "x₁"), rows[0], strict=True)])
         score.label = "score"
         score.backward()
         graph = Graph.of(score)
-        self._write(GRAPH, draw_dot(graph).pipe("svg"))
+        # Layers below each other: sixteen neurons fill a page side by side, whose four ranks would take two.
+        self._write(GRAPH, draw_dot(graph, rankdir="TB").pipe("svg"))
         leaves = graph.ops.count("leaf")
         self._done(GRAPH, values=len(graph), leaves=leaves, operations=len(graph) - leaves)
 
@@ -353,7 +358,8 @@ class _Demo:
             return False
         self.tell.note(self.tell.text("loading", name=package))
         try:
-            importlib.import_module(module)
+            with _undisturbed():
+                importlib.import_module(module)
         except ImportError:
             self.missing.append(package)
             return False
@@ -386,22 +392,9 @@ class _Demo:
             raise KeyboardInterrupt
 
 
-def _numbered(letter: str, i: int) -> str:
-    """x₁ for the first x, as it stands on the axes of the other pictures."""
-    return letter + "".join(chr(0x2080 + int(digit)) for digit in str(i + 1))
-
-
-def _png(figure: Any) -> bytes:
-    from .viz.plots import DPI
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
-
-
 # ---- telling -------------------------------------------------------------------------------------------------------
 
-_ASCII: Final = str.maketrans({"∂": "d", "·": "*", "²": "^2", "✓": "+", "−": "-", "₁": "1", "₂": "2"})
+_ASCII: Final = str.maketrans({"∂": "d", "·": "*", "²": "^2", "✓": "+", "−": "-"})
 
 
 class _Teller:
@@ -429,6 +422,10 @@ class _Teller:
         said = self.texts[key].format(**values)
         return said if self.unicode else said.translate(_ASCII)
 
+    def joined(self, names: Iterable[str]) -> str:
+        """Names as one text."""
+        return self.text("comma").join(names)
+
     def line(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, soft_wrap=True)
@@ -436,13 +433,20 @@ class _Teller:
     def __enter__(self) -> None:
         if not self.console.is_terminal or self.console.is_dumb_terminal:
             return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+        from rich.text import Text
+
+        class Note(ProgressColumn):
+            """The note, cut where a line ends: a column that may wrap gives way to those that may not."""
+
+            def render(self, task: Task) -> Text:
+                return Text(task.fields["note"], style="dim", no_wrap=True, overflow="ellipsis")
 
         self.live = Progress(
             SpinnerColumn("dots" if self.unicode else "line", finished_text=self.mark),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            *([BarColumn(bar_width=16)] if self.console.width >= 80 else []),
+            Note(),
             console=self.console,
         )
         self.live.start()
@@ -482,7 +486,7 @@ class _Teller:
             self.live.stop_task(self.task)
 
     def _plain(self, text: str) -> None:
-        self.console.print(f"{self.title}: {text}", soft_wrap=True)
+        self.console.print(self.text("plain", title=self.title, text=text), soft_wrap=True)
         self.console.file.flush()
 
     def table(self, made: list[_Made], folder: Path) -> None:
@@ -502,6 +506,25 @@ class _Teller:
         self.console.print()
         self.console.print(table)
         self.console.print()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of an import: in the middle, C extensions make an ImportError of it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    pending: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pending:
+        raise KeyboardInterrupt
 
 
 def _can_say(encoding: str, text: str) -> bool:

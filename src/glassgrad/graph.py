@@ -153,6 +153,11 @@ class Graph:
     @classmethod
     def from_json(cls, text: str | bytes) -> Graph:
         """Return the graph that `to_json` wrote; GraphError says what is wrong with any other text."""
+        if not isinstance(text, str | bytes):
+            raise OperandError(
+                f"Graph.from_json() takes the text that to_json() returned, got {type(text).__name__}: "
+                "write Graph.from_json(Path('graph.json').read_text())"
+            )
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
@@ -199,7 +204,10 @@ def count_below(roots: Iterable[Value], limit: int) -> int:
 
 
 def _in_order(roots: Sequence[Value]) -> list[Value]:
-    """Return every node below the roots, depth first, operands left to right: ids depend on the graph alone."""
+    """Return every node below the roots, depth first, operands left to right: ids depend on the graph alone.
+
+    `sweep.walk` visits leaves before their siblings and leaves out plain numbers, which have no ids but here.
+    """
     order: list[Value] = []
     opened: set[int] = set()
     closed: set[int] = set()

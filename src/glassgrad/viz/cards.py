@@ -3,31 +3,35 @@
 Guarantees: cards do not overlap; an area around a scope holds cards of that scope only, or is left out.
 
 Weights that one operation alone uses stand in a block on the operation's own card, between its badge and its numbers,
-and need no edges: a layer of sixteen neurons with sixteen weights would otherwise be a column of 256 cards.
+and need no edges: a layer of sixteen neurons with sixteen weights would otherwise be a column of 256 cards. Cards read
+along the ranks: badge, block, numbers, from left to right or from top to bottom.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from math import ceil, isqrt
 from typing import Final
 
+from ..engine import exponent
 from ..graph import Graph
 from .layout import Layout, Rankdir, layout
 from .order import rank
 from .text import LABEL_LIMIT, number, shortened, text_width
 
-__all__ = ["Area", "Arrangement", "Card", "arrange", "regions"]
+__all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "regions"]
 
-_ROW: Final = 17.0
-_PAD: Final = 10.0
-_NESTED: Final = 6  # scopes inside scopes that get an area of their own
+ROW: Final = 17.0  # height of a line
+SMALL_ROW: Final = 14.0  # and of one in a block
+NESTED: Final = 6  # scopes inside scopes that get an area of their own
 _SMALL: Final = 24  # Values in a graph that has room for every weight by itself, and
 _BLOCK: Final = 6  # where it takes so many weights to make a block
 _COLUMN: Final = 32  # the same where an operation has no other operands: a column with an edge each says more
-_BLOCK_GAP: Final = 6.0
-_WEIGHT: Final = 2 * _ROW + 12  # height of a card on a card
+_BLOCK_GAP: Final = 4.0
+_ACROSS: Final = 16  # where ranks are rows: so many weights side by side in a rank, as many as a page can show
+_COMMON: Final = 160.0  # and there the widest card that others are made equal to
 _GAP: Final = 16.0  # between cards of a rank
 _HEAD: Final = 22.0  # more of it, for the caption of an area
 
@@ -36,7 +40,7 @@ _HEAD: Final = 22.0  # more of it, for the caption of an area
 class Card:
     """What stands on a card, and its size.
 
-    `badge` is the width of the operation's badge, joined to the left side; `inset` that of the block beside it.
+    `badge` is the extent of the operation's badge along the ranks, `inset` that of the block beside it.
     """
 
     kind: str
@@ -44,6 +48,7 @@ class Card:
     rows: tuple[tuple[str, str, str], ...]  # (caption, number, class of the number)
     badge: float
     inset: float
+    pad: float
     width: float
     height: float
 
@@ -52,23 +57,43 @@ class Card:
 _SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
 
 
-def _card(graph: Graph, i: int, arrivals: int, grid: _Grid | None = None) -> Card:
+def _card(
+    graph: Graph, i: int, rankdir: Rankdir, *, digits: int = 4, arrivals: int = 0, grid: _Grid | None = None
+) -> Card:
     leaf, wanted, grad = graph.ops[i] == "leaf", graph.requires_grad[i], graph.grads[i]
     label = shortened(graph.labels[i], LABEL_LIMIT)
     kind = "root" if i in graph.roots else ("leaf" if wanted else "const") if leaf else "op"
     symbol = "" if leaf else _SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
-    rows = [(label or ("data" if wanted else ""), number(graph.values[i]), "gg-label" if label else "gg-word")]
+    rows = [(label or ("data" if wanted else ""), number(graph.values[i], digits), "gg-label" if label else "gg-word")]
     if wanted:
         sign = "gg-none" if grad is None or grad != grad or grad == 0 else "gg-plus" if grad > 0 else "gg-minus"
-        rows.append(("grad", number(grad), sign))
-    # An operation of many operands is tall enough to tell their edges apart.
-    fan = min(4.0 + 7 * arrivals, 240.0)
-    badge = 0.0 if kind == "const" else 6.0 if leaf else max(28.0, text_width(symbol) + 16)
-    text = max([text_width(caption) + (14.0 if caption else 0.0) + 7.6 * len(value) for caption, value, _ in rows])
-    width = badge + text + 2 * _PAD
-    width = max(104.0, 8 * -(-width // 8)) if wanted else width  # few different widths make calm columns
-    inset, tall = (grid.width + _BLOCK_GAP, grid.height + 2 * _BLOCK_GAP) if grid else (0.0, 0.0)
-    return Card(kind, symbol, tuple(rows), badge, inset, width + inset, max(len(rows) * _ROW + 12, fan, tall))
+        rows.append(("grad", number(grad, digits), sign))
+    named = text_width(symbol) + 16
+    text = max([text_width(caption) + (10.0 if caption else 0.0) + 7.6 * len(value) for caption, value, _ in rows])
+    inset = 0.0
+    if rankdir == "TB":
+        badge, pad = 0.0 if kind == "const" else 5.0 if leaf else 22.0, 8.0
+        width, height = max(text + 2 * pad, named), badge + len(rows) * ROW + 12
+        if grid:
+            inset = grid.height + _BLOCK_GAP
+            width, height = max(width, grid.width + 2 * _BLOCK_GAP), height + inset
+        pad = (width - text) / 2
+    else:
+        badge, pad = 0.0 if kind == "const" else 6.0 if leaf else max(28.0, named), 10.0
+        # An operation of many operands is tall enough to tell their edges apart.
+        width, height = badge + text + 4 + 2 * pad, max(len(rows) * ROW + 12, min(4.0 + 7 * arrivals, 240.0))
+        width = max(104.0, 8 * -(-width // 8)) if wanted else width  # few different widths make calm columns
+        if grid:
+            inset = grid.width + _BLOCK_GAP
+            width, height = width + inset, max(height, grid.height + 2 * _BLOCK_GAP)
+    return Card(kind, symbol, tuple(rows), badge, inset, pad, width, height)
+
+
+def _small(card: Card) -> Card:
+    """Return the card of a weight as it stands in a block: a strip on the left, smaller type, next to no margins."""
+    text = max([0.84 * (text_width(caption) + 7.6 * len(value)) + 5 for caption, value, _ in card.rows])
+    badge, pad = 3.0, 5.0
+    return replace(card, badge=badge, pad=pad, width=badge + text + 2 * pad, height=len(card.rows) * SMALL_ROW + 5)
 
 
 def _aligned(cards: list[Card], ranks: list[int], place: list[int | None]) -> list[Card]:
@@ -112,6 +137,9 @@ class Arrangement:
     cards: list[Card]
     x: list[float]
     y: list[float]
+    shown: list[int]  # nodes that are drawn; `exponents` are not
+    slopes: list[float | None]  # local derivatives, one for each of the plan's routes
+    ends: list[int]  # the rank that each of them leads to
     blocks: list[Area]
     inside: set[int]  # cards in blocks
     scopes: list[Area]
@@ -122,23 +150,44 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks."""
     blocks = {} if partials else _blocks(graph)
     inside = {i for members in blocks.values() for i in members}
-    cards = [_card(graph, i, 0 if i in blocks else len(graph.operands[i])) for i in range(len(graph))]
-    cell = max([cards[i].width for i in inside], default=0.0)  # blocks of one width, however long their numbers are
-    grids = {target: _Grid(members, cell, rankdir) for target, members in blocks.items()}
+    left_out = exponents(graph)
+    shown = [i for i in range(len(graph)) if i not in left_out]
+    boxes = [i for i in shown if i not in inside]
+    place = {i: k for k, i in enumerate(boxes)}
+    drawn = [arrow for arrow in arrows(graph, left_out) if arrow[0] in place]
+    edges = [(place[a], place[b]) for a, b, _ in drawn]
+    ranks = rank(len(boxes), edges)
+
+    down = rankdir == "TB"
+    digits = 3 if blocks else 4  # tooltips have them all
+    cards = [_card(graph, i, rankdir, digits=digits, arrivals=len(graph.operands[i])) for i in range(len(graph))]
+    for i in inside:
+        cards[i] = _small(cards[i])
+    # Blocks of one width, however long their numbers are.
+    cell = max([cards[i].width for i in inside], default=0.0)
     for i in inside:
         cards[i] = replace(cards[i], width=cell)
-    for i, grid in grids.items():
-        cards[i] = _card(graph, i, len(graph.operands[i]) - len(grid.members), grid)
-    boxes = [i for i in range(len(graph)) if i not in inside]
-    place = {i: k for k, i in enumerate(boxes)}
-    edges = [(place[a], place[b]) for a, b in graph.edges() if a in place]
-    if rankdir == "LR":
-        cards = _aligned(cards, rank(len(boxes), edges), [place.get(i) for i in range(len(graph))])
+    crowd = Counter(ranks[place[i]] for i in blocks)
+    grids = {}
+    for i, members in blocks.items():
+        columns = _ACROSS // crowd[ranks[place[i]]] if down else isqrt(len(members))
+        grids[i] = _Grid(members, max(min(columns, len(members)), 1), cell, cards[members[0]].height)
+        arrivals = len(graph.operands[i]) - len(members)
+        cards[i] = _card(graph, i, rankdir, digits=digits, arrivals=arrivals, grid=grids[i])
+    scoped = blocks and len({*graph.scopes, ""}) > 2  # areas side by side
+    if not down:
+        cards = _aligned(cards, ranks, [place.get(i) for i in range(len(graph))])
+    elif scoped:  # cards of one width stand in columns, an area around each
+        common = max([cards[i].width for i in boxes if cards[i].width < _COMMON], default=0.0)
+        for i in boxes:
+            room = common - cards[i].width
+            if cards[i].kind in ("op", "root") and room > 0:
+                cards[i] = replace(cards[i], width=common, pad=cards[i].pad + room / 2)
     plan = layout(
         [(cards[i].width, cards[i].height) for i in boxes],
         edges,
         rankdir=rankdir,
-        gap=_GAP + (_HEAD if rankdir == "LR" and blocks and len({*graph.scopes, ""}) > 2 else 0.0),
+        gap=_GAP + (0.0 if not scoped else 4.0 if down else _HEAD),
         rank_gap=44.0 if not partials else 96.0 if rankdir == "LR" else 64.0,
         port_gap=22.0 if partials else 12.0,
     )
@@ -147,27 +196,58 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
         x[i], y[i] = px, py
     frames = []
     for i, grid in grids.items():
-        left, top = x[i] - cards[i].width / 2 + cards[i].badge + _BLOCK_GAP, y[i] - grid.height / 2
+        left, top = x[i] - grid.width / 2, y[i] - grid.height / 2
+        if down:
+            top = y[i] - cards[i].height / 2 + cards[i].badge + _BLOCK_GAP
+        else:
+            left = x[i] - cards[i].width / 2 + cards[i].badge + _BLOCK_GAP
         if len(grid.members) > 1:
             frames.append(Area(f"{len(grid.members)} leaves", left, top, grid.width, grid.height))
         for k, member in enumerate(grid.members):
             row, column = divmod(k, grid.columns)
-            x[member] = left + column * (cell + _BLOCK_GAP) + _BLOCK_GAP + cell / 2
-            y[member] = top + row * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP + _WEIGHT / 2
-    return Arrangement(cards, x, y, frames, inside, _areas(graph, cards, x, y), plan)
+            x[member] = left + (column + 0.5) * (cell + _BLOCK_GAP) + _BLOCK_GAP / 2
+            y[member] = top + (row + 0.5) * (cards[member].height + _BLOCK_GAP) + _BLOCK_GAP / 2
+    slopes, ends = [slope for *_, slope in drawn], [plan.ordering.ranks[b] for _, b in edges]
+    areas = _areas(graph, shown, cards, x, y, down)
+    return Arrangement(cards, x, y, shown, slopes, ends, frames, inside, areas, plan)
+
+
+# What is drawn ---------------------------------------------------------------------------------------------------
+
+
+def exponents(graph: Graph) -> set[int]:
+    """Return the constants that need no card, because the badge of every operation that uses them says them: `**2`."""
+    nodes = range(len(graph))
+    found = {i for i in nodes if graph.ops[i] == "leaf" and not graph.requires_grad[i] and not graph.labels[i]}
+    found -= set(graph.roots)
+    for target, below in enumerate(graph.operands):
+        power = graph.ops[target] == "pow"
+        for k, operand in enumerate(below):
+            if not (power and k == 1 and graph.symbols[target] == f"**{exponent(graph.values[operand])}"):
+                found.discard(operand)
+    return found
+
+
+def arrows(graph: Graph, left_out: set[int]) -> list[tuple[int, int, float | None]]:
+    """Return (operand, consumer, local derivative) for every use of an operand that is drawn."""
+    return [
+        (source, target, slope)
+        for target, below in enumerate(graph.operands)
+        for source, slope in zip(below, graph.partials[target], strict=True)
+        if source not in left_out
+    ]
 
 
 # Blocks of weights -----------------------------------------------------------------------------------------------
 
 
 class _Grid:
-    """Places for cards of one size, nearly square, or narrow where ranks are rows."""
+    """Places for cards of one size, in columns."""
 
-    def __init__(self, members: list[int], cell: float, rankdir: Rankdir) -> None:
-        self.members = members
-        self.columns = isqrt(len(members)) if rankdir == "LR" else max(isqrt(len(members)) // 2, 1)
-        self.width = self.columns * (cell + _BLOCK_GAP) + _BLOCK_GAP
-        self.height = ceil(len(members) / self.columns) * (_WEIGHT + _BLOCK_GAP) + _BLOCK_GAP
+    def __init__(self, members: list[int], columns: int, width: float, height: float) -> None:
+        self.members, self.columns = members, columns
+        self.width = columns * (width + _BLOCK_GAP) + _BLOCK_GAP
+        self.height = ceil(len(members) / columns) * (height + _BLOCK_GAP) + _BLOCK_GAP
 
 
 def _blocks(graph: Graph) -> dict[int, list[int]]:
@@ -205,16 +285,20 @@ def regions(graph: Graph) -> list[str]:
     return result
 
 
-def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> list[Area]:
+def _areas(graph: Graph, shown: list[int], cards: list[Card], x: list[float], y: list[float], down: bool) -> list[Area]:
     """Return areas, outer first, for the scopes whose surroundings hold no card of another scope."""
     members: dict[str, list[int]] = {}
-    for i, scope in enumerate(regions(graph)):
-        parts = scope.split("/") if scope else []
-        for k in range(1, min(len(parts), _NESTED) + 1):
+    scopes = regions(graph)
+    for i in shown:
+        parts = scopes[i].split("/") if scopes[i] else []
+        for k in range(1, min(len(parts), NESTED) + 1):
             members.setdefault("/".join(parts[:k]), []).append(i)
     if len(members) * len(graph) > 400_000:  # every area is compared with every card
         return []
-    boxes = [(u - c.width / 2, v - c.height / 2, c.width, c.height) for u, v, c in zip(x, y, cards, strict=True)]
+    boxes = {}
+    for i in shown:
+        width, height = cards[i].width, cards[i].height
+        boxes[i] = x[i] - width / 2, y[i] - height / 2, width, height
     # One area for a scope and the only one inside it that has cards.
     for scope in sorted(members, key=len):
         outer = scope.rpartition("/")[0]
@@ -230,20 +314,21 @@ def _areas(graph: Graph, cards: list[Card], x: list[float], y: list[float]) -> l
         own = set(members[scope])
         group = [boxes[i] for i in members[scope]]
         pad, head = 8.0 + 10 * deeper[scope], _HEAD * (1 + deeper[scope])
-        left, top = min([box[0] for box in group]) - pad, min([box[1] for box in group]) - head
-        right, bottom = max([box[0] + box[2] for box in group]) + pad, max([box[1] + box[3] for box in group]) + pad
+        above, below = (pad, head) if down else (head, pad)  # the caption stands where no edges arrive
+        left, top = min([box[0] for box in group]) - pad, min([box[1] for box in group]) - above
+        right, bottom = max([box[0] + box[2] for box in group]) + pad, max([box[1] + box[3] for box in group]) + below
         area = Area(scope, left, top, right - left, bottom - top)
         around = set(_around(scope, members))
-        lonely = not any(i not in own and _overlap(area.box, box) for i, box in enumerate(boxes))
+        lonely = not any(i not in own and _overlap(area.box, box) for i, box in boxes.items())
         apart = not any(_overlap(area.box, other.box) for other in areas.values() if other.scope not in around)
-        if lonely and apart and len(group) < len(graph):
+        if lonely and apart and len(group) < len(shown):
             areas[scope] = area
         else:
             refused.add(scope.rstrip("0123456789"))
-    # Of neuron0, neuron1, … all are shown or none.
-    shown = {scope: area for scope, area in areas.items() if scope.rstrip("0123456789") not in refused}
-    captions = {scope: scope[len(next(_around(scope, shown), "")) :].strip("/").replace("/", " / ") for scope in shown}
-    return [replace(area, caption=captions[scope]) for scope, area in shown.items()]
+    # Of neuron0, neuron1, … all are kept or none.
+    kept = {scope: area for scope, area in areas.items() if scope.rstrip("0123456789") not in refused}
+    captions = {scope: scope[len(next(_around(scope, kept), "")) :].strip("/").replace("/", " / ") for scope in kept}
+    return [replace(area, caption=captions[scope]) for scope, area in kept.items()]
 
 
 def _around(scope: str, scopes: Container[str]) -> Iterator[str]:

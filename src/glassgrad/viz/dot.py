@@ -1,7 +1,8 @@
 """draw_dot: micrograd's picture of a computation, as DOT text that Graphviz draws where it is installed.
 
-Guarantees: one node statement per Value, one edge statement per use of an operand; the text is the same in every
-process and accepted by Graphviz whatever the labels say; a graph too large to look at is refused with the ways out.
+Guarantees: one node statement per Value, one edge statement per use of an operand, except for plain exponents, which
+the badge `**2` says already; the text is the same in every process and accepted by Graphviz whatever the labels say; a
+graph too large to look at is refused with the ways out.
 `picture.Picture` is what comes back; it draws with or without Graphviz.
 """
 
@@ -56,15 +57,23 @@ def draw_dot(
         >>> draw_dot(c).source.count(' -> ')
         2
     """
-    if rankdir not in ("LR", "TB"):
-        raise DrawingError(f"rankdir must be 'LR' (left to right) or 'TB' (top to bottom), got {rankdir!r}")
-    from . import statements  # these two cost more time than `import glassgrad` may take
+    if not isinstance(rankdir, str) or rankdir not in ("LR", "TB"):
+        raise DrawingError(f"rankdir must be 'LR' (left to right) or 'TB' (top to bottom), got {rankdir!r:.60}")
+    if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
+        raise DrawingError(f"max_nodes must be a whole number, at least 1, got {max_nodes!r:.60}")
+    import graphviz  # these three cost more time than `import glassgrad` may take
+
+    from . import statements
     from .picture import Picture
 
+    if not isinstance(format, str) or format.lower() not in graphviz.FORMATS:
+        raise DrawingError(
+            f"format must be 'svg', 'png', or another that Graphviz writes, such as 'pdf', got {format!r:.60}"
+        )
     graph = _snapshot(root, max_nodes)
     picture = Picture(
         filename="Digraph.gv",
-        format=format,
+        format=format.lower(),
         graph_attr={
             "rankdir": rankdir,
             "bgcolor": "#f8fafc",

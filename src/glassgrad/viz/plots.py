@@ -7,6 +7,8 @@ in memory, any thread may draw. matplotlib is imported when the first picture is
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -170,7 +172,7 @@ def decision_boundary(
     """What a classifier of two numbers says all over the plane, with the data on top and the accuracy below the title.
 
     Arguments:
-        model: takes [x1, x2] and gives a score, as a Value or a number; a positive score means the second class.
+        model: takes [x0, x1] and gives a score, as a Value or a number; a positive score means the second class.
         X, y: rows of two numbers, and their labels: -1 or 0 for the first class, 1 for the second.
         path: file to write, .png, .svg or .pdf; its directory is made.
         probability: the score is a logit: show sigmoid(score) rather than the score.
@@ -196,7 +198,7 @@ def decision_boundary(
     right_ones = sum(s == (label > 0) for s, label in zip(said, labels, strict=True))
 
     def draw(figure: Any) -> None:
-        axes = _axes(figure, title, "x₁", "x₂")
+        axes = _axes(figure, title, "x₀", "x₁")
         axes.grid(False)
         if probability:
             shown, levels = 1 / (1 + np.exp(-np.clip(scores, -700, 700))), np.linspace(0, 1, 13)
@@ -251,8 +253,10 @@ def _picture(draw: Callable[[Any], None], path: PathLike | None, size: tuple[flo
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
+        figure: Any = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
+        # A notebook shows matplotlib's own figures only once pyplot is imported.
+        figure._repr_png_ = functools.partial(_shown, figure)
         draw(figure)
         if path is None:
             return figure
@@ -260,6 +264,19 @@ def _picture(draw: Callable[[Any], None], path: PathLike | None, size: tuple[flo
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, dpi=DPI, metadata={"Date": None} if target.suffix == ".svg" else None)
     return target
+
+
+def png(figure: Any) -> bytes:
+    """A figure as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def _shown(figure: Any) -> tuple[bytes, dict[str, int]]:
+    """A figure for a notebook: a PNG, and the size to show it at."""
+    width, height = figure.get_size_inches()
+    return png(figure), {"width": round(100 * width), "height": round(100 * height)}
 
 
 class _Curve:

@@ -6,17 +6,20 @@ Guarantees: Graphviz accepts the statements whatever labels, symbols and scopes 
 from __future__ import annotations
 
 from ..graph import Graph
-from .cards import regions
-from .text import LABEL_LIMIT, escaped, number, shortened, tooltip
+from .cards import NESTED, arrows, exponents, regions
+from .text import LABEL_LIMIT, clipped, escaped, number, shortened, tooltip
 
 __all__ = ["edges", "nodes"]
 
 
 def nodes(graph: Graph) -> list[str]:
-    """Return a statement per node, nested in a cluster per scope."""
+    """Return a statement per node, nested in a cluster per scope; `exponents` are left out."""
     members: dict[str, list[int]] = {"": []}
-    for i, scope in enumerate(regions(graph)):
-        path = scope
+    left_out = exponents(graph)
+    for i, region in enumerate(regions(graph)):
+        if i in left_out:
+            continue
+        scope = path = "/".join(region.split("/")[:NESTED])
         while path and path not in members:
             members[path] = []
             path = path.rpartition("/")[0]
@@ -38,8 +41,9 @@ def nodes(graph: Graph) -> list[str]:
             caption = _html(shortened(scope.rpartition("/")[2], LABEL_LIMIT)) or " "
             lines.append(f"{tabs}subgraph cluster_{clusters} {{\n")
             lines.append(
-                f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(scope)}" labeljust=l style="rounded,filled" '
-                f'color="#d9e0ea" fillcolor="#64748b0e" fontcolor="#74839a" fontsize=9 margin=10]\n'
+                f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(clipped(scope))}" labeljust=l '
+                'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" '
+                'fontcolor="#74839a" fontsize=9 margin=10]\n'
             )
             clusters += 1
             stack.append(("", -depth))
@@ -91,9 +95,9 @@ def _node(graph: Graph, i: int) -> str:
 
 
 def edges(graph: Graph, partials: bool) -> list[str]:
-    slopes = [slope for row in graph.partials for slope in row]
+    """Return a statement per use of an operand that has one."""
     lines = []
-    for (source, target), slope in zip(graph.edges(), slopes, strict=True):
+    for source, target, slope in arrows(graph, exponents(graph)):
         label = f' [label=" {number(slope)} " fontcolor="#3b4a66"]' if partials and slope is not None else ""
         lines.append(f"\tn{source} -> n{target}{label}\n")
     return lines

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..graph import Graph
-from .cards import Area, Card, arrange
+from .cards import ROW, SMALL_ROW, Area, Arrangement, arrange
 from .layout import Layout, Point, Rankdir
-from .text import TEXT_LIMIT, escaped, name, number, shortened, text_width, tooltip
+from .text import clipped, escaped, name, number, shortened, text_width, tooltip
 from .theme import STYLE
 
 __all__ = ["draw"]
 
 MARGIN: Final = 20.0
 _LEGEND: Final = 24.0  # its height, below the picture
-_ROW: Final = 17.0
-_PAD: Final = 10.0
 
 
 def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legend: bool = True) -> str:
@@ -41,7 +39,7 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
     """
     picture = arrange(graph, rankdir=rankdir, partials=partials)
     plan, areas = picture.plan, picture.scopes
-    entries = _legend_entries(graph, max(plan.width, 240.0)) if legend else []
+    entries = _legend_entries(graph, picture.shown, max(plan.width, 240.0)) if legend else []
     legend_width = max([sum([width for *_, width in line]) for line in entries], default=0.0)
     left = max([MARGIN, *(MARGIN - area.x for area in areas)])
     top = max([MARGIN, *(MARGIN - area.y for area in areas)])
@@ -57,15 +55,15 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
         f'<rect class="gg-page" {size} rx="10"/>',
         f'<g transform="translate({_n(left)} {_n(top)})">',
     ]
-    out += [_area_svg("gg-scope", area) for area in areas]
+    out += [_area_svg("gg-scope", area, rankdir == "TB") for area in areas]
     out += _edges(plan)
     # A block lies on the card of its operation, and the cards of its leaves on the block.
-    nodes = [_card_svg(graph, i, card, picture.x[i], picture.y[i]) for i, card in enumerate(picture.cards)]
-    out += [node for i, node in enumerate(nodes) if i not in picture.inside]
+    nodes = {i: _card_svg(graph, i, picture) for i in picture.shown}
+    out += [node for i, node in nodes.items() if i not in picture.inside]
     out += [_area_svg("gg-block", block) for block in picture.blocks]
-    out += [node for i, node in enumerate(nodes) if i in picture.inside]
+    out += [node for i, node in nodes.items() if i in picture.inside]
     if partials:
-        out += _partials(graph, plan)
+        out += _partials(picture)
     out.append("</g>")
     if entries:
         for k, line in enumerate(reversed(entries)):
@@ -97,34 +95,46 @@ def _count(many: int, one: str, more: str = "") -> str:
 # Cards -----------------------------------------------------------------------------------------------------------
 
 
-def _card_svg(graph: Graph, i: int, card: Card, x: float, y: float) -> str:
-    w, h, badge = card.width, card.height, card.badge
-    box = f'width="{_n(w)}" height="{_n(h)}" rx="8"'
+def _card_svg(graph: Graph, i: int, picture: Arrangement) -> str:
+    card, small = picture.cards[i], i in picture.inside
+    down = picture.plan.rankdir == "TB" and not small
+    w, h, badge, pad = card.width, card.height, card.badge, card.pad
+    radius = 5 if small else 8
+    corner = f"{_n(picture.x[i] - w / 2)} {_n(picture.y[i] - h / 2)}"
+    box = f'width="{_n(w)}" height="{_n(h)}" rx="{radius}"'
     parts = [
-        f'<g class="gg-node gg-{card.kind}" transform="translate({_n(x - w / 2)} {_n(y - h / 2)})">',
+        f'<g class="gg-node gg-{card.kind}{" gg-small" if small else ""}" transform="translate({corner})">',
         f"<title>{escaped(tooltip(graph, i))}</title>",
         f'<rect class="gg-card" {box}/>',
     ]
     if badge:
-        b, inner = _n(badge), _n(h - 8)
-        parts.append(f'<path class="gg-badge" d="M8 0H{b}V{_n(h)}H8A8 8 0 0 1 0 {inner}V8A8 8 0 0 1 8 0Z"/>')
+        parts.append(f'<path class="gg-badge" d="{_badge(w if down else h, badge, radius, down)}"/>')
     parts.append(f'<rect class="gg-rim" {box}/>')
     if card.symbol:
-        big = " gg-sign" if len(card.symbol) == 1 else ""
+        big = len(card.symbol) == 1
+        x, y = (w / 2, badge / 2 + 0.5) if down else (badge / 2 + 0.5, h / 2)
         parts.append(
-            f'<text class="gg-symbol{big}" x="{_n(badge / 2 + 0.5)}" y="{_n(h / 2 + (6 if big else 4.5))}">'
+            f'<text class="gg-symbol{" gg-sign" if big else ""}" x="{_n(x)}" y="{_n(y + (6 if big else 4.5))}">'
             f"{escaped(card.symbol)}</text>"
         )
+    left, right, line = (pad if down else badge + card.inset + pad), w - pad, SMALL_ROW if small else ROW
+    middle = (badge + card.inset + h) / 2 if down else h / 2
     for row, (caption, value, style) in enumerate(card.rows):
-        line = _n(h / 2 + (row - len(card.rows) / 2) * _ROW + 13)
+        y = middle + (row - len(card.rows) / 2 + 0.5) * line + (3.5 if small else 4.5)
         first, second = (style, "gg-data") if row == 0 else ("gg-word", f"gg-grad {style}")
         if caption:
-            parts.append(
-                f'<text class="{first}" x="{_n(badge + card.inset + _PAD)}" y="{line}">{escaped(caption)}</text>'
-            )
-        parts.append(f'<text class="{second}" x="{_n(w - _PAD)}" y="{line}">{value}</text>')
+            parts.append(f'<text class="{first}" x="{_n(left)}" y="{_n(y)}">{escaped(caption)}</text>')
+        parts.append(f'<text class="{second}" x="{_n(right)}" y="{_n(y)}">{value}</text>')
     parts.append("</g>")
     return "".join(parts)
+
+
+def _badge(long: float, deep: float, radius: float, down: bool) -> str:
+    """Return the path of a strip along the side of a card where edges arrive, with the card's round corners."""
+    d, far, end, r = _n(deep), _n(long - min(radius, deep)), _n(long), _n(min(radius, deep))
+    if down:
+        return f"M0 {d}V{r}A{r} {r} 0 0 1 {r} 0H{far}A{r} {r} 0 0 1 {end} {r}V{d}Z"
+    return f"M{d} 0H{r}A{r} {r} 0 0 0 0 {r}V{far}A{r} {r} 0 0 0 {r} {end}H{d}Z"
 
 
 # Edges -----------------------------------------------------------------------------------------------------------
@@ -158,18 +168,17 @@ def _path(points: Sequence[Point], down: bool) -> str:
     return "".join(out)
 
 
-def _partials(graph: Graph, plan: Layout) -> list[str]:
+def _partials(picture: Arrangement) -> list[str]:
     """Return a small tag with the local derivative for every edge that has room for one; tooltips have them all."""
-    down = plan.rankdir == "TB"
-    slopes = [slope for row in graph.partials for slope in row]
+    slopes, down = picture.slopes, picture.plan.rankdir == "TB"
     # The last curve of a route, as (start along, start across, end along, end across), before the rank it leads to.
     curves = []
     gaps: dict[int, list[int]] = {}
-    for k, ((_, target), points) in enumerate(zip(graph.edges(), plan.routes, strict=True)):
+    for k, (end, points) in enumerate(zip(picture.ends, picture.plan.routes, strict=True)):
         ends = points[-3:-1] if len(points) > 2 else points
         (x0, y0), (x1, y1) = [(y, x) if down else (x, y) for x, y in ends]
         curves.append((x0, y0, x1, y1))
-        gaps.setdefault(plan.ordering.ranks[target], []).append(k)
+        gaps.setdefault(end, []).append(k)
     out = []
     for gap in gaps.values():
         placed: list[tuple[float, float, float, float]] = []
@@ -237,14 +246,14 @@ def _passes(curve: _Curve, tag: _Curve) -> bool:
 # Scopes ----------------------------------------------------------------------------------------------------------
 
 
-def _area_svg(style: str, area: Area) -> str:
+def _area_svg(style: str, area: Area, down: bool = False) -> str:
     x, y, width, height = area.box
     caption = ""
     if area.caption:
         words = escaped(shortened(area.caption, max(width - 24, 20.0)))
-        caption = f'<text x="{_n(x + 12)}" y="{_n(y + 16)}">{words}</text>'
+        caption = f'<text x="{_n(x + 12)}" y="{_n(y + height - 8 if down else y + 16)}">{words}</text>'
     return (
-        f'<g class="{style}"><title>{escaped(area.scope[:TEXT_LIMIT])}</title>'
+        f'<g class="{style}"><title>{escaped(clipped(area.scope))}</title>'
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/>{caption}</g>'
     )
 
@@ -252,14 +261,14 @@ def _area_svg(style: str, area: Area) -> str:
 # Legend ----------------------------------------------------------------------------------------------------------
 
 
-def _legend_entries(graph: Graph, room: float) -> list[list[tuple[str, str, float]]]:
+def _legend_entries(graph: Graph, shown: list[int], room: float) -> list[list[tuple[str, str, float]]]:
     """Return lines of (kind of card, words, width) for what occurs in the picture, as wide as there is room."""
-    leaves = [w for op, w in zip(graph.ops, graph.requires_grad, strict=True) if op == "leaf"]
+    leaves = [graph.requires_grad[i] for i in shown if graph.ops[i] == "leaf"]
     missing = any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
     kinds = [
         ("leaf", "leaf", True in leaves),
         ("const", "constant", False in leaves),
-        ("op", "operation", len(leaves) < len(graph)),
+        ("op", "operation", len(leaves) < len(shown)),
         ("root", "result", True),
         ("", "grad — : not computed, call backward()", missing),
     ]

@@ -12,15 +12,15 @@ from typing import Final
 
 from ..graph import Graph
 
-__all__ = ["LABEL_LIMIT", "TEXT_LIMIT", "escaped", "name", "number", "shortened", "text_width", "tooltip", "visible"]
+__all__ = ["LABEL_LIMIT", "clipped", "escaped", "name", "number", "shortened", "text_width", "tooltip", "visible"]
 
 LABEL_LIMIT: Final = 150.0  # widest label on a card, in pixels; the tooltip has all of it
-TEXT_LIMIT: Final = 2000  # characters of a label in a tooltip
+_TEXT_LIMIT: Final = 2000  # characters of a label or a scope in a tooltip
 
 
-def number(value: float | None) -> str:
-    """Return a number as pictures show it: four significant digits; an em dash for one nobody computed."""
-    return "—" if value is None else f"{value + 0.0:.4g}"  # + 0.0: minus zero is for the tooltip
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number as pictures show it, rounded to significant digits; an em dash for one nobody computed."""
+    return "—" if value is None else f"{value + 0.0:.{digits}g}"  # + 0.0: minus zero is for the tooltip
 
 
 def name(graph: Graph, i: int) -> str:
@@ -81,11 +81,14 @@ def escaped(text: str) -> str:
     return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
+def clipped(text: str) -> str:
+    """Return a label or a scope for a tooltip: whole, or its beginning and how long it is."""
+    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}… ({len(text)} characters)"
+
+
 def tooltip(graph: Graph, i: int) -> str:
     """Return everything known about node `i`, with all digits, a line each."""
-    label = graph.labels[i]
-    if len(label) > TEXT_LIMIT:
-        label = f"{label[:TEXT_LIMIT]}… ({len(label)} characters)"
+    label = clipped(graph.labels[i])
     what = {"leaf": "leaf" if graph.requires_grad[i] else "constant"}.get(graph.ops[i], graph.ops[i])
     symbol = f" ({graph.symbols[i]})" if graph.symbols[i] not in ("", what) else ""
     # Isolates keep right-to-left labels from reordering the rest of the line.
@@ -97,12 +100,13 @@ def tooltip(graph: Graph, i: int) -> str:
         lines.append("no gradient wanted")
     own = _short_name(graph, i)
     for operand, partial in list(zip(graph.operands[i], graph.partials[i], strict=True))[:24]:
-        slope = repr(partial) if partial is not None else "not wanted" if graph.ops[i] != "custom" else "in its closure"
-        lines.append(f"∂{own}/∂{_short_name(graph, operand)} = {slope}")
+        slope = "in its closure" if graph.ops[i] == "custom" else repr(partial)
+        if slope != "None":  # nobody wants the derivative by a constant
+            lines.append(f"∂{own}/∂{_short_name(graph, operand)} = {slope}")
     if len(graph.operands[i]) > 24:
         lines.append(f"… {len(graph.operands[i])} operands in all")
     if graph.scopes[i]:
-        lines.append(f"in {graph.scopes[i][:TEXT_LIMIT]}")
+        lines.append(f"in {clipped(graph.scopes[i])}")
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-word{fill:#74839a;font-size:11.5px}
 .gg-data,.gg-grad{fill:#0f172a;text-anchor:end}
 .gg-grad{font-size:11.5px}
+.gg-small text{font-size:10.5px}
 .gg-plus{fill:#1d5fc4}
 .gg-minus{fill:#b8500c}
 .gg-none{fill:#74839a}
