@@ -1,4 +1,4 @@
-"""Fixtures every test file may use: the package in both builds, and the project's shared files."""
+"""What every test file may use: the package in both builds, threads, and the project's shared files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import shlex
 import shutil
 import sys
 import sysconfig
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +68,18 @@ def gg(request: pytest.FixtureRequest) -> ModuleType:
     if not glassgrad.COMPILED:
         pytest.fail("the compiled build was expected and did not load: run `make setup`, and unset GLASSGRAD_PURE")
     return glassgrad
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> list:
+    """The results of work(0), work(1), …, all at once and each in a thread of its own; an error in one is raised."""
+    gate = threading.Barrier(count)
+
+    def run(i: int) -> object:
+        gate.wait(30)
+        return work(i)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count), timeout=60))
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,13 @@ import functools
 import math
 import pickle
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import in_threads
 
 
 class Stop(Exception):
     pass
-
-
-def in_threads(count, work):
-    """The results of work(i), each in a thread."""
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(work, range(count), timeout=60))
 
 
 # ---- what they do --------------------------------------------------------------------------------------------------

@@ -1,0 +1,221 @@
+"""Operations written by hand, as in Karpathy's lecture: `out = Value(t, (x,), "tanh")`, then `out._backward`.
+
+They work anywhere in a graph, are collected, and may close a cycle, which is refused.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+import warnings
+import weakref
+
+import pytest
+
+# ---- operations written by hand ------------------------------------------------------------------------------------
+
+
+def by_hand(gg, x):
+    """The lecture's tanh, word for word."""
+    n = x.data
+    t = (math.exp(2 * n) - 1) / (math.exp(2 * n) + 1)
+    out = gg.Value(t, (x,), "tanh")
+
+    def _backward():
+        x.grad += (1 - t**2) * out.grad
+
+    out._backward = _backward
+    return out
+
+
+def test_an_operation_by_hand_works_anywhere_in_a_graph(gg):
+    grads = []
+    for tanh in (lambda v: by_hand(gg, v), gg.tanh):
+        x, w = gg.Value(0.5), gg.Value(-0.3)
+        h = tanh(x * w + 1) * x + tanh(w)
+        y = gg.logsumexp([tanh(h), h, tanh(tanh(h))]) * 2
+        y.backward()
+        y.backward()
+        grads.append((y.data, x.grad, w.grad, h.grad))
+    assert grads[0] == pytest.approx(grads[1], rel=1e-12)
+
+
+def test_an_operation_by_hand_shows_itself(gg):
+    x = gg.Value(0.5)
+    y = by_hand(gg, x)
+    assert (y._op, y._rule, y._partials, y._prev) == ("tanh", "custom", None, (x,))
+    assert y._backward.__name__ == "_backward"
+    (y * 2).backward()
+    assert y.grad == 2.0
+
+
+def test_a_backward_of_an_existing_node_may_be_replaced(gg):
+    x = gg.Value(3.0)
+    y = x * 2
+
+    def clipped():
+        x.grad += 100.0 * y.grad
+
+    y._backward = clipped
+    (y + y).backward()
+    assert (x.grad, y._prev[0], y._op) == (200.0, x, "*")
+
+
+def test_an_operation_by_hand_without_backward_says_so(gg):
+    x = gg.Value(3.0, "x")
+    y = gg.Value(9.0, (x,), "square")
+    for attempt in (
+        lambda: (y * 2).backward(),
+        lambda: y._backward(),
+        lambda: gg.training.fit(lambda: y + x * 0, [x], lr=0.1, epochs=1, progress=False),
+    ):
+        with pytest.warns(UserWarning, match=r"'square'.*no _backward") as caught:
+            attempt()
+        assert (caught[0].filename, caught[0].lineno) == (__file__, attempt.__code__.co_firstlineno)
+    assert x.grad == 0.0
+
+
+def test_by_hand_is_collected(gg):
+    class Witness:
+        pass
+
+    def graph(witness):
+        x = gg.Value(0.5)
+        y = by_hand(gg, x * 2)
+        z = gg.sum([y, y, 1.0]) * y
+        inner = y._backward
+
+        def wrapped(witness=witness):
+            inner()
+            z.grad  # a closure over what was made from it
+
+        y._backward = wrapped
+        z.backward()
+        return z
+
+    for keep in (False, True):
+        witness = Witness()
+        alive = weakref.ref(witness)
+        z = graph(witness)
+        del witness
+        gc.collect()
+        assert alive() is not None
+        if keep:
+            z.grad = 0
+        del z
+        gc.collect()
+        assert alive() is None, "leaked"
+
+
+def test_a_closure_over_what_was_made_from_the_node_is_collected(gg):
+    class Witness:
+        pass
+
+    def graph(witness):
+        x = gg.Value(0.5)
+        y = x * 2
+        z = gg.sum([y + 1, x])
+
+        def backward(witness=witness):
+            x.grad += 2 * y.grad + 0 * z.grad
+
+        y._backward = backward
+        z.backward()
+        assert x.grad == 3.0
+
+    witness = Witness()
+    alive = weakref.ref(witness)
+    graph(witness)
+    del witness
+    gc.collect()
+    assert alive() is None, "leaked: z was made before y was given its function, and the collector does not know it"
+
+
+def test_a_chain_by_hand_is_collected(gg):
+    def count():
+        gc.collect()
+        return sum(type(o).__name__ in ("Value", "function", "cell") for o in gc.get_objects())
+
+    before = count()
+    x = gg.Value(0.5)
+    y = x
+    for _ in range(2_000):
+        y = by_hand(gg, y * 1.01)
+    y.backward()
+    assert count() > before + 2_000
+    del x, y
+    assert count() < before + 50
+
+
+def test_by_hand_costs_the_same_at_any_depth(gg):
+    def seconds(n):
+        best = math.inf
+        for _ in range(3):
+            start = time.perf_counter()
+            y = gg.Value(0.5)
+            for _ in range(n):
+                y = by_hand(gg, y)
+            y.backward()
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    assert seconds(8_000) < 50 * seconds(800), "quadratic cost would be 100 times"
+
+
+def test_a_sweep_inside_a_backward(gg):
+    x, w = gg.Value(2.0), gg.Value(5.0)
+    out = gg.Value(4.0, (x,), "implicit")
+
+    def backward():
+        inner = w * w
+        inner.backward()
+        x.grad += 3.0 * out.grad
+
+    out._backward = backward
+    (out * 2 + x).backward()
+    assert (x.grad, w.grad) == (7.0, 10.0)
+
+
+def test_nothing_is_warned_about_in_ordinary_work(gg):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = gg.Value(1.0)
+        y = by_hand(gg, x) + x
+        y.backward()
+
+
+# ---- cycles --------------------------------------------------------------------------------------------------------
+
+
+def test_a_cycle_raises(gg):
+    x = gg.Value(1.0)
+    b = x * 2
+    c = b * 3
+    d = gg.sum([c, x, b])
+    b._prev = (d,)
+    for root in (b, c, d, d + 1, gg.sum([x, d])):
+        with pytest.raises(gg.GraphError, match="cycle"):
+            root.backward()
+    assert (x.grad, x._has_grad) == (0.0, False)
+    y = gg.Value(1.0)
+    y._prev = (y,)
+    with pytest.raises(ValueError, match="cycle"):
+        y.backward()
+
+
+def test_what_a_cycle_refused_can_be_mended(gg):
+    x = gg.Value(1.0)
+    b = x * 2
+    c = b * 3
+    b._prev = (c,)
+    with pytest.raises(gg.GraphError):
+        c.backward()
+    b._prev = (x,)
+
+    def backward():
+        x.grad += 2 * b.grad
+
+    b._backward = backward
+    c.backward()
+    assert x.grad == 6.0
