@@ -1,9 +1,10 @@
-"""What every test file may use: the package in both builds, threads, and the project's shared files."""
+"""What every test file may use: the package in both builds, a network, threads, and the project's shared files."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import shlex
 import shutil
 import sys
@@ -68,6 +69,19 @@ def gg(request: pytest.FixtureRequest) -> ModuleType:
     if not glassgrad.COMPILED:
         pytest.fail("the compiled build was expected and did not load: run `make setup`, and unset GLASSGRAD_PURE")
     return glassgrad
+
+
+@pytest.fixture
+def nn(gg: ModuleType) -> ModuleType:
+    """The package's `nn`, in both builds."""
+    return gg.nn
+
+
+@pytest.fixture
+def mlp(nn: ModuleType) -> object:
+    """The network of micrograd's demo with micrograd's initial weights."""
+    random.seed(1337)
+    return nn.MLP(2, [16, 16, 1])
 
 
 def in_threads(count: int, work: Callable[[int], object]) -> list:
