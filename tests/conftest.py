@@ -71,6 +71,14 @@ def gg(request: pytest.FixtureRequest) -> ModuleType:
     return glassgrad
 
 
+def environment(build: str) -> dict[str, str]:
+    """The variables under which another process loads this package in one of its builds."""
+    variables = {**os.environ, "PYTHONPATH": str(Path(glassgrad.__file__).parent.parent), "GLASSGRAD_PURE": "1"}
+    if build == "compiled":
+        del variables["GLASSGRAD_PURE"]
+    return variables
+
+
 @pytest.fixture
 def nn(gg: ModuleType) -> ModuleType:
     """The package's `nn`, in both builds."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import pickle
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from conftest import environment
 
 import glassgrad
 
@@ -354,15 +353,11 @@ def test_a_pickle_of_one_build_is_read_by_the_other(reader):
     if not glassgrad.COMPILED:
         pytest.skip("there is one build only")
     y, leaves = sample(glassgrad)
-    environment = {k: v for k, v in os.environ.items() if k != "GLASSGRAD_PURE"}
-    environment["PYTHONPATH"] = str(Path(glassgrad.__file__).parent.parent)
-    if reader == "interpreted":
-        environment["GLASSGRAD_PURE"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", READ, reader],
         input=pickle.dumps((y, leaves)),
         stdout=subprocess.PIPE,
-        env=environment,
+        env=environment(reader),
         timeout=60,
         check=True,
     )

@@ -26,7 +26,7 @@ from glassgrad.viz.notebook import mimebundle
 from glassgrad.viz.picture import Picture
 from glassgrad.viz.svg import draw
 
-# ---- DOT text --------------------------------------------------------------------------------------------------------
+# ---- DOT text ------------------------------------------------------------------------------------------------------
 
 PROGRAM = """
 from glassgrad import Value, scope
@@ -142,7 +142,7 @@ def test_large_graphs_are_refused_with_the_ways_out():
     assert draw_dot(value, max_nodes=3001).source.count(" -> ") == 6000
 
 
-# ---- renderers -------------------------------------------------------------------------------------------------------
+# ---- renderers -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_png_without_graphviz(alone):
         draw_dot(value, format="png").pipe()
 
 
-# ---- files -----------------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------------------------
 
 
 def test_render_writes_what_graphviz_would(alone, tmp_path):
@@ -338,7 +338,7 @@ def test_view_opens_the_picture(alone, tmp_path, monkeypatch):
     assert [os.fspath(p) for p in opened] == [path]
 
 
-# ---- notebook --------------------------------------------------------------------------------------------------------
+# ---- notebook ------------------------------------------------------------------------------------------------------
 
 
 def test_small_values_show_their_picture_and_large_ones_their_text():
