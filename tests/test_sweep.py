@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import random
+import weakref
 
 import pytest
-from conftest import in_threads
+from conftest import in_threads, load_interpreted
 
 # ---- walks ---------------------------------------------------------------------------------------------------------
 
@@ -23,6 +27,105 @@ def test_walk_lists_operands_before_what_is_made_of_them(gg):
     assert gg.engine.sweep.walk([y, z, y]) == order
     assert gg.engine.sweep.walk([]) == []
     assert gg.engine.sweep.walk([x]) == [x]
+
+
+def depth_first(roots):
+    """micrograd's topological order: a node after its operands, which are visited from left to right."""
+    order, visited = [], set()
+
+    def build(v):
+        if v not in visited:
+            visited.add(v)
+            for operand in v._prev:
+                build(operand)
+            order.append(v)
+
+    for root in roots:
+        build(root)
+    return order
+
+
+def test_walk_is_depth_first_from_left_to_right_leaves_included(gg):
+    generator = random.Random(1)
+    for _ in range(50):
+        nodes = [gg.Value(0.5) for _ in range(3)]
+        for _ in range(60):
+            a, b, c = generator.choices(nodes, k=3)
+            make = generator.choice(
+                [
+                    lambda a, b, c: a + b,
+                    lambda a, b, c: a.tanh(),
+                    lambda a, b, c: gg.mean([a, b, c, b]),
+                    lambda a, b, c: gg.where(a, b, c),
+                    lambda a, b, c: gg.Value(0.5, (a, b, c), "by hand"),
+                ]
+            )
+            nodes.append(make(a, b, c))
+        roots = generator.choices(nodes, k=4)
+        assert gg.engine.sweep.walk(roots) == depth_first(roots)
+
+
+def test_walk_leaves_out_known_operations_with_what_only_they_depend_on(gg):
+    x, w, only = gg.Value(1.0), gg.Value(2.0), gg.Value(3.0)
+    below = only * x
+    h = below + w
+    y = h * x
+    assert gg.engine.sweep.walk([y], {id(h): None}) == [x, y]
+    assert gg.engine.sweep.walk([h, y], {id(below): None}) == [w, h, x, y]
+    assert gg.engine.sweep.walk([y], {id(y): None}) == []
+
+
+def test_the_stack_of_a_walk_grows_wherever_its_end_is_reached(gg):
+    for width in range(985, 1005):  # it has room for 1000 nodes at first
+        leaves = [gg.Value(1.0) for _ in range(width)]
+        chain = leaves[0]
+        for _ in range(10):
+            chain = chain * leaves[1]
+        y = gg.sum([chain, *leaves])
+        y.backward()
+        assert (leaves[0].grad, leaves[1].grad, leaves[-1].grad) == (2.0, 11.0, 1.0)
+        assert len(gg.engine.sweep.walk([y])) == width + 11
+
+
+def test_a_sweep_makes_no_nodes_of_plain_numbers(gg):
+    x = gg.Value(3.0)
+    y = gg.sum([x * 2, 1.0]) ** 2
+    y.backward()
+    assert len(gg.engine.sweep.walk([y])) == 4, "x, x * 2, the sum and y: 2 and 1.0 are numbers still"
+
+
+def test_walks_keep_nothing_alive(gg):
+    class Watched(gg.Value):
+        """Has weak references."""
+
+    def fails(y):
+        with pytest.raises(gg.NonFiniteError):
+            (y * 1e200).backward(1e200)
+
+    gc.disable()  # what waits for the collector is alive
+    try:
+        for use in (gg.Value.backward, copy.deepcopy, gg.Graph.of, fails, lambda y: gg.engine.sweep.walk([y])):
+            x = Watched(0.5)
+            y = gg.sum([x * 2, x, 1.0]).tanh()
+            use(y)
+            alive = weakref.ref(x)
+            del x, y
+            assert alive() is None, use
+    finally:
+        gc.enable()
+
+
+def test_stamps_begin_anew_after_four_billion_walks(monkeypatch):
+    gg = load_interpreted()  # compiled, the counter is a C variable
+    x = gg.Value(3.0)
+    h = x * x
+    y = h * h
+    monkeypatch.setattr(gg.engine.sweep, "_stamp", 0xFFFFFFEC)
+    for count in range(1, 6):
+        y.backward()
+        assert x.grad == count * 4 * 3.0**3
+        assert y._stamp <= 0xFFFFFFFF
+    assert gg.engine.sweep._stamp < 10
 
 
 # ---- sweeps that fail ----------------------------------------------------------------------------------------------
