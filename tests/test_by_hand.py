@@ -5,6 +5,7 @@ They work anywhere in a graph, are collected, and may close a cycle, which is re
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
 import time
@@ -163,6 +164,42 @@ def test_by_hand_costs_the_same_at_any_depth(gg):
     assert seconds(8_000) < 50 * seconds(800), "quadratic cost would be 100 times"
 
 
+def test_nothing_is_warned_about_in_ordinary_work(gg):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = gg.Value(1.0)
+        y = by_hand(gg, x) + x
+        y.backward()
+
+
+# ---- what a _backward may do ---------------------------------------------------------------------------------------
+
+
+def recorder(gg, calls, name, *operands):
+    """An operation by hand that notes when it is asked, and passes its gradient on unchanged."""
+    out = gg.Value(1.0, operands, name)
+
+    def backward():
+        calls.append(name)
+        for operand in operands:
+            operand.grad += out.grad
+
+    out._backward = backward
+    return out
+
+
+def test_each_backward_is_called_once_and_after_all_that_is_made_of_it(gg):
+    calls = []
+    x = gg.Value(1.0)
+    a = recorder(gg, calls, "a", x)
+    b = recorder(gg, calls, "b", a, x)
+    c = recorder(gg, calls, "c", a + 1, b)
+    y = recorder(gg, calls, "y", gg.sum([c, a]), b, b)
+    y.backward()
+    assert calls == ["y", "c", "b", "a"], "the order of walk(), from its end"
+    assert (b.grad, a.grad, x.grad) == (3.0, 5.0, 8.0)
+
+
 def test_a_sweep_inside_a_backward(gg):
     x, w = gg.Value(2.0), gg.Value(5.0)
     out = gg.Value(4.0, (x,), "implicit")
@@ -177,12 +214,110 @@ def test_a_sweep_inside_a_backward(gg):
     assert (x.grad, w.grad) == (7.0, 10.0)
 
 
-def test_nothing_is_warned_about_in_ordinary_work(gg):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        x = gg.Value(1.0)
-        y = by_hand(gg, x) + x
+def test_a_sweep_that_fails_inside_a_backward_takes_back_only_its_own(gg):
+    x, w = gg.Value(2.0), gg.Value(5.0)
+    out = gg.Value(4.0, (x,), "careful")
+
+    def backward():
+        x.grad += 3.0 * out.grad
+        (w * x).backward()
+        with pytest.raises(gg.NonFiniteError):
+            (w * x * 1e200).backward(1e200)
+        assert (x.grad, w.grad) == (100.0 + 1.0 + 3.0 + 5.0, 2.0)
+
+    out._backward = backward
+    x.grad = 100.0
+    (out + x).backward()
+    assert (x.grad, w.grad) == (109.0, 2.0)
+
+
+def test_a_sweep_that_fails_after_one_inside_it(gg):
+    x, w, zero = gg.Value(2.0), gg.Value(5.0), gg.Value(0.0)
+    out = gg.Value(4.0, (x,), "implicit")
+
+    def backward():
+        (w * x).backward()
+
+    out._backward = backward
+    y = zero.sqrt() + out
+    with pytest.raises(gg.NonFiniteError):
         y.backward()
+    assert (x.grad, zero.grad) == (0.0, 0.0), "below y"
+    assert w.grad == 2.0, "of the sweep inside, which did not fail"
+
+
+def test_a_backward_that_sweeps_its_own_graph_ends_in_an_error(gg):
+    x = gg.Value(2.0)
+    out = gg.Value(4.0, (x,), "endless")
+    y = out * 2 + x
+
+    def backward():
+        x.grad += out.grad
+        y.backward()
+
+    out._backward = backward
+    x.grad = 100.0
+    with pytest.raises(RecursionError):
+        y.backward()
+    assert x.grad == 100.0
+
+
+def test_a_backward_may_look_at_the_graph(gg):
+    x = gg.Value(2.0, "x")
+    seen = []
+    h = x * x
+    out = gg.Value(4.0, (h,), "curious")
+
+    def backward():
+        seen.append((copy.deepcopy(h).data, len(gg.Graph.of(out)), len(gg.engine.sweep.walk([y]))))
+        h.grad += out.grad
+
+    out._backward = backward
+    y = out * 3 + h
+    y.backward()
+    assert seen == [(4.0, 3, len(gg.engine.sweep.walk([y])))]
+    assert x.grad == 16.0
+
+
+def test_a_backward_may_take_apart_what_lies_below_it(gg):
+    x, w = gg.Value(3.0), gg.Value(2.0)
+    k = x * w * w * 5  # nobody refers to what lies between
+    out = gg.Value(1.0, (k, x), "destructive")
+
+    def backward():
+        k._prev = ()
+        gc.collect()
+        fresh.extend(gg.Value(7.0) * w for _ in range(100))  # where the nodes were that are gone
+        x.grad += out.grad
+
+    fresh = []
+    out._backward = backward
+    y = out * 2 + w
+    y.backward()
+    assert (x.grad, w.grad) == (2.0, 1.0), "nothing through k"
+    assert {(v.grad, v._has_grad) for v in fresh} == {(0.0, False)}
+
+
+def test_what_a_backward_adds_to_the_graph_counts_from_the_next_sweep(gg):
+    x, w = gg.Value(3.0), gg.Value(2.0)
+    h = x * 1.0
+    out = gg.Value(1.0, (h,), "growing")
+
+    def backward():
+        h.grad += out.grad
+        if not w.grad:
+            h._prev = (w,)
+            h._backward = passes_on
+
+    def passes_on():
+        w.grad += h.grad
+
+    out._backward = backward
+    y = out * 2
+    y.backward()
+    assert (x.grad, w.grad) == (0.0, 2.0), "h asks its new function, and w is no leaf of this sweep"
+    y.backward()
+    assert (x.grad, w.grad) == (0.0, 4.0)
 
 
 # ---- cycles --------------------------------------------------------------------------------------------------------
