@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import gc
 import math
-import time
 import warnings
 import weakref
 
@@ -147,21 +146,6 @@ def test_a_chain_by_hand_is_collected(gg):
     assert count() > before + 2_000
     del x, y
     assert count() < before + 50
-
-
-def test_by_hand_costs_the_same_at_any_depth(gg):
-    def seconds(n):
-        best = math.inf
-        for _ in range(3):
-            start = time.perf_counter()
-            y = gg.Value(0.5)
-            for _ in range(n):
-                y = by_hand(gg, y)
-            y.backward()
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    assert seconds(8_000) < 50 * seconds(800), "quadratic cost would be 100 times"
 
 
 def test_nothing_is_warned_about_in_ordinary_work(gg):

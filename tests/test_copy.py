@@ -328,9 +328,9 @@ def test_a_deep_copy_of_a_list_of_every_node_costs_linear_time(gg):
             nodes.append(nodes[-1] * 1.0)
         best = math.inf
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             copy.deepcopy(nodes)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     assert seconds(1_500) < 50 * seconds(150), "quadratic cost would be 100 times"

@@ -152,14 +152,17 @@ def list_chain(x, n):
         y = g.sum([y, x])
     return y
 
+def same(y):
+    out = g.Value(y.data, (y,), "same")
+    def backward():
+        y.grad += out.grad
+    out._backward = backward
+    return out
+
 def by_hand(x, n):
     y = x
     for _ in range(n):
-        out = g.Value(y.data, (y,), "same")
-        def backward(y=y, out=out):
-            y.grad += out.grad
-        out._backward = backward
-        y = out
+        y = same(y)
     return y
 
 kinds = {"chain": chain, "wide": wide, "shared": shared, "list chain": list_chain, "by hand": by_hand}

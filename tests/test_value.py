@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import operator
@@ -340,14 +339,13 @@ def test_numbers_appear_among_the_operands_as_constants(gg):
         assert x.grad == {6.0: 3.0, -1.0: 1.0, 1.0: -1.0}[before]
 
 
-def test_a_constant_switched_on_afterwards_gets_its_derivative_or_refuses(gg):
+def test_a_plain_number_cannot_be_switched_on(gg):
     x = gg.Value(2.0)
-    for y, derivative in [(x * 3, 2.0), (3 * x, 2.0), (x / 3, -2 / 9), (gg.sum([x, 3]), 1.0)]:
+    for y in (x * 3, 3 * x, x / 3, gg.sum([x, 3])):
         (constant,) = (v for v in y._prev if v is not x)
-        with contextlib.suppress(gg.GlassgradError):
+        with pytest.raises(gg.GraphError, match=r"3\.0 is a plain number.*make it a Value"):
             constant.requires_grad = True
-            y.backward()
-            assert constant.grad == pytest.approx(derivative), y._op
+        assert not constant.requires_grad
 
 
 def test_data_is_what_floats_give(gg):
@@ -556,8 +554,6 @@ def test_a_long_operand_list_is_shortened_in_the_error(gg):
 
 
 def test_errors_survive_pickling(gg):
-    if gg.__name__ != "glassgrad":
-        pytest.skip("the second copy of the package is known in this process only")
     with pytest.raises(gg.NonFiniteError) as caught:
         gg.Value(0.0).log()
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
