@@ -196,8 +196,8 @@ def forward(
     if type(b) is Value or (type(b) is not float and isinstance(b, Value)):  # exact types first: subclasses are rare
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
-    if type(b) is float or is_number(b):
-        return binary(a, None, a._data, float(b) if type(b) is float else as_float(b, code), code, value, dx, dw)
+    if type(b) is float or type(b) is int or is_number(b):
+        return binary(a, None, a._data, as_float(b, code), code, value, dx, dw)
     return NotImplemented
 
 
@@ -205,13 +205,15 @@ def reflected(
     a: object, b: Value, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
 ) -> Any:
     """a op b for an a that is no Value."""
-    if type(a) is float or is_number(a):
-        return binary(None, b, float(a) if type(a) is float else as_float(a, code), b._data, code, value, dx, dw)
+    if type(a) is float or type(a) is int or is_number(a):
+        return binary(None, b, as_float(a, code), b._data, code, value, dx, dw)
     return NotImplemented
 
 
 def as_float(x: object, code: int) -> float:
-    """A number that is no float, as one."""
+    """The operand of an operation as a float."""
+    if type(x) is float:
+        return x
     try:
         return float(x)  # type: ignore[arg-type]
     except OverflowError:
@@ -342,7 +344,7 @@ class Value:
         label: str = "",
         requires_grad: bool = True,
     ) -> None:
-        self._data = number(data, "Value")
+        self._data = data if type(data) is float else number(data, "Value")
         self._grad = self._da = self._db = 0.0
         self._a = self._b = self._info = None
         self._code = rules.LEAF
@@ -378,7 +380,7 @@ class Value:
 
     @data.setter
     def data(self, data: Number) -> None:
-        self._data = number(data, "data")
+        self._data = data if type(data) is float else number(data, "data")
 
     @property
     def grad(self) -> float:
@@ -387,7 +389,7 @@ class Value:
 
     @grad.setter
     def grad(self, grad: Number) -> None:
-        self._grad = number(grad, "grad")
+        self._grad = grad if type(grad) is float else number(grad, "grad")
         self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
 
     @property
@@ -610,7 +612,8 @@ class Value:
         return self is not other
 
     def __hash__(self) -> int:
-        return id(self) >> 4  # the low bits of an address are all alike
+        address = cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, self)) if cython.compiled else id(self)
+        return address >> 4  # the low bits are all alike
 
     # -- functions of one number
 
