@@ -58,8 +58,8 @@ class Nodes:
     def grow(self) -> None:
         self.room = 2 * self.room + 1000
         if cython.compiled:
-            items = PyMem_Realloc(self.items, self.room * cython.sizeof(cython.p_void))  # type: ignore[name-defined]  # noqa: F821
-            if items == cython.NULL:
+            items = PyMem_Realloc(self.items, 8 * self.room)  # type: ignore[name-defined]  # noqa: F821 - sweep.pxd
+            if not items:
                 raise MemoryError("no room left to put the graph in order")
             self.items = cython.cast("Node **", items)
         else:
@@ -69,7 +69,7 @@ class Nodes:
         return [cython.cast(Value, self.items[i]) for i in range(self.count)]
 
     def __dealloc__(self) -> None:
-        PyMem_Free(self.items)  # type: ignore[name-defined]  # noqa: F821
+        PyMem_Free(self.items)  # type: ignore[name-defined]  # noqa: F821 - as above
 
 
 _todo = Nodes()  # kept from walk to walk: asking the system for its memory anew costs as much as walking
