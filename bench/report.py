@@ -21,9 +21,9 @@ RATIOS = [
      ("names_gpt_operators", "total"), "plain", None),
 ]  # fmt: skip
 GROWTH = [
-    ("build: time(10⁶) / time(10⁵)", "构建：time(10⁶) / time(10⁵)", "build"),
-    ("backward: time(10⁶) / time(10⁵)", "反向：time(10⁶) / time(10⁵)", "backward"),
-    ("free: time(10⁶) / time(10⁵)", "释放：time(10⁶) / time(10⁵)", "free"),
+    ("build: time(10⁶) / time(10⁵)", "构建：time(10⁶) / time(10⁵)", ("growth", "first", "forward", "ratio")),
+    ("backward: time(10⁶) / time(10⁵)", "反向：time(10⁶) / time(10⁵)", ("growth", "first", "backward", "ratio")),
+    ("free: time(10⁶) / time(10⁵)", "释放：time(10⁶) / time(10⁵)", ("growth", "first", "free", "ratio")),
 ]
 PEERS = {"micrograd": ("micrograd", "micrograd"), "plain": ("plain Python Values", "纯 Python Value")}
 
@@ -50,8 +50,8 @@ def goals(results, chinese=False):
             f"{found['ours']:.0f} bytes", f"{found['peer']:.0f} bytes (micrograd)", f"{found['ratio']:.1f}×",
             "≤ 96 bytes", round(found["ours"]) <= 96,
         ])  # fmt: skip
-    for english, chinese_name, part in GROWTH:
-        if found := at(results, ("growth", part)):
+    for english, chinese_name, path in GROWTH:
+        if found := at(results, path):
             rows.append([chinese_name if chinese else english, f"{found:.1f}", "", "", "8 – 13", 8 <= found <= 13])
     if found := results.get("importing"):
         rows.append(["import glassgrad", seconds(found["ours"]), "", "", "≤ 0.15 s", found["ours"] <= 0.15])
@@ -146,6 +146,15 @@ def details(results):
                 for part, found in results.get(name, {}).items()
             ],
         )  # fmt: skip
+    yield (
+        "Growth: seconds for 10⁶ operations over seconds for 10⁵; the first such chain of a process, and the second",
+        ["", "an operation of 10⁵", "of 10⁶", "ratio"],
+        [
+            [f"{part}, {turn}", seconds(found["small"] / 1e5), seconds(found["large"] / 1e6), f"{found['ratio']:.1f}"]
+            for turn, parts in results.get("growth", {}).items()
+            for part, found in parts.items()
+        ],
+    )
     if found := results.get("torch"):
         yield (
             f"For orientation: PyTorch {found['version']}, one thread, float64",

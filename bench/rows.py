@@ -140,16 +140,37 @@ def resident():
     return psutil.Process().memory_info().rss
 
 
-def growth(rounds):
-    """time(10n) / time(n) for building, sweeping and freeing a chain, for n = 10^5; 10 means linear."""
-    from glassgrad.engine import Value
+GROWTH = 100_000, 1_000_000  # operations
 
-    rows = []
+
+def growth(rounds):
+    """time(10n) / time(n) for building, sweeping and freeing a chain, for n = 10^5; 10 means linear.
+
+    'first': every chain in a process of its own, which has to get the memory for it. 'again': the second chain of the
+    process, where the smaller one finds its memory in the caches and the larger one does not.
+    """
+    times = {n: [] for n in GROWTH}
     for _ in range(rounds):
-        small = [programs.parts_of(lambda: programs.chain(Value, 100_000))[0] for _ in range(3)]
-        large = programs.parts_of(lambda: programs.chain(Value, 1_000_000))[0]
-        rows.append([b / statistics.median(a) for a, b in zip(zip(*small, strict=True), large, strict=True)])
-    return dict(zip(("build", "backward", "free"), map(statistics.median, zip(*rows, strict=True)), strict=True))
+        for n in GROWTH:
+            times[n].append(json.loads(run_python(f"import rows; rows.grow({n})")))
+    found = {}
+    for turn, name in enumerate(("first", "again")):
+        small, large = (
+            [statistics.median(part) for part in zip(*[run[turn] for run in times[n]], strict=True)] for n in GROWTH
+        )
+        found[name] = {
+            part: {"small": a, "large": b, "ratio": b / a} for part, a, b in zip(CHAIN, small, large, strict=True)
+        }
+    return found
+
+
+def grow(n):
+    """Print the seconds that a chain of n operations takes to build, sweep and free, the first time and the second."""
+    Value = importlib.import_module("glassgrad.engine").Value
+    for _ in range(30):  # a processor that was idle takes a while to reach its speed
+        programs.parts_of(lambda: programs.chain(Value, 10_000))
+    gc.collect()  # what imports left behind: a full collection in the middle takes as long as 30,000 operations
+    print(json.dumps([programs.parts_of(lambda: programs.chain(Value, n))[0] for _ in range(2)]))
 
 
 def importing(rounds):

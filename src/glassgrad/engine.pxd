@@ -16,7 +16,7 @@ cdef class Value:
     cdef unsigned short _code, _flags
 
 cdef double NAN
-cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN
+cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP
 
 @cython.locals(out=Value)
 cdef Value new(int code, int flags, double y)

@@ -8,9 +8,11 @@ numbers are in `functions`.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from array import array
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -36,6 +38,8 @@ TRACKED = 4  # the garbage collector knows the node
 LEFT_NUMBER = 8  # the first operand is no Value but a number, kept in _da
 RIGHT_NUMBER = 16  # the second operand is no Value but a number, kept in _db
 PLAIN = 32  # a plain number that somebody asked to see as an operand
+HOOKED = 64  # a leaf with a `_backward` written by hand
+IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the node
 
 
 # ---- making nodes --------------------------------------------------------------------------------------------------
@@ -196,8 +200,8 @@ def forward(
     if type(b) is Value or (type(b) is not float and isinstance(b, Value)):  # exact types first: subclasses are rare
         right: Value = cython.cast(Value, b)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
-    if type(b) is float or is_number(b):
-        return binary(a, None, a._data, float(b) if type(b) is float else as_float(b, code), code, value, dx, dw)
+    if type(b) is float or type(b) is int or is_number(b):
+        return binary(a, None, a._data, as_float(b, code), code, value, dx, dw)
     return NotImplemented
 
 
@@ -205,13 +209,15 @@ def reflected(
     a: object, b: Value, code: int, value: Callable[..., float], dx: Callable[..., float], dw: Callable[..., float]
 ) -> Any:
     """a op b for an a that is no Value."""
-    if type(a) is float or is_number(a):
-        return binary(None, b, float(a) if type(a) is float else as_float(a, code), b._data, code, value, dx, dw)
+    if type(a) is float or type(a) is int or is_number(a):
+        return binary(None, b, as_float(a, code), b._data, code, value, dx, dw)
     return NotImplemented
 
 
 def as_float(x: object, code: int) -> float:
-    """A number that is no float, as one."""
+    """The operand of an operation as a float."""
+    if type(x) is float:
+        return x
     try:
         return float(x)  # type: ignore[arg-type]
     except OverflowError:
@@ -242,15 +248,24 @@ def own_info(node: Value) -> Info:
 
 
 def track_captured(node: Value, function: Callable[[], object]) -> None:
-    """Track what a `_backward` refers to besides its node and operands: it may have been computed from the node."""
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            captured = cell.cell_contents
-        except ValueError:  # a variable that is not assigned yet
-            continue
-        if isinstance(captured, Value) and captured is not node and captured not in node._prev:
-            for other in sweep.walk((captured,)):
-                track(other)
+    """Track the results that a `_backward` can reach besides its node and operands: they may depend on the node.
+
+    It is followed through closures, default arguments, lists and instances, 100 objects far: beyond that a result that
+    was computed from the node before it was given its `_backward` lives on as long as it refers to it.
+    """
+    found: list[object] = [function]
+    seen = {id(x) for x in (function, node, getattr(function, "__globals__", None), *node._prev)}
+    for x in found:
+        for y in gc.get_referents(x):
+            if id(y) in seen or isinstance(y, type | ModuleType):
+                continue
+            seen.add(id(y))
+            if not isinstance(y, Value):
+                if len(found) < 100:
+                    found.append(y)
+            elif cython.cast(Value, y)._code != rules.LEAF:
+                for other in sweep.walk((y,)):
+                    track(other)
 
 
 def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
@@ -269,7 +284,7 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
     info.partials = None
     node._a = node._b = None
     node._code = rules.CUSTOM
-    node._flags = (node._flags | REQUIRES_GRAD) & ~(LEFT_NUMBER | RIGHT_NUMBER)
+    node._flags = (node._flags | REQUIRES_GRAD) & ~(LEFT_NUMBER | RIGHT_NUMBER | HOOKED)
     track(node)  # a `_backward` refers to the node it belongs to: a cycle
 
 
@@ -342,7 +357,7 @@ class Value:
         label: str = "",
         requires_grad: bool = True,
     ) -> None:
-        self._data = number(data, "Value")
+        self._data = data if type(data) is float else number(data, "Value")
         self._grad = self._da = self._db = 0.0
         self._a = self._b = self._info = None
         self._code = rules.LEAF
@@ -378,7 +393,7 @@ class Value:
 
     @data.setter
     def data(self, data: Number) -> None:
-        self._data = number(data, "data")
+        self._data = data if type(data) is float else number(data, "data")
 
     @property
     def grad(self) -> float:
@@ -387,7 +402,7 @@ class Value:
 
     @grad.setter
     def grad(self, grad: Number) -> None:
-        self._grad = number(grad, "grad")
+        self._grad = grad if type(grad) is float else number(grad, "grad")
         self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
 
     @property
@@ -475,14 +490,20 @@ class Value:
         info: Info | None = self._info
         if info is not None and info.backward is not None:
             return info.backward
-        return functools.partial(sweep.pass_on, self)
+        if self._code == rules.CUSTOM:
+            return functools.partial(sweep.no_backward, self)
+        return functools.partial(sweep.pass_on, self, self._prev, self._partials or ())
 
     @_backward.setter
     def _backward(self, function: Callable[[], object]) -> None:
         if not callable(function):
             raise OperandError(f"_backward is a function without arguments, not {shown(function)}")
         if not modes.current().no_grad:
-            become_custom(self, self._op, self._prev)
+            if self._prev:
+                become_custom(self, self._op, self._prev)
+            else:  # still a leaf, whose gradient accumulates
+                self._flags |= HOOKED
+                track(self)
             info: Info = own_info(self)
             info.backward = function
             track_captured(self, function)
@@ -610,7 +631,8 @@ class Value:
         return self is not other
 
     def __hash__(self) -> int:
-        return id(self) >> 4  # the low bits of an address are all alike
+        address = cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, self)) if cython.compiled else id(self)
+        return address >> 4  # the low bits are all alike
 
     # -- functions of one number
 

@@ -58,7 +58,7 @@ def number(x: object, who: str) -> float:
         NonFiniteError: x is an integer or a Fraction beyond the range of floats. It is a real number, so it is no
             OperandError: a float that large would be infinite.
     """
-    if is_number(x):
+    if type(x) is float or type(x) is int or is_number(x):
         try:
             return float(x)  # type: ignore[arg-type]
         except OverflowError:

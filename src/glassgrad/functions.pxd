@@ -8,7 +8,9 @@ cdef object ZERO
 cdef tuple _operands(object values, str name)
 cdef list _listed(object values, str name)
 cdef double[::1] _room
-cdef double[::1] _scratch(Py_ssize_t n)
+@cython.locals(room="double[::1]")
+cdef double[::1] _take_room(Py_ssize_t n)
+cdef int _give_back(double[::1] room) except -1
 @cython.locals(
     data="double[::1]", numbers="double *", y=double, i=cython.Py_ssize_t, n=cython.Py_ssize_t, inherited=int,
     values=bint)

@@ -206,7 +206,7 @@ def where(condition: object, x: Scalar, w: Scalar) -> Scalar:
 
 
 ZERO = array("d", [0.0])
-_room: Any = ZERO * 256
+_room: Any = None
 
 # ---- of lists ------------------------------------------------------------------------------------------------------
 
@@ -344,14 +344,23 @@ def _some(operands: tuple[object, ...], name: str) -> tuple[object, ...]:
     return operands
 
 
-def _scratch(n: int) -> Any:
-    """Room for n numbers. Compiled it is always the same: making a new one takes as long as a short dot product."""
+def _take_room(n: int) -> Any:
+    """Room for n numbers. Compiled it is mostly the same: making a new one takes as long as a short dot product.
+
+    Who has taken it has it alone: the collector may run a finalizer, or another thread, in the middle of an operation.
+    """
     global _room
     if not cython.compiled:
-        return memoryview(ZERO * n)  # another thread may want some before this one is done
-    if n > len(_room):
-        _room = ZERO * (2 * n)
-    return _room[:n]
+        return memoryview(ZERO * n)
+    room = _room
+    _room = None
+    return ZERO * max(256, 2 * n) if room is None or len(room) < n else room
+
+
+def _give_back(room: Any) -> None:
+    global _room
+    if cython.compiled and len(room) <= 100_000:
+        _room = room
 
 
 @cython.boundscheck(False)  # type: ignore[untyped-decorator]
@@ -361,7 +370,7 @@ def _many(
 ) -> Any:
     """The node for an operation on any number of operands; a float where they are all numbers."""
     n = len(operands)
-    data = _scratch(2 * n)
+    data = _take_room(2 * n)
     inherited = 0
     values = False
     for i in range(n):
@@ -376,10 +385,12 @@ def _many(
             return _many(code, engine.as_scalars(operands, rules.NAMES[code]), value, derivatives)
     y = value(data[:n])
     if not values:
+        _give_back(data)
         return checked(rules.NAMES[code], operands, y)
     derivatives(data[:n], y, data[n : 2 * n])
     partials = ZERO * n
     numbers = modes.doubles(partials)
     for i in range(n):
         numbers[i] = data[n + i]
+    _give_back(data)
     return engine.many(code, operands, inherited, y, partials)

@@ -1,6 +1,6 @@
 # The C types of sweep.py.
 cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from . cimport engine, modes, rules
 from .engine cimport Value
 from .modes cimport Info
@@ -20,31 +20,52 @@ cdef class Nodes:
     cdef Node** items
     cdef Py_ssize_t count, room
     cdef int append(self, Node* node) except -1
+    @cython.locals(room=cython.Py_ssize_t)
     cdef int grow(self) except -1
-    cdef list as_list(self)
+    @cython.locals(i=cython.Py_ssize_t)
+    cdef int add_to(self, list held) except -1
 
 cdef Nodes _todo
 
-@cython.locals(order=Nodes)
+@cython.locals(order=Nodes, held=list)
 cpdef list walk(roots, dict known=*)
 @cython.locals(
     node="Node *", a="Node *", b="Node *", none="Node *", seen=cython.uint, by_hand=bint, todo=Nodes)
-cdef bint order_below(list roots, Nodes order, Nodes leaves, dict known, bint clear) except -1
+cdef bint order_below(list roots, Nodes order, Nodes leaves, list held, dict known, bint clear) except -1
 cdef int add_many(Value node, Nodes todo) except -1
 @cython.locals(node=Value, operand=Value)
 cdef int refuse_cycle(list order, unsigned int seen) except -1
+cdef list operands_of(Value node)
 cpdef int backward(Value root, gradient) except -1
-@cython.locals(leaf="Node *", order=Nodes, leaves=Nodes, before="double[::1]", had_grad=bytearray, i=cython.Py_ssize_t)
-cdef int sweep(Value root, double seed, bint finite) except -1
-@cython.locals(node=Value, i=cython.Py_ssize_t)
-cdef int put_back(Nodes order, Nodes leaves, double[::1] before, bytearray had_grad) except -1
+
+cdef class Sweep:
+    cdef bint finite
+    cdef Nodes order, leaves
+    cdef list held
+    cdef double* before
+    @cython.locals(leaf="Node *", node=Value, by_hand=bint, total=double, i=cython.Py_ssize_t)
+    cdef int run(self, Value root, double seed) except -1
+    @cython.locals(leaf="Node *", i=cython.Py_ssize_t, n=cython.Py_ssize_t)
+    cdef int remember(self) except -1
+    @cython.locals(node="Node *", i=cython.Py_ssize_t)
+    cdef int put_back(self) except -1
+    @cython.locals(node="Node *", i=cython.Py_ssize_t)
+    cdef int claim(self) except -1
+    @cython.locals(node=Value)
+    cdef int call_hooks(self) except -1
+    cdef int hold(self) except -1
+
 @cython.locals(g=double, none="Node *")
-cdef int propagate(Node* node, bint finite) except -1
+cdef int propagate(Node* node, Sweep sweep) except -1
 @cython.locals(i=cython.Py_ssize_t, operands=tuple, numbers="double *")
-cdef int propagate_many(Value node, double g, bint finite) except -1
-cdef int propagate_by_hand(Value node) except -1
+cdef int propagate_many(Value node, double g, Sweep sweep) except -1
+@cython.locals(operand=Value, grad=double)
+cdef int propagate_by_hand(Value node, Sweep sweep) except -1
+cpdef int no_backward(Value node) except -1
 @cython.locals(c=double, total=double)
-cdef int add_to(Node* operand, double g, double partial, Node* node, bint finite) except -1
+cdef int add_to(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
+@cython.locals(g=double, operand=Value)
+cpdef int pass_on(Value node, tuple operands, tuple partials) except -1
 @cython.locals(info=Info, source=Info, twin=Value)
 cpdef Value copy_node(Value node, dict copies, duplicate)
 @cython.locals(info=Info)

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import threading
 import warnings
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -34,12 +34,23 @@ _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant fo
 _stamp = 0
 
 
+def _renew_lock() -> None:
+    """In a forked process: the thread that held the lock does not live there."""
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 @cython.final
 @cython.cclass
 class Nodes:
     """A list of nodes that, compiled, holds no references: the graph holds them, and counting is half of a sweep.
 
-    Whoever runs code that may change the graph meanwhile keeps `as_list()`.
+    Nothing may run meanwhile that can change the graph: no Python code, and nothing that the garbage collector watches
+    may be made, since a collection runs finalizers. Whoever needs that keeps references in a list made before.
     """
 
     __slots__ = ("count", "items", "room")
@@ -56,20 +67,23 @@ class Nodes:
         self.count += 1
 
     def grow(self) -> None:
-        self.room = 2 * self.room + 1000
+        room = 2 * self.room + 1000
         if cython.compiled:
-            items = PyMem_Realloc(self.items, self.room * cython.sizeof(cython.p_void))  # type: ignore[name-defined]  # noqa: F821
-            if items == cython.NULL:
+            items = PyMem_Realloc(self.items, 8 * room)  # type: ignore[name-defined]  # noqa: F821 - sweep.pxd
+            if not items:
                 raise MemoryError("no room left to put the graph in order")
             self.items = cython.cast("Node **", items)
         else:
-            self.items += [None] * (self.room - len(self.items))
+            self.items += [None] * (room - len(self.items))
+        self.room = room
 
-    def as_list(self) -> list[Value]:
-        return [cython.cast(Value, self.items[i]) for i in range(self.count)]
+    def add_to(self, held: list[Value]) -> None:
+        """Append the nodes to a list that holds references."""
+        for i in range(self.count):
+            held.append(cython.cast(Value, self.items[i]))  # noqa: PERF401 - `extend` would make an object on the way
 
     def __dealloc__(self) -> None:
-        PyMem_Free(self.items)  # type: ignore[name-defined]  # noqa: F821
+        PyMem_Free(self.items)  # type: ignore[name-defined]  # noqa: F821 - as above
 
 
 _todo = Nodes()  # kept from walk to walk: asking the system for its memory anew costs as much as walking
@@ -89,16 +103,20 @@ def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Va
     """
     roots = list(roots)  # the walk itself keeps nothing alive
     order = Nodes()
+    held: list[Value] = []
     with _one_at_a_time:
-        order_below(roots, order, order, known, False)
-        return order.as_list()
+        if not order_below(roots, order, order, held, known, False):
+            order.add_to(held)
+    return held
 
 
-def order_below(roots: list[Value], order: Nodes, leaves: Nodes, known: dict[int, Any] | None, clear: bool) -> bool:
+def order_below(
+    roots: list[Value], order: Nodes, leaves: Nodes, held: list[Value], known: dict[int, Any] | None, clear: bool
+) -> bool:
     """Append to `order` every operation below the roots, operands first, and every leaf to `leaves`.
 
-    `clear` sets the gradients of the operations to 0 on the way: large graphs are slow to visit once more.
-    Returns whether any of the operations was written by hand.
+    `clear` takes the gradients of the operations away: large graphs are slow to visit once more. Returns whether a
+    function written by hand is among them; such a graph may change, so all of its nodes are appended to `held`.
     """
     global _stamp, _todo
     _stamp += 2
@@ -107,7 +125,7 @@ def order_below(roots: list[Value], order: Nodes, leaves: Nodes, known: dict[int
     seen = _stamp
     by_hand = False
     none = cython.cast("Node *", None)
-    todo = _todo
+    todo = _todo if cython.compiled else Nodes()  # interpreted, a finalizer or another thread may walk meanwhile
     todo.count = 0
     for root in reversed(roots):
         todo.append(cython.cast("Node *", root))
@@ -124,11 +142,15 @@ def order_below(roots: list[Value], order: Nodes, leaves: Nodes, known: dict[int
             pass
         elif node._code == rules.LEAF:
             node._stamp = seen
+            by_hand = by_hand or node._flags & engine.HOOKED != 0
             leaves.append(node)
         else:
             node._stamp = seen
             if clear:
+                if node._flags & engine.IN_SWEEP:
+                    raise swept_already(cython.cast(Value, node))
                 node._grad = 0.0
+                node._flags &= ~engine.HAS_GRAD
             if todo.count + 4 > todo.room:
                 todo.grow()
             todo.items[todo.count + 1] = none  # above the node, which stays where it was
@@ -143,10 +165,13 @@ def order_below(roots: list[Value], order: Nodes, leaves: Nodes, known: dict[int
             if a is not none and a._stamp != seen:
                 todo.items[todo.count] = a
                 todo.count += 1
-    if todo.room > 100_000 or not cython.compiled:  # interpreted, it would keep the graph alive
+    if todo.room > 100_000:
         _todo = Nodes()
     if by_hand:
-        refuse_cycle(order.as_list(), seen)
+        order.add_to(held)
+        if leaves is not order:
+            leaves.add_to(held)
+        refuse_cycle(held, seen)
     return by_hand
 
 
@@ -161,12 +186,29 @@ def add_many(node: Value, todo: Nodes) -> None:
 def refuse_cycle(order: list[Value], seen: int) -> None:
     """Check that operands come before what is made of them: a `_prev` set by hand may have closed a cycle."""
     for node in order:
-        for operand in node._prev:
+        for operand in operands_of(node):
             if operand._stamp == seen and operand._code != rules.LEAF:
                 raise GraphError(
                     f"the graph has a cycle through {operand!r}: some _prev was set to a node that depends on it"
                 )
         node._stamp = seen + 1
+
+
+def operands_of(node: Value) -> list[Value]:
+    """The operands that are Values, without making any of the plain numbers among them, as `_prev` does."""
+    if node._info is not None and node._info.operands is not None:
+        return [operand for operand in node._info.operands if isinstance(operand, Value)]
+    return [operand for operand in (node._a, node._b) if operand is not None]
+
+
+def swept_already(node: Value) -> GraphError:
+    return GraphError(
+        f"backward() inside a _backward reaches {named(node)}, through which the sweep around it is passing: the two "
+        "would mix their gradients. Sweep a graph of its own there, made from new Values or from detach()ed ones"
+    )
+
+
+# ---- the sweep -----------------------------------------------------------------------------------------------------
 
 
 def backward(root: Value, gradient: object) -> None:
@@ -181,66 +223,117 @@ def backward(root: Value, gradient: object) -> None:
     if finite and seed - seed != 0.0:
         raise NonFiniteError(f"backward({seed}) starts from a gradient that is not finite")
     with _one_at_a_time:
-        sweep(root, seed, finite)
+        Sweep(finite).run(root, seed)
 
 
-def sweep(root: Value, seed: float, finite: bool) -> None:
-    """`backward`, for one thread at a time."""
-    order = Nodes()
-    leaves = Nodes()
-    held: list[Value] = []
-    if order_below([root], order, leaves, None, True):
-        held = order.as_list() + leaves.as_list()  # a `_backward` may change the graph
-    before = array("d", bytes(8 * leaves.count))  # to put back if the sweep fails
-    had_grad = bytearray(leaves.count)
-    for i in range(leaves.count):
-        leaf = leaves.items[i]
-        before[i] = leaf._grad
-        had_grad[i] = leaf._flags & engine.HAS_GRAD
-    root._grad += seed
-    done = False
-    try:
-        for i in range(order.count - 1, -1, -1):
-            propagate(order.items[i], finite)
-        for i in range(leaves.count):
-            leaf = leaves.items[i]
-            if leaf._flags & engine.REQUIRES_GRAD:
-                leaf._flags |= engine.HAS_GRAD
-        done = True
-    finally:
-        if not done:
-            put_back(order, leaves, before, had_grad)
-        held.clear()
+@cython.final
+@cython.cclass
+class Sweep:
+    """One pass back from a root: the order of it, and what it takes to undo it."""
+
+    __slots__ = ("before", "finite", "held", "leaves", "order")
+
+    def __init__(self, finite: bool) -> None:
+        self.finite = finite  # whether a gradient that is not finite is an error
+        self.order = Nodes()  # operations, operands first
+        self.leaves = Nodes()
+        self.held: list[Value] = []  # all of them, where Python code runs on the way
+        if not cython.compiled:
+            self.before: list[float] = []  # for each leaf its gradient, and whether it had any
+
+    def run(self, root: Value, seed: float) -> None:
+        by_hand = order_below([root], self.order, self.leaves, self.held, None, True)
+        total = root._grad + seed
+        if self.finite and total - total != 0.0 and seed - seed == 0.0 and root._grad - root._grad == 0.0:
+            raise NonFiniteError(f"backward({seed}) takes the gradient of {named(root)} beyond the largest float")
+        self.remember()
+        root._grad = total
+        done = False
+        try:
+            if by_hand:
+                self.claim()
+            for i in range(self.order.count - 1, -1, -1):
+                propagate(self.order.items[i], self)
+            for i in range(self.leaves.count):
+                leaf = self.leaves.items[i]
+                if leaf._flags & engine.REQUIRES_GRAD:
+                    leaf._flags |= engine.HAS_GRAD
+            if by_hand:
+                self.call_hooks()
+            done = True
+        finally:
+            if not done:
+                self.put_back()
+            for node in self.held:
+                node._flags &= ~engine.IN_SWEEP
+
+    def remember(self) -> None:
+        """Note the gradients of the leaves."""
+        n = self.leaves.count
+        if cython.compiled:
+            self.before = cython.cast("double *", PyMem_Malloc(16 * n))  # type: ignore[name-defined]  # noqa: F821
+            if not self.before:
+                raise MemoryError("no room left to remember the gradients of the leaves")
+        else:
+            self.before = [0.0] * (2 * n)
+        for i in range(n):
+            leaf = self.leaves.items[i]
+            self.before[2 * i] = leaf._grad
+            self.before[2 * i + 1] = leaf._flags & engine.HAS_GRAD
+
+    def put_back(self) -> None:
+        """Undo a sweep that failed: leaves as they were, everything else not computed."""
+        for i in range(self.order.count):
+            node = self.order.items[i]
+            node._grad = 0.0
+            node._flags &= ~engine.HAS_GRAD
+        for i in range(self.leaves.count):
+            node = self.leaves.items[i]
+            node._grad = self.before[2 * i]
+            node._flags &= ~engine.HAS_GRAD
+            if self.before[2 * i + 1] != 0.0:
+                node._flags |= engine.HAS_GRAD
+
+    def claim(self) -> None:
+        """Mark the operations, so that a sweep inside a `_backward` does not pass through them as well."""
+        for i in range(self.order.count):
+            node = self.order.items[i]
+            node._flags |= engine.IN_SWEEP
+
+    def call_hooks(self) -> None:
+        """Call the `_backward` of leaves that were given one."""
+        for node in self.held:
+            if node._flags & engine.HOOKED and node._info is not None and node._info.backward is not None:
+                node._info.backward()
+
+    def hold(self) -> None:
+        """Keep every node: Python code is about to run."""
+        if not self.held:
+            self.order.add_to(self.held)
+            self.leaves.add_to(self.held)
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.before)  # type: ignore[name-defined]  # noqa: F821
 
 
-def put_back(order: Nodes, leaves: Nodes, before: array[float], had_grad: bytearray) -> None:
-    """Undo a sweep that failed: leaves as they were, everything else not computed."""
-    for node in order.as_list():
-        node._grad = 0.0
-        node._flags &= ~engine.HAS_GRAD
-    for i, node in enumerate(leaves.as_list()):
-        node._grad = before[i]
-        node._flags = node._flags & ~engine.HAS_GRAD | had_grad[i]
-
-
-def propagate(node: Value, finite: bool) -> None:
+def propagate(node: Value, sweep: Sweep) -> None:
     """Pass the node's gradient on to its operands."""
     g = node._grad
     none = cython.cast("Node *", None)
     node._flags |= engine.HAS_GRAD
     if node._a is none and node._b is none:
-        propagate_many(cython.cast(Value, node), g, finite)
+        propagate_many(cython.cast(Value, node), g, sweep)
     elif g != 0.0:
         if node._a is not none:
-            add_to(node._a, g, node._da, node, finite)  # type: ignore[arg-type]  # it is not None
+            add_to(node._a, g, node._da, node, sweep)  # type: ignore[arg-type]  # it is not None
         if node._b is not none:
-            add_to(node._b, g, node._db, node, finite)  # type: ignore[arg-type]
+            add_to(node._b, g, node._db, node, sweep)  # type: ignore[arg-type]
 
 
-def propagate_many(node: Value, g: float, finite: bool) -> None:
+def propagate_many(node: Value, g: float, sweep: Sweep) -> None:
     """The same for a node whose operands are in a tuple, or that was made by hand."""
     if node._code == rules.CUSTOM:
-        propagate_by_hand(node)
+        propagate_by_hand(node, sweep)
     elif g != 0.0 and node._info is not None:
         operands = node._info.operands
         partials = node._info.partials
@@ -248,26 +341,40 @@ def propagate_many(node: Value, g: float, finite: bool) -> None:
             numbers = modes.doubles(partials)
             for i in range(len(operands)):
                 if isinstance(operands[i], Value):
-                    add_to(cython.cast("Node *", operands[i]), g, numbers[i], cython.cast("Node *", node), finite)
+                    add_to(cython.cast("Node *", operands[i]), g, numbers[i], cython.cast("Node *", node), sweep)
 
 
-def propagate_by_hand(node: Value) -> None:
+def propagate_by_hand(node: Value, sweep: Sweep) -> None:
     if node._info is not None and node._info.backward is not None:
+        before = [(operand, operand._grad) for operand in node._prev]
         node._info.backward()
-    elif node._prev:
+        for operand, grad in before:
+            if sweep.finite and operand._grad - operand._grad != 0.0 and grad - grad == 0.0:
+                raise NonFiniteError(
+                    f"the _backward of {named(node)}, an operation {node._op!r} written by hand, makes the gradient of "
+                    f"{named(operand)} {operand._grad}; no gradient was changed"
+                )
+    else:
+        no_backward(node)
+
+
+def no_backward(node: Value) -> None:
+    """What a node that was made by hand does where its `_backward` is missing."""
+    if node._prev:
         warnings.warn(
             f"{named(node)} was made by hand as {node._op!r} and has no _backward: its operands get no gradient",
             stacklevel=level_of_caller(),
         )
 
 
-def add_to(operand: Value, g: float, partial: float, node: Value, finite: bool) -> None:
+def add_to(operand: Value, g: float, partial: float, node: Value, sweep: Sweep) -> None:
     """operand.grad += g * partial."""
     if operand._flags & engine.REQUIRES_GRAD:
         c = g * partial
         total = operand._grad + c
         # an undefined derivative (nan: of (-2)**w by w) is delivered as nan; what is computed from it raises
-        if total - total != 0.0 and finite and partial == partial and (c - c != 0.0 or total == total):
+        if total - total != 0.0 and sweep.finite and partial == partial and (c - c != 0.0 or total == total):
+            sweep.hold()
             raise not_differentiable(cython.cast(Value, node), cython.cast(Value, operand), g, partial)
         operand._grad = total
 
@@ -282,9 +389,12 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
     )
 
 
-def pass_on(node: Value) -> None:
-    """What a node's own `_backward` does when it is called by hand."""
-    propagate(cython.cast("Node *", node), False)
+def pass_on(node: Value, operands: tuple[Value, ...], partials: tuple[float | None, ...]) -> None:
+    """What a node's own `_backward` does when it is called by hand: these are its operands and derivatives."""
+    g = node._grad
+    for operand, partial in zip(operands, partials, strict=True):
+        if operand._flags & engine.REQUIRES_GRAD and g != 0.0:
+            operand.grad += g * (engine.NAN if partial is None else partial)
 
 
 # ---- copies --------------------------------------------------------------------------------------------------------
@@ -317,7 +427,7 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
     twin._data = node._data
     twin._grad = node._grad
     twin._code = node._code
-    twin._flags = node._flags & ~engine.TRACKED | twin._flags & engine.TRACKED
+    twin._flags = node._flags & ~(engine.TRACKED | engine.IN_SWEEP) | twin._flags & engine.TRACKED
     twin._a = copies.get(id(node._a), node._a)
     twin._b = copies.get(id(node._b), node._b)
     twin._da = node._da
@@ -370,7 +480,7 @@ def reduce(node: Value) -> tuple[Any, ...]:
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
-    flags = node._flags & ~engine.TRACKED
+    flags = node._flags & ~(engine.TRACKED | engine.IN_SWEEP)
     state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
     return restore, (type(node), _Below(node), state), None if type(node) is Value else state_of(node)
 
