@@ -108,6 +108,36 @@ for error in (g.NonFiniteError, KeyError):  # sweeps and operations that fail le
 print(json.dumps({"first": first, "last": last, "after errors": objects()}))
 """
 
+# A sweep that finds no memory changes no leaf, and the next one starts afresh.
+SHORT = """
+import resource
+
+def virtual():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+
+x, w = g.Value(1.0), g.Value(1.0)
+y = x
+for _ in range(n):
+    y = y * w
+x.grad = 5.0
+_, most = resource.getrlimit(resource.RLIMIT_AS)
+failed = 0
+for more in range(0, 64, 4):  # MiB: the sweep gets further each time
+    resource.setrlimit(resource.RLIMIT_AS, (virtual() + more * 2**20, most))
+    try:
+        y.backward()
+        break
+    except MemoryError:
+        failed += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    assert (x.grad, w.grad, w._has_grad, y._has_grad) == (5.0, 0.0, False, False)
+else:
+    y.backward()
+print(json.dumps({"failed": failed, "grads": [x.grad, w.grad, y.grad]}))
+"""
+
 # How many times as long one graph of 10 n nodes takes as one of n. Ten small ones are measured as they lie in memory
 # side by side, so that the caches help neither: one of 40,000 nodes fits them, and ratios of 23 were seen. Processor
 # seconds, the two in turn, the best of as many rounds as it takes: what is quadratic stays near 100 in all five.
@@ -247,6 +277,14 @@ def test_dropped_graphs_leave_nothing_with_the_collector_off(build):
         assert objects_now <= objects + 20, stage
         assert blocks_now <= blocks + 200, stage
         assert resident_now <= resident + 1_000_000, stage
+
+
+def test_a_sweep_without_memory_changes_nothing_and_can_be_repeated(build):
+    needs_proc()
+    n = 500_000 if build == "compiled" else 200_000
+    found = run(SHORT, n, build)
+    assert found["failed"] > 0
+    assert found["grads"] == [6.0, n, 1.0]
 
 
 @pytest.mark.parametrize("kind", ["chain", "wide", "shared", "list chain", "by hand"])
