@@ -547,7 +547,8 @@ class Value:
 
         Raises:
             NonFiniteError: a derivative is infinite or overflows; every leaf keeps the gradient it had.
-            GraphError: the graph has a cycle, or nothing in it requires a gradient.
+            GraphError: the graph has a cycle, or nothing in it requires a gradient, or this was called inside a
+                `_backward` and the graph overlaps with the one that is being swept.
 
         Example:
             >>> x = Value(3.0)
