@@ -3,7 +3,7 @@
 Every ``src/glassgrad/NAME.py`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
 environment variable GLASSGRAD_COMPILE says what to do about it:
 
-auto (or unset)  compile; where that fails, install pure Python and say why in one line
+auto (or unset)  compile; where that fails, install pure Python, tagged as `off` tags it, and say why in one line
 require          compile; where that fails, the build fails
 off              do not compile: the wheel is tagged py3-none-any
 """
@@ -64,7 +64,9 @@ class BuildExt(build_ext):
         except (Exception, SystemExit) as error:  # Cython, setuptools and compilers each raise their own
             if MODE == "require":
                 raise
-            self.extensions = []
+            self.extensions = self.distribution.ext_modules = []
+            # Its tag was decided when it began; py3-none-any is what it has become.
+            self.distribution.get_command_obj("bdist_wheel").root_is_pure = True
             print(
                 "glassgrad: no extension compiled, installing pure Python: same results, slower. "
                 f"Reason: {reason(error)}. GLASSGRAD_COMPILE=require makes this an error.",

@@ -13,17 +13,17 @@ CHAIN = "10000"  # the length that counts against the goal
 
 # What is measured: English and Chinese name, where it stands in the results, the goal.
 RATIOS = [
-    ("forward, chain of 10,000 operations", "前向，一万次运算的链", ("chain", CHAIN, "forward"), "micrograd", 50),
-    ("backward, the same chain", "反向，同一条链", ("chain", CHAIN, "backward"), "micrograd", 30),
-    ("moons demo, one full-batch training step", "moons 示例，一个全批量训练步", ("moons", "total"), "micrograd", 200),
-    ("names_gpt, one training step with Adam", "names_gpt，含 Adam 的一个训练步", ("names_gpt", "total"), "plain", 40),
-    ("the same, dot products written with * and +", "同上，点积用 * 和 + 写出",
+    ("forward, chain of 10,000 operations", "前向：一万次运算的链", ("chain", CHAIN, "forward"), "micrograd", 50),
+    ("backward, the same chain", "反向：同一条链", ("chain", CHAIN, "backward"), "micrograd", 30),
+    ("moons demo, one full-batch training step", "moons 示例：全批量训练一步", ("moons", "total"), "micrograd", 200),
+    ("names_gpt, one training step with Adam", "names_gpt：训练一步，含 Adam", ("names_gpt", "total"), "plain", 40),
+    ("the same, dot products written with * and +", "同上，点积改用 * 和 + 写",
      ("names_gpt_operators", "total"), "plain", None),
 ]  # fmt: skip
 GROWTH = [
-    ("build: time(10⁶) / time(10⁵)", "构建：time(10⁶) / time(10⁵)", ("growth", "first", "forward", "ratio")),
-    ("backward: time(10⁶) / time(10⁵)", "反向：time(10⁶) / time(10⁵)", ("growth", "first", "backward", "ratio")),
-    ("free: time(10⁶) / time(10⁵)", "释放：time(10⁶) / time(10⁵)", ("growth", "first", "free", "ratio")),
+    ("build: time(10⁶) / time(10⁵)", "构建：10⁶ 次与 10⁵ 次运算的耗时比", ("growth", "first", "forward", "ratio")),
+    ("backward: time(10⁶) / time(10⁵)", "反向：10⁶ 次与 10⁵ 次运算的耗时比", ("growth", "first", "backward", "ratio")),
+    ("free: time(10⁶) / time(10⁵)", "释放：10⁶ 次与 10⁵ 次运算的耗时比", ("growth", "first", "free", "ratio")),
 ]
 PEERS = {"micrograd": ("micrograd", "micrograd"), "plain": ("plain Python Values", "纯 Python Value")}
 
@@ -35,20 +35,21 @@ def goals(results, chinese=False):
         found = at(results, path)
         if found:
             scale = int(CHAIN) if path[0] == "chain" else 1
-            per = " / op" if scale > 1 else ""
+            per = "" if scale == 1 else "/次" if chinese else " / op"
             rows.append([
                 chinese_name if chinese else english,
                 seconds(found["ours"] / scale) + per,
-                f"{seconds(found['peer'] / scale)}{per} ({PEERS[peer][chinese]})",
+                f"{seconds(found['peer'] / scale)}{per}{in_brackets(PEERS[peer][chinese], chinese)}",
                 f"{digits(found['ratio'])}×",
                 f"≥ {goal}×" if goal else "",
                 None if goal is None else found["ratio"] >= goal,
             ])  # fmt: skip
     if found := results.get("memory"):
+        unit = "字节" if chinese else "bytes"
         rows.append([
             "每个节点的内存" if chinese else "memory per node",
-            f"{found['ours']:.0f} bytes", f"{found['peer']:.0f} bytes (micrograd)", f"{found['ratio']:.1f}×",
-            "≤ 96 bytes", round(found["ours"]) <= 96,
+            f"{found['ours']:.0f} {unit}", f"{found['peer']:.0f} {unit}{in_brackets('micrograd', chinese)}",
+            f"{found['ratio']:.1f}×", f"≤ 96 {unit}", round(found["ours"]) <= 96,
         ])  # fmt: skip
     for english, chinese_name, path in GROWTH:
         if found := at(results, path):
@@ -64,6 +65,10 @@ def at(results, path):
     return results
 
 
+def in_brackets(text, chinese):
+    return f"（{text}）" if chinese else f" ({text})"
+
+
 def seconds(s):
     """A time with its unit and three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
@@ -76,10 +81,16 @@ def digits(x):
     return f"{x:.{max(0, 2 - math.floor(math.log10(x)))}f}" if x > 0 else "0"
 
 
-def described(results):
+def described(results, chinese=False):
     """The machine in one line."""
     machine, load = results["machine"], results["load"]
     versions = [f"{name} {machine[name]}" for name in ("glassgrad", "micrograd", "torch") if machine[name]]
+    if chinese:
+        return (
+            f"{machine['cpu']}，{machine['cores']} 核，{machine['system']}，Python {machine['python']}，"
+            f"{machine['compiler']}；{'；'.join(versions).replace(', compiled', '（编译版）')}；"
+            f"测量前后的系统负载分别为 {load[0]} 和 {load[1]}；{machine['date']}"
+        )
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
         f"{machine['compiler']}; {'; '.join(versions)}; load {load[0]} before and {load[1]} after; {machine['date']}"
@@ -182,11 +193,11 @@ def publish(results, readmes):
             blocks += [f"### {title}", markdown(head, rows)]
     between(ROOT / "docs" / "benchmarks.md", "bench", "\n\n".join(blocks))
     if readmes:
-        line = described(results)
         between(ROOT / "README.md", "bench:en",
-                f"{markdown_goals(results)}\n\nMeasured by `make bench` on {line}.")  # fmt: skip
+                f"{markdown_goals(results)}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip
         between(ROOT / "README.zh-CN.md", "bench:zh",
-                f"{markdown_goals(results, chinese=True)}\n\n由 `make bench` 测得：{line}。")  # fmt: skip
+                f"{markdown_goals(results, chinese=True)}\n\n"
+                f"由 `make bench` 测得：{described(results, chinese=True)}。")  # fmt: skip
 
 
 def markdown_goals(results, chinese=False):

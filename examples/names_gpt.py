@@ -231,7 +231,7 @@ def main():
         ("steps", 1000, 0, 10**9, "training steps, one document each"),
         ("lr", 0.01, 1e-9, 10.0, "learning rate at the start"),
         ("layers", 1, 1, 100, "blocks of attention and MLP"), ("width", 16, 1, 1000, "numbers in an embedding"),
-        ("heads", 4, 1, 1000, "attention heads"), ("context", 16, 1, 10**6, "longest document it sees"),
+        ("heads", 4, 1, 1000, "attention heads"), ("context", 16, 1, 10**6, "characters it sees of a document"),
         ("samples", 20, 0, 10**9, "documents to invent"), ("temperature", 0.5, 0.01, 100.0, "how adventurous they are"),
         ("seed", 42, 0, 2**63, "of everything random"),
     ]:  # fmt: skip
@@ -247,7 +247,10 @@ def main():
     generator.shuffle(documents)
     tokenizer = Tokenizer(documents)
     model = GPT(tokenizer.size, given.width, given.heads, given.layers, given.context, given.seed)
-    print(f"{len(documents):,} documents, {tokenizer.size} tokens, {len(model.weights):,} parameters")
+    count = f"{len(documents):,} documents"
+    print(f"{count}, {tokenizer.size} tokens, {len(model.weights):,} parameters")
+    if cut := sum(len(document) > given.context for document in documents):
+        print(f"{cut:,} of {count} are longer than {given.context} characters and are cut (--context)")
     watch(train(model, list(map(tokenizer.encode, documents)), given.steps, given.lr), given.steps)
     for _ in range(given.samples):
         print(invent(model, tokenizer, given.temperature, generator), flush=True)

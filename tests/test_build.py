@@ -155,9 +155,13 @@ def test_auto_without_a_compiler_builds_pure_python_and_says_why_in_one_line(pro
     assert len(said) == 1
     assert said[0].startswith(LINE)
     assert "Reason: " in said[0]
-    site, names = unpack(built.products[0], tmp_path / "site")
+    (wheel,) = built.products
+    assert wheel.name.endswith("-py3-none-any.whl")  # else pip keeps it as the one compiled for this Python
+    site, names = unpack(wheel, tmp_path / "site")
     assert extensions(names) == []
     assert "glassgrad/engine.py" in names
+    (about,) = site.glob("*.dist-info/WHEEL")
+    assert "Root-Is-Purelib: true" in about.read_text()
     assert run_python(ASK, site) == ["False", "6.0"]
 
 
@@ -241,7 +245,8 @@ def test_the_sdist_holds_sources_and_tests_and_nothing_generated(checkout, build
     assert built.returncode == 0, built.stderr
     with tarfile.open(built.products[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {"setup.py", "pyproject.toml", "LICENSE", "Makefile", "tests/conftest.py", "src/glassgrad/_build.py"}
+    expected = {"setup.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile"}
+    expected |= {"tests/conftest.py", "src/glassgrad/_build.py"}
     expected |= {p.relative_to(checkout).as_posix() for p in (checkout / "src").rglob("*.pxd")}
     assert expected <= names
     assert [name for name in names if name.endswith((".c", ".so", ".pyd", ".pyc"))] == []

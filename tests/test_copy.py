@@ -368,6 +368,12 @@ def test_a_pickle_of_one_build_is_read_by_the_other(reader):
     assert by_label(glassgrad, z)["x"] is twins["x"]
 
 
+def test_an_operation_that_a_pickle_has_and_this_version_has_not_is_named(gg):
+    later = pickle.dumps(gg.Value(1.0).tanh(), protocol=0).replace(b"Vtanh\n", b"Vtanhshrink\n")
+    with pytest.raises(gg.GraphError, match=r"an operation 'tanhshrink', .* a newer one may have written it"):
+        pickle.loads(later)
+
+
 def test_a_scope_that_was_used_is_pickled_by_its_name():
     region = glassgrad.scope("layer1")
     with region:

@@ -108,13 +108,13 @@ def test_the_articles_derivatives_are_told_and_drawn(made):
 def test_the_line_is_fitted_to_its_tolerance(made):
     _, out, _ = made
     row = out[out.index("2-line.png ") :].partition("3-moons")[0]
-    w, b, loss, steps, tolerance = (
+    w, b, loss, epochs, tolerance = (
         float(re.search(pattern, " ".join(row.split()))[1])
-        for pattern in (r"w = (\S+)", r"b = (\S+)", r"loss ([\d.]+)", r"in (\d+) steps", r"tolerance ([\d.]+)")
+        for pattern in (r"w = (\S+)", r"b = (\S+)", r"loss ([\d.]+)", r"in (\d+) epochs", r"tolerance ([\d.]+)")
     )
     assert (w, b) == pytest.approx(demo.TRUE_LINE, abs=0.35)
     assert loss <= tolerance < loss * 1.01  # it stopped as soon as it could
-    assert 10 < steps < 1000
+    assert 10 < epochs < 1000
 
 
 def test_the_saved_network_tells_every_moon_apart(made):
@@ -194,6 +194,17 @@ def test_on_a_terminal_in_chinese_it_makes_the_same_files(made, tmp_path):
         assert (tmp_path / "twice" / name).read_bytes() == (made[0] / name).read_bytes(), f"{name} differs"
 
 
+@POSIX
+def test_the_pictures_are_the_same_where_graphviz_is_installed(made, tmp_path):
+    pytest.importorskip("sklearn")
+    dot = tmp_path / "dot"
+    dot.write_text("#!/bin/sh\necho '<svg>drawn by dot</svg>'\n", encoding="utf-8")
+    dot.chmod(0o755)
+    glassgrad_demo(tmp_path, without=["matplotlib"], PATH=os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    for name in SVGS:
+        assert (tmp_path / "demo_output" / name).read_bytes() == (made[0] / name).read_bytes(), f"{name} differs"
+
+
 # ---- something missing, something wrong ----------------------------------------------------------------------------
 
 
@@ -215,7 +226,7 @@ def test_without_the_extra_it_makes_what_it_can_and_says_what_to_install(tmp_pat
     assert last == f"Not made, for want of {names_}: {absent}. Run: pip install 'glassgrad[demo]'"
     assert "∂c/∂b = 12" in done.stdout
     assert re.search(
-        r"^line through 60 points: w = [12]\.\d+, b = -\d\.\d+ after \d+ steps$", done.stdout, re.MULTILINE
+        r"^line through 60 points: w = [12]\.\d+, b = -\d\.\d+ after \d+ epochs$", done.stdout, re.MULTILINE
     )
     assert ("moons classifier: accuracy 100%" in done.stdout) is ("sklearn" not in without)
 
@@ -288,7 +299,8 @@ def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path, output):
     done = glassgrad_demo(tmp_path, "-o", output)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert re.fullmatch(r"glassgrad demo: cannot write taken.*: .+; choose another folder with -o DIR\n", done.stderr)
+    reason = "cannot write taken: it is a file, not a folder; choose another folder with -o DIR"
+    assert done.stderr == f"glassgrad demo: {reason}\n"
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "a file"
 
 
@@ -402,7 +414,7 @@ def test_both_builds_tell_the_same_numbers(gg, tmp_path, monkeypatch, capsys):
     assert twin.run(tmp_path, lang="en") == 0
     out = capsys.readouterr().out
     assert "c = 18, ∂c/∂a = 9, ∂c/∂b = 12" in out
-    assert "w = 1.919, b = -0.7948 after 179 steps" in out
+    assert "w = 1.919, b = -0.7948 after 180 epochs" in out
 
 
 # ---- what the demo needs of viz/plots.py ---------------------------------------------------------------------------

@@ -167,6 +167,16 @@ def test_a_result_that_is_not_finite_changes_nothing(gg, optim, pair):
     assert optimizer.steps == 0
 
 
+@pytest.mark.parametrize("gradient", [0.0, 1e-200])  # whose square is 0
+def test_adam_divides_by_nothing_but_says_so(gg, optim, gradient):
+    moved, still = gg.Value(1.0), gg.Value(2.0, "still")
+    moved.grad, still.grad = 1.0, gradient
+    optimizer = optim.Adam([moved, still], eps=0)
+    with pytest.raises(gg.NonFiniteError, match=r"new value of parameter 1 \('still'\) is nan .*nothing was changed"):
+        optimizer.step()
+    assert (moved.data, still.data, optimizer.steps) == (1.0, 2.0, 0)
+
+
 def test_a_state_that_is_not_finite_changes_nothing(gg, optim, pair):
     optimizer = optim.Adam(pair)
     pair[0].grad = 1e200  # its square overflows

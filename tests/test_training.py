@@ -139,6 +139,23 @@ print(h.stopped, len(h) >= 100, 0 < x.data < 3)
     assert (done.stdout, done.stderr) == ("interrupted True True\n", "")
 
 
+# ---- what cannot be learned ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_parameters_that_the_loss_does_not_depend_on_are_refused(gg, fit, bowl, x, frozen):
+    other = gg.Value(1.0)
+    y = gg.Value(2.0)
+    x.requires_grad = not frozen
+    with pytest.raises(gg.GlassgradError, match="the loss depends on none of the parameters"):
+        fit(lambda: bowl() + y * y, [x if frozen else other], epochs=3)
+
+
+def test_a_derivative_of_zero_is_one_that_can_be_learned_from(gg, fit, x):
+    dead, unused = gg.Value(-1.0), gg.Value(1.0)
+    assert fit(lambda: dead.relu() + x * x, [dead, unused], epochs=3).stopped == "epochs"
+
+
 # ---- what is not finite --------------------------------------------------------------------------------------------
 
 

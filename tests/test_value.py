@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import math
 import operator
@@ -126,6 +127,26 @@ def test_data_grad_and_label_are_checked_when_assigned(gg):
 def test_labels_and_symbols_are_strings(gg, wrong):
     with pytest.raises(TypeError, match="str"):
         gg.Value(1.0, **wrong)
+
+
+class Name(str, enum.Enum):  # noqa: UP042 - as programs from before Python 3.11 have it
+    WEIGHT = "w"
+
+    def __str__(self):
+        return "not the value"
+
+
+@pytest.mark.parametrize("text", [np.str_("w"), Name.WEIGHT], ids=["numpy", "enum"])
+def test_texts_of_any_class_become_plain_ones(gg, text):
+    a = gg.Value(1.0)
+    renamed = gg.Value(1.0, (a,), "+")
+    renamed.label = text
+    renamed._op = text
+    with gg.scope(text):
+        inside = a + 1.0
+    named = gg.Value(1.0, text).label, gg.Value(1.0, label=text).label, renamed.label
+    for plain in (*named, gg.Value(1.0, (a,), text)._op, renamed._op, inside._scope, gg.scope(text).name):
+        assert (type(plain), plain) == (str, "w")
 
 
 def test_operands_are_values(gg):

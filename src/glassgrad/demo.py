@@ -5,7 +5,8 @@ micrograd's moons task, trained to the end with micrograd's own seed, schedule a
 
 What this module guarantees:
 
-- Every number in the summary was measured in this run. The same seed gives the same files.
+- Every number in the summary was measured in this run. The same seed gives the same files, whether or not Graphviz is
+  installed.
 - A file appears whole or not at all, and no window is ever opened.
 - Without scikit-learn or matplotlib everything that works without them is made, and one line says what to install.
 - Ctrl-C, or an error on the way, still gives the summary of what was finished.
@@ -35,7 +36,7 @@ from .engine import Value
 from .errors import GlassgradError
 from .functions import sum as total
 from .graph import Graph, count_below
-from .viz.dot import draw_dot
+from .viz import svg
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "line note": "epoch {epoch}, loss {loss:.4g}",
         "moons note": "epoch {epoch}, loss {loss:.4g}, accuracy {share:.0%}",
         "drawing": "drawing",
-        "fitted": "w = {w:.4g}, b = {b:.4g} after {steps} steps",
+        "fitted": "w = {w:.4g}, b = {b:.4g} after {epochs} epochs",
         "classified": "accuracy {share:.4g}%",
         "skipped": "left out, {name} is not installed",
         "plain": "{title}: {text}",
@@ -82,7 +83,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         f"{DERIVATIVES} facts": "at a = 2, b = 3: c = {c:.6g}, ∂c/∂a = {da:.6g}, ∂c/∂b = {db:.6g}",
         f"{LINE} shows": "y = w·x + b, and its loss",
         f"{LINE} facts": "w = {w:.4g} (true {true_w:g}), b = {b:.4g} (true {true_b:g}); "
-        "loss {loss:.4f} in {steps} steps, tolerance {tolerance:.4f}",
+        "loss {loss:.4f} in {epochs} epochs, tolerance {tolerance:.4f}",
         f"{BOUNDARY} shows": "the plane as the network splits it",
         f"{BOUNDARY} facts": "{right} of {points} points right: accuracy {share:.4g}%",
         f"{LOSS} shows": "loss and accuracy, epoch by epoch",
@@ -97,6 +98,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "interrupted": "Interrupted. Not made: {files}",
         "missing": "Not made, for want of {names}: {files}. Run: pip install 'glassgrad[demo]'",
         "unwritable": "cannot write {path}: {reason}; choose another folder with -o DIR",
+        "no folder": "it is a file, not a folder",
     },
     "zh": {
         "head": "glassgrad {version}（{build}），图片写入 {folder}",
@@ -108,7 +110,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "line note": "第 {epoch} 轮，损失 {loss:.4g}",
         "moons note": "第 {epoch} 轮，损失 {loss:.4g}，准确率 {share:.0%}",
         "drawing": "正在绘图",
-        "fitted": "w = {w:.4g}，b = {b:.4g}，共 {steps} 步",
+        "fitted": "w = {w:.4g}，b = {b:.4g}，共 {epochs} 轮",
         "classified": "准确率 {share:.4g}%",
         "skipped": "已跳过：未安装 {name}",
         "plain": "{title}：{text}",
@@ -120,7 +122,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         f"{DERIVATIVES} facts": "a = 2，b = 3 时，c = {c:.6g}，∂c/∂a = {da:.6g}，∂c/∂b = {db:.6g}",
         f"{LINE} shows": "拟合的 y = w·x + b 及损失曲线",
         f"{LINE} facts": "w = {w:.4g}（真值 {true_w:g}），b = {b:.4g}（真值 {true_b:g}）；"
-        "{steps} 步后损失 {loss:.4f}，容差 {tolerance:.4f}",
+        "{epochs} 轮后损失 {loss:.4f}，容差 {tolerance:.4f}",
         f"{BOUNDARY} shows": "网络对整个平面的划分",
         f"{BOUNDARY} facts": "{points} 个点中有 {right} 个分类正确，准确率 {share:.4g}%",
         f"{LOSS} shows": "每轮的损失与准确率",
@@ -136,6 +138,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "interrupted": "已中断。未生成：{files}",
         "missing": "缺少 {names}，未生成：{files}。请执行：pip install 'glassgrad[demo]'",
         "unwritable": "无法写入 {path}：{reason}；请用 -o DIR 指定其他文件夹",
+        "no folder": "它是文件，不是文件夹",
     },
 }
 """Everything the demo says, by language. The pictures themselves are in English."""
@@ -214,6 +217,9 @@ class _Demo:
     def prepare(self) -> None:
         """Make the folder, and find out now rather than after the training whether it can be written."""
         with self._writing(self.folder):
+            for path in (self.folder, *self.folder.parents):
+                if path.exists() and not path.is_dir():
+                    raise DemoError(self.tell.text("unwritable", path=path, reason=self.tell.text("no folder")))
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -227,7 +233,7 @@ class _Demo:
         c = a * b**2
         c.label = "c"
         c.backward()
-        self._write(DERIVATIVES, draw_dot(c, partials=True).pipe("svg"))
+        self._write(DERIVATIVES, svg.draw(Graph.of(c), partials=True).encode())
         self._done(DERIVATIVES, c=c.data, da=a.grad, db=b.grad)
         self.tell.end(self.made[-1].facts)
 
@@ -255,7 +261,6 @@ class _Demo:
             callback=note,
         )
         self._unless_interrupted(history)
-        steps = len(history) - (history.stopped == "tolerance")  # the epoch that reaches it changes nothing
         if self._has("matplotlib", "matplotlib.backends.backend_agg"):
             from .viz import plots
 
@@ -267,9 +272,9 @@ class _Demo:
             self._write(LINE, plots.png(picture))
             self._done(
                 LINE, w=w.data, b=b.data, true_w=true_w, true_b=true_b, loss=history.losses[-1], tolerance=tolerance,
-                steps=steps,
+                epochs=len(history),
             )  # fmt: skip
-        self.tell.end(self.tell.text("fitted", w=w.data, b=b.data, steps=steps))
+        self.tell.end(self.tell.text("fitted", w=w.data, b=b.data, epochs=len(history)))
 
     def moons(self) -> None:
         """The task of micrograd's demo: two half moons told apart by an MLP, with micrograd's seed and schedule."""
@@ -333,7 +338,7 @@ class _Demo:
         score.backward()
         graph = Graph.of(score)
         # Layers below each other: sixteen neurons fill a page side by side, whose four ranks would take two.
-        self._write(GRAPH, draw_dot(graph, rankdir="TB").pipe("svg"))
+        self._write(GRAPH, svg.draw(graph, rankdir="TB").encode())
         leaves = graph.ops.count("leaf")
         self._done(GRAPH, values=len(graph), leaves=leaves, operations=len(graph) - leaves)
 

@@ -21,7 +21,7 @@ except ImportError:
     from . import _cython as cython
 
 from . import modes, rules
-from .errors import GraphError, Number, OperandError, is_number, named, not_finite, number, shown, too_large
+from .errors import GraphError, Number, OperandError, is_number, named, not_finite, number, shown, text, too_large
 from .modes import Info
 
 if TYPE_CHECKING:
@@ -369,8 +369,10 @@ class Value:
             label, _children = _children, ()
         if not hasattr(_children, "__iter__"):
             raise OperandError(f"the second argument is a label or a tuple of operands, not {shown(_children)}")
-        if not isinstance(label, str) or not isinstance(_op, str):
-            raise OperandError(f"label and _op are strings, not {shown(label)} and {shown(_op)}")
+        if type(label) is not str:
+            label = text(label, "a label")
+        if type(_op) is not str:
+            _op = text(_op, "_op")
         info: Info | None = modes.current().info
         if label or _op or info is not None:
             self._info = modes.new_info(label, "" if info is None else info.scope, _op)
@@ -412,8 +414,7 @@ class Value:
 
     @label.setter
     def label(self, label: str) -> None:
-        if not isinstance(label, str):
-            raise OperandError(f"a label is a string, not {shown(label)}")
+        label = text(label, "a label")
         info: Info = own_info(self)
         info.label = label
 
@@ -476,8 +477,7 @@ class Value:
 
     @_op.setter
     def _op(self, symbol: str) -> None:
-        if not isinstance(symbol, str):
-            raise OperandError(f"_op is a string, not {shown(symbol)}")
+        symbol = text(symbol, "_op")
         info: Info = own_info(self)
         info.op = symbol
 
@@ -547,7 +547,8 @@ class Value:
 
         Raises:
             NonFiniteError: a derivative is infinite or overflows; every leaf keeps the gradient it had.
-            GraphError: the graph has a cycle, or nothing in it requires a gradient.
+            GraphError: the graph has a cycle, or nothing in it requires a gradient, or this was called inside a
+                `_backward` and the graph overlaps with the one that is being swept.
 
         Example:
             >>> x = Value(3.0)

@@ -78,6 +78,13 @@ def number(x: object, who: str) -> float:
     raise OperandError(f"{who} takes a real number, not {shown(x)}; {way_out}")
 
 
+def text(x: object, who: str) -> str:
+    """x as a `str` and nothing more, which C fields hold; np.str_ and the members of a text Enum are subclasses."""
+    if not isinstance(x, str):
+        raise OperandError(f"{who} is a string, not {shown(x)}")
+    return str.__str__(x)
+
+
 def too_large(x: object, who: str) -> NonFiniteError:
     """The error for a number that no float can hold."""
     return NonFiniteError(

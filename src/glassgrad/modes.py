@@ -1,7 +1,8 @@
 """How operations behave in the running thread: `no_grad`, `allow_nonfinite` and `scope`.
 
 Each is a context manager and a decorator, holds for the thread that entered it only, and is undone whatever is raised
-inside. Every operation asks for the modes of its thread, so asking must cost nanoseconds: `current()`.
+inside. The tasks of an event loop share a thread and so its modes: an `await` inside a block puts the others in it too.
+Every operation asks for the modes of its thread, so asking must cost nanoseconds: `current()`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ try:
 except ImportError:
     from . import _cython as cython
 
-from .errors import GlassgradError, OperandError, shown
+from .errors import GlassgradError, OperandError, shown, text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -187,6 +188,8 @@ def no_grad(function: Callable[P, R]) -> Callable[P, R]: ...
 def no_grad(function: Any = None) -> Any:
     """Operations inside record nothing: their results are constants. As a decorator, with or without parentheses.
 
+    It holds for the thread: an `await` inside switches gradients off for every other task of the event loop meanwhile.
+
     Example:
         >>> x = Value(3.0)
         >>> with no_grad():
@@ -232,7 +235,7 @@ class scope(Block):
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name:
             raise OperandError(f"scope takes a name, a text that is not empty, not {shown(name)}")
-        self.name = name
+        self.name = text(name, "a scope")
         self._inside: tuple[Info | None, Info] | None = None  # the scope around it last time, and the Info then made
 
     def __reduce__(self) -> tuple[type[scope], tuple[str]]:

@@ -18,7 +18,7 @@ cdef int _scatter(list params, double[::1] data, Py_ssize_t n) except -1
 cdef void _sgd(double[::1] data, double[::1] grad, double[::1] velocity, Py_ssize_t n, double lr, double momentum,
                double dampening, double weight_decay, bint nesterov, bint first) noexcept
 
-@cython.locals(i=Py_ssize_t, root=double, g=double, x=double, m=double, s=double)
+@cython.locals(i=Py_ssize_t, root=double, g=double, x=double, m=double, s=double, size=double)
 cdef void _adam(double[::1] data, double[::1] grad, double[::1] mean, double[::1] square, Py_ssize_t n, double lr,
                 double beta1, double beta2, double eps, double decay, bint coupled, double bias1,
                 double bias2) noexcept

@@ -109,7 +109,9 @@ def _adam(
         s = beta2 * square[i] + (1.0 - beta2) * g * g
         mean[i] = m
         square[i] = s
-        data[i] = x - lr / bias1 * (m / (libm.sqrt(s) / root + eps))
+        size = libm.sqrt(s) / root + eps
+        # 0 for a gradient of 0 and eps=0, where Python raises and C does not
+        data[i] = x - lr / bias1 * (m / size if size != 0.0 else libm.NAN)
 
 
 # ---- optimizers ----------------------------------------------------------------------------------------------------

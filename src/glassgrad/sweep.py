@@ -490,7 +490,12 @@ def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:
     del below  # its nodes are in `state` again, as operands
     node: Value = engine.blank(cls)
     rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts = state
-    node._code = rules.NAMES.index(rule)
+    try:
+        node._code = rules.NAMES.index(rule)
+    except ValueError:
+        raise GraphError(
+            f"the pickle has an operation {rule!r}, which this glassgrad does not know; a newer one may have written it"
+        ) from None
     node._flags |= flags
     if parts is not None:
         label, scope, op, operands, partials = parts

@@ -112,7 +112,8 @@ def fit(
     Returns the `History`. Ctrl-C ends the loop as well, with `history.stopped` 'interrupted'.
 
     Raises `TrainingError` (a `NonFiniteError`) if a loss, gradient or new parameter is nan or infinite; the parameters
-    are then those that led to it.
+    are then those that led to it. Raises `GlassgradError` if the first loss depends on none of the parameters. (Behind
+    relus that are all 0 it still does: the derivatives are 0.)
 
         >>> from glassgrad import Value
         >>> from glassgrad.training import fit
@@ -145,6 +146,8 @@ def fit(
                 for p in cleared:
                     p.grad = 0
                 loss.backward()
+                if epoch == 0:
+                    _check_reached(rule.params)
                 last_loss = loss.data
                 del loss  # free the graph before the next one is built
                 if clip is not None:
@@ -244,6 +247,15 @@ def _loss(loss: Any, epoch: int) -> Value:
     if not loss.requires_grad:
         raise GlassgradError(f"fit: the loss of epoch {epoch} depends on no parameter; was no_grad() on?")
     return loss
+
+
+def _check_reached(parameters: list[Value]) -> None:
+    """Refuse to train parameters none of which a gradient has reached."""
+    if not any(p._has_grad for p in parameters):
+        raise GlassgradError(
+            f"fit: the loss depends on none of the parameters ({len(parameters)}), so nothing would be learned; "
+            "step() must compute with these very Values, and at least one must have requires_grad=True"
+        )
 
 
 # ---- progress ------------------------------------------------------------------------------------------------------
