@@ -6,6 +6,7 @@ They work anywhere in a graph, are collected, and may close a cycle, which is re
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import math
 import warnings
@@ -351,3 +352,136 @@ def test_what_a_cycle_refused_can_be_mended(gg):
     b._backward = backward
     c.backward()
     assert x.grad == 6.0
+
+
+def test_a_sweep_inside_a_backward_may_not_pass_through_the_sweep_around_it(gg):
+    x = gg.Value(2.0, "x")
+    shared = x * x
+    out = gg.Value(1.0, (shared,), "mine")
+
+    def backward():
+        shared.grad += out.grad
+        (shared * 3).backward()
+
+    out._backward = backward
+    with pytest.raises(gg.GraphError, match=r"inside a _backward reaches 4\.0"):
+        (out + shared).backward()
+    assert (x.grad, shared.grad, shared._has_grad) == (0.0, 0.0, False)
+    (shared * 3).backward()  # what the failed sweep had claimed is free again
+    assert x.grad == 12.0
+
+
+def test_a_builtin_backward_may_be_wrapped(gg):
+    x, w = gg.Value(3.0), gg.Value(5.0)
+    y = x * w
+    inner, seen = y._backward, []
+
+    def backward():
+        seen.append(y.grad)
+        inner()
+
+    y._backward = backward
+    (y * 2).backward()
+    assert (seen, x.grad, w.grad) == ([2.0], 10.0, 6.0)
+
+
+def test_a_leaf_with_a_backward_stays_a_leaf(gg):
+    x = gg.Value(3.0)
+    grads = []
+    x._backward = lambda: grads.append(x.grad)
+    y = x * 2
+    y.backward()
+    y.backward()
+    assert x.grad == 4.0, "leaves accumulate"
+    assert grads == [2.0, 4.0], "called when the gradient is there"
+    x.requires_grad = False
+    x.requires_grad = True
+
+
+def test_a_hook_of_a_leaf_that_raises_undoes_the_sweep(gg):
+    x = gg.Value(3.0)
+    x.grad = 1.0
+
+    def fail():
+        raise KeyError("hook")
+
+    x._backward = fail
+    with pytest.raises(KeyError):
+        (x * 2).backward()
+    assert x.grad == 1.0
+
+
+def test_a_leaf_with_a_backward_becomes_an_operation_when_it_gets_operands(gg):
+    x, out = gg.Value(3.0), gg.Value(9.0)
+
+    def backward():
+        x.grad += 6.0 * out.grad
+
+    out._backward = backward
+    out._prev = (x,)
+    (out * 2).backward()
+    assert x.grad == 12.0
+
+
+def test_a_gradient_that_a_backward_makes_infinite_raises(gg):
+    x = gg.Value(3.0, "x")
+    x.grad = 1.0
+    out = gg.Value(9.0, (x,), "mine")
+
+    def backward():
+        x.grad += math.inf
+
+    out._backward = backward
+    with pytest.raises(gg.NonFiniteError, match=r"'mine'.*makes the gradient of x = 3\.0 inf"):
+        out.backward()
+    assert x.grad == 1.0
+    with gg.allow_nonfinite():
+        out.backward()
+    assert x.grad == math.inf
+
+
+def test_nodes_stay_alive_while_a_failed_sweep_is_explained(gg):
+    class Curious(gg.Value):
+        @property
+        def label(self):
+            top._prev = ()  # drops everything below
+            gc.collect()
+            return "curious"
+
+    zero = Curious(0.0)
+    middle = zero.sqrt() * 1.0
+    top = middle * 2.0
+    del middle
+    with pytest.raises(gg.NonFiniteError, match="curious"):
+        top.backward()
+    assert zero.grad == 0.0
+
+
+@pytest.mark.parametrize("route", ["default", "partial", "list", "instance", "method"])
+def test_a_backward_that_reaches_a_later_result_is_collected(gg, route):
+    class Holder:
+        def call(self):
+            return self.late
+
+    def graph():
+        x = gg.Value(1.0)
+        out = gg.Value(2.0, (x,), "mine")
+        late = out * 3
+        holder = Holder()
+        holder.late, holder.witness = late, Witness()
+        boxed = [late, holder]
+        out._backward = {
+            "default": lambda late=late, holder=holder: None,
+            "partial": functools.partial(lambda late, holder: None, late, holder),
+            "list": lambda: boxed,
+            "instance": lambda: holder,
+            "method": holder.call,
+        }[route]
+        return weakref.ref(holder.witness)
+
+    class Witness:
+        pass
+
+    alive = graph()
+    gc.collect()
+    assert alive() is None, "leaked"

@@ -24,7 +24,7 @@ LAYERS = [
     {"errors", "_cython", "_libm"},
     {"rules"},
     {"modes"},
-    {"engine", "sweep"},
+    {"engine", "sweep", "copies"},
     {"functions"},
     {"graph"},
     {"viz"},

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import os
 import random
+import subprocess
+import sys
 import weakref
 
 import pytest
-from conftest import in_threads, load_interpreted
+from conftest import BUILDS, environment, in_threads, load_interpreted
 
 # ---- walks ---------------------------------------------------------------------------------------------------------
 
@@ -261,3 +264,77 @@ def test_a_failed_sweep_frees_the_other_threads(gg):
 
     in_threads(8, work)
     assert x.grad == 4 * 20 * 2.0
+
+
+def test_a_gradient_that_overflows_at_the_root_raises(gg):
+    x = gg.Value(1.0, "x")
+    x.backward(1e308)
+    with pytest.raises(gg.NonFiniteError, match=r"takes the gradient of x = 1\.0 beyond"):
+        x.backward(1e308)
+    assert x.grad == 1e308
+
+
+FORK = """
+import os, threading, time
+from glassgrad import Value
+x = Value(1.0)
+out = Value(2.0, (x,), "slow")
+started = threading.Event()
+
+def backward():
+    started.set()
+    time.sleep(2)
+
+out._backward = backward
+threading.Thread(target=out.backward, daemon=True).start()
+started.wait()
+child = os.fork()
+if child == 0:
+    y = Value(3.0)
+    (y * y).backward()
+    os._exit(int(y.grad))
+deadline = time.monotonic() + 20
+while time.monotonic() < deadline:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        print(os.waitstatus_to_exitcode(status))
+        os._exit(0)
+    time.sleep(0.01)
+os.kill(child, 9)
+print("the child hangs")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_process_forked_in_the_middle_of_a_sweep_may_sweep(build):
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    done = subprocess.run(command, env=environment(build), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["6"], done.stderr
+
+
+def test_operations_in_the_middle_of_operations_do_not_mix(gg):
+    """Finalizers that the collector runs, and other threads, may ask for the room that lists are copied into."""
+    noise = [gg.Value(7.0) for _ in range(4)]
+
+    class Loop:
+        def __init__(self):
+            self.loop = self
+
+        def __del__(self):
+            gg.dot(noise, noise)
+            gg.prod(noise)
+
+    ws = [gg.Value(float(i)) for i in (1, 2, 3, 4)]
+    xs = [10.0, 20.0, 30.0, 40.0]
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(300):
+            Loop()
+            y, z = gg.dot(ws, xs), gg.prod(ws)
+            assert (y.data, z.data) == (300.0, 24.0)
+            assert y._partials[:4] == (10.0, 20.0, 30.0, 40.0)
+            assert z._partials == (24.0, 12.0, 8.0, 6.0)
+    finally:
+        gc.set_threshold(*threshold)

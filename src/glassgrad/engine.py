@@ -1,8 +1,8 @@
 """The scalar: `Value`, micrograd's class with every operation a scalar program needs.
 
 Every operation is one node: `rules` computes its result and its derivatives, `unary`, `binary` or `many` below checks
-the result and remembers the operands. The sweep back over the graph is in `sweep`, operations on lists and on plain
-numbers are in `functions`.
+the result and remembers the operands. The sweep back over the graph is in `sweep`, copying in `copies`, operations on
+lists and on plain numbers in `functions`.
 """
 
 from __future__ import annotations
@@ -802,13 +802,13 @@ class Value:
     # -- copying and showing itself
 
     def __copy__(self) -> Value:
-        return sweep.copy_node(self, {}, lambda state: state)
+        return copies.copy_node(self, {}, lambda state: state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
-        return sweep.deep_copy(self, memo)
+        return copies.deep_copy(self, memo)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return sweep.reduce(self)
+        return copies.reduce(self)
 
     def __repr__(self) -> str:
         return f"Value(data={self._data}, grad={self._grad})"
@@ -856,4 +856,4 @@ def is_scalar(x: object) -> bool:
     return isinstance(x, Value) or is_number(x)
 
 
-from . import sweep  # noqa: E402 - it works on Values, and Value.backward calls it
+from . import copies, sweep  # noqa: E402 - they work on Values, and Value's methods call them

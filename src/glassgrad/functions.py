@@ -354,7 +354,9 @@ def _take_room(n: int) -> Any:
         return memoryview(ZERO * n)
     room = _room
     _room = None
-    return ZERO * max(256, 2 * n) if room is None or len(room) < n else room
+    if room is None or len(room) < n:
+        return ZERO * max(256, 2 * n)
+    return room  # not in one expression with the other: Cython 3.3 leaks the memoryview then
 
 
 def _give_back(room: Any) -> None:

@@ -3,7 +3,6 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from . cimport engine, modes, rules
 from .engine cimport Value
-from .modes cimport Info
 
 cdef unsigned long long _stamp
 
@@ -66,9 +65,3 @@ cpdef int no_backward(Value node) except -1
 cdef int add_to(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
 @cython.locals(g=double, operand=Value)
 cpdef int pass_on(Value node, tuple operands, tuple partials) except -1
-@cython.locals(info=Info, source=Info, twin=Value)
-cpdef Value copy_node(Value node, dict copies, duplicate)
-@cython.locals(info=Info)
-cpdef tuple reduce(Value node)
-@cython.locals(node=Value, info=Info)
-cpdef Value restore(cls, below, tuple state)
