@@ -400,6 +400,35 @@ def test_graphviz_accepts_hostile_labels():
     nodes = [g for g in ET.fromstring(done.stdout).iter(f"{SVG}g") if g.get("class") == "node"]
     assert len(nodes) == len(HOSTILE) + 3
     assert "\\N \\l \\" in "".join(ET.fromstring(done.stdout).itertext())
+    tips = [a.get("{http://www.w3.org/1999/xlink}title") for a in ET.fromstring(done.stdout).iter(f"{SVG}a")]
+    assert any("\u2068\\N \\l \\\u2069: leaf" in tip for tip in tips)
+    assert any("/∂\u2068\\N \\l \\\u2069 = 1.0" in tip for tip in tips)
+
+
+@pytest.mark.parametrize("label", [*HOSTILE, "\\Gamma", "%3", "é\\"])
+def test_graphviz_accepts_any_name_of_the_picture(label):
+    if not shutil.which("dot"):
+        pytest.skip("Graphviz is not installed: its reading of our DOT text is not checked")
+    root = Value(2.0, "x").tanh()
+    root.label = label
+    done = subprocess.run(["dot", "-Tsvg"], input=draw_dot(root).source.encode(), capture_output=True, check=True)
+    assert not done.stderr
+    assert ET.fromstring(done.stdout).find(f"{SVG}g/{SVG}title").text.startswith("Graph of ")
+
+
+def test_the_dot_text_says_what_our_picture_says():
+    a, b = Value(2, "a"), Value(3, "b", requires_grad=False)
+    source = draw_dot(a * b / a - b).source
+    assert all(f"<B>{sign}</B>" in source for sign in "×÷−")
+    assert "not computed, call backward()" in source.partition("n0 [")[0]
+    root = a * b
+    root.label = "L"
+    root.backward()
+    source = draw_dot(root).source
+    assert "not computed" not in source
+    assert source.startswith('digraph "Graph of L"')
+    assert 'n0 -> n2 [tooltip="∂\u2068L\u2069/∂\u2068a\u2069 = 3.0"]' in source
+    assert '-> n2 [tooltip="n1 → n2"]' in draw_dot(Value(1) * 4).source
 
 
 @pytest.mark.parametrize(

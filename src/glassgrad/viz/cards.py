@@ -19,7 +19,7 @@ from ..engine import exponent
 from ..graph import Graph
 from .layout import Layout, Rankdir, layout
 from .order import rank
-from .text import LABEL_LIMIT, number, shortened, text_width
+from .text import LABEL_LIMIT, SYMBOLS, number, shortened, text_width
 
 __all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "regions"]
 
@@ -53,17 +53,13 @@ class Card:
     height: float
 
 
-# An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
-_SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
-
-
 def _card(
     graph: Graph, i: int, rankdir: Rankdir, *, digits: int = 4, arrivals: int = 0, grid: _Grid | None = None
 ) -> Card:
     leaf, wanted, grad = graph.ops[i] == "leaf", graph.requires_grad[i], graph.grads[i]
     label = shortened(graph.labels[i], LABEL_LIMIT)
     kind = "root" if i in graph.roots else ("leaf" if wanted else "const") if leaf else "op"
-    symbol = "" if leaf else _SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
+    symbol = "" if leaf else SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
     rows = [(label or ("data" if wanted else ""), number(graph.values[i], digits), "gg-label" if label else "gg-word")]
     if wanted:
         sign = "gg-none" if grad is None or grad != grad or grad == 0 else "gg-plus" if grad > 0 else "gg-minus"

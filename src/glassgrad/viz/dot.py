@@ -61,20 +61,24 @@ def draw_dot(
         raise DrawingError(f"rankdir must be 'LR' (left to right) or 'TB' (top to bottom), got {rankdir!r:.60}")
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
         raise DrawingError(f"max_nodes must be a whole number, at least 1, got {max_nodes!r:.60}")
-    import graphviz  # these three cost more time than `import glassgrad` may take
+    import graphviz  # these cost more time than `import glassgrad` may take
 
     from . import statements
     from .picture import Picture
+    from .text import MISSING, lacks_grads, title
 
     if not isinstance(format, str) or format.lower() not in graphviz.FORMATS:
         raise DrawingError(
             f"format must be 'svg', 'png', or another that Graphviz writes, such as 'pdf', got {format!r:.60}"
         )
     graph = _snapshot(root, max_nodes)
+    legend = {"label": MISSING, "labeljust": "l", "fontcolor": "#5b6980", "fontsize": "9"} if lacks_grads(graph) else {}
     picture = Picture(
+        name=title(graph).replace("\\", "∖"),  # in a name, Graphviz has no way to write it at the end
         filename="Digraph.gv",
         format=format.lower(),
         graph_attr={
+            **legend,
             "rankdir": rankdir,
             "bgcolor": "#f8fafc",
             "fontname": _FONT,

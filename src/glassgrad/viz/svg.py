@@ -13,7 +13,7 @@ from typing import Final
 from ..graph import Graph
 from .cards import ROW, SMALL_ROW, Area, Arrangement, arrange
 from .layout import Layout, Point, Rankdir
-from .text import clipped, escaped, name, number, shortened, text_width, tooltip
+from .text import MISSING, clipped, escaped, lacks_grads, name, number, shortened, text_width, title, tooltip
 from .theme import STYLE
 
 __all__ = ["draw"]
@@ -50,7 +50,7 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
     size = f'width="{w}" height="{h}"'
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="glassgrad" role="img" {size} viewBox="0 0 {w} {h}">',
-        f"<title>{escaped(_title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
+        f"<title>{escaped(title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
         f"<style>{STYLE}</style>",
         f'<rect class="gg-page" {size} rx="10"/>',
         f'<g transform="translate({_n(left)} {_n(top)})">',
@@ -70,11 +70,6 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
             out.append(_legend_svg(line, MARGIN, height - MARGIN + 2 - k * 20))
     out.append("</svg>\n")
     return "\n".join(out)
-
-
-def _title(graph: Graph) -> str:
-    roots = [name(graph, root) for root in dict.fromkeys(graph.roots)]
-    return "Graph of " + ", ".join([shortened(root, 300) for root in roots[:4]]) + (" …" if len(roots) > 4 else "")
 
 
 def _description(graph: Graph) -> str:
@@ -264,13 +259,12 @@ def _area_svg(style: str, area: Area, down: bool = False) -> str:
 def _legend_entries(graph: Graph, shown: list[int], room: float) -> list[list[tuple[str, str, float]]]:
     """Return lines of (kind of card, words, width) for what occurs in the picture, as wide as there is room."""
     leaves = [graph.requires_grad[i] for i in shown if graph.ops[i] == "leaf"]
-    missing = any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
     kinds = [
         ("leaf", "leaf", True in leaves),
         ("const", "constant", False in leaves),
         ("op", "operation", len(leaves) < len(shown)),
         ("root", "result", True),
-        ("", "grad — : not computed, call backward()", missing),
+        ("", MISSING, lacks_grads(graph)),
     ]
     lines: list[list[tuple[str, str, float]]] = []
     for kind, words, there in kinds:
