@@ -780,3 +780,12 @@ def test_small_values_show_their_picture_and_large_ones_their_text():
     for _ in range(200_000):
         value = value + value
     assert list(mimebundle(value)) == ["text/plain"]
+
+
+def test_a_notebook_shows_a_value_from_top_to_bottom_where_it_would_be_too_wide():
+    chain = Value(0.5)
+    for _ in range(59):
+        chain = chain.tanh()
+    many = glassgrad.sum([Value(1.0) for _ in range(30)])  # a row of thirty cards would be wider than a column
+    for value, rankdir in ((g1(), "LR"), (chain, "TB"), (many, "LR")):
+        assert mimebundle(value)["image/svg+xml"] == draw(Graph.of(value), rankdir=rankdir)

@@ -72,7 +72,7 @@ def draw_dot(
             f"format must be 'svg', 'png', or another that Graphviz writes, such as 'pdf', got {format!r:.60}"
         )
     graph = _snapshot(root, max_nodes)
-    legend = {"label": MISSING, "labeljust": "l", "fontcolor": "#5b6980", "fontsize": "9"} if lacks_grads(graph) else {}
+    legend = {"label": MISSING, "labeljust": "l", "fontcolor": "#556278", "fontsize": "9"} if lacks_grads(graph) else {}
     picture = Picture(
         name=title(graph).replace("\\", "∖"),  # in a name, Graphviz has no way to write it at the end
         filename="Digraph.gv",

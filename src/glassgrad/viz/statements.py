@@ -43,7 +43,7 @@ def nodes(graph: Graph) -> list[str]:
             lines.append(
                 f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(clipped(scope))}" labeljust=l '
                 'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" '
-                'fontcolor="#5b6980" fontsize=9 margin=10]\n'
+                'fontcolor="#556278" fontsize=9 margin=10]\n'
             )
             clusters += 1
             stack.append(("", -depth))
@@ -63,11 +63,11 @@ def _node(graph: Graph, i: int) -> str:
         border, fill, badge, thick = "#cbd5e1", "#f1f4f8", "#56657c", 1
     else:
         border, fill, badge, thick = "#c3cede", "#ffffff", "#3b4a66", 1
-    sign = "#5b6980" if grad is None or not grad or grad != grad else "#1d5fc4" if grad > 0 else "#b8500c"
+    sign = "#556278" if grad is None or not grad or grad != grad else "#1d5fc4" if grad > 0 else "#b8500c"
     caption = (
         f'<FONT COLOR="#0f172a"><B>{label}</B></FONT>'
         if label.strip()
-        else '<FONT COLOR="#5b6980">data</FONT>'
+        else '<FONT COLOR="#556278">data</FONT>'
         if wanted
         else ""
     )
@@ -80,7 +80,7 @@ def _node(graph: Graph, i: int) -> str:
     rows = [f'{first}<TD ALIGN="RIGHT"{low}><FONT COLOR="#0f172a">{space}{number(graph.values[i])}</FONT></TD>']
     if wanted:
         rows.append(
-            '<TD ALIGN="LEFT"><FONT COLOR="#5b6980">grad</FONT></TD>'
+            '<TD ALIGN="LEFT"><FONT COLOR="#556278">grad</FONT></TD>'
             f'<TD ALIGN="RIGHT"><FONT COLOR="{sign}">&#160;{number(grad)}</FONT></TD>'
         )
     if not leaf:
