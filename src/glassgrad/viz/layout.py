@@ -22,7 +22,6 @@ Point = tuple[float, float]
 Rankdir = Literal["LR", "TB"]
 
 _LANE_GAP: Final = 9.0  # between two edges that run beside each other
-_ARRIVAL: Final = 9.0  # the last stretch before a box, straight, so that an arrowhead fits
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,10 @@ def layout(
     *,
     rankdir: Rankdir = "LR",
     gap: float = 16.0,
-    rank_gap: float = 44.0,
+    rank_gap: float = 35.0,
     port_gap: float = 12.0,
+    arrival: float = 9.0,
+    departure: float = 0.0,
     sweeps: int = SWEEPS,
 ) -> Layout:
     """Return places for boxes of these sizes and routes for these edges.
@@ -66,8 +67,10 @@ def layout(
         edges: (source, target) pairs of an acyclic graph; a pair may occur several times.
         rankdir: `'LR'` puts ranks side by side, sources left; `'TB'` one below the other, sources on top.
         gap: smallest distance between two boxes of a rank.
-        rank_gap: distance between ranks; it grows where edges are steep.
-        port_gap: distance between two edges where they enter a box; smaller where there are many.
+        rank_gap: room between ranks in which edges bend; it grows where they are steep.
+        port_gap: distance between two edges where they enter a box; smaller where there are many on a small box.
+        arrival: length of the last stretch of an edge before a rank, which is straight; an arrowhead takes 9.
+        departure: the same behind a rank.
         sweeps: most rounds of reordering; fewer on big graphs.
 
     Example:
@@ -80,15 +83,16 @@ def layout(
     along = [float(size[rankdir == "TB"]) for size in sizes]  # extent in rank direction
     across = [float(size[rankdir == "LR"]) for size in sizes]
     centre, top, bottom = _spread(ordering, across, gap)
-    starts, ends = _columns(ordering, along, centre, rank_gap)
+    starts, ends = _columns(ordering, along, centre, rank_gap, arrival, departure)
     # Boxes without operands stand at the side of their consumers, the others in the middle of their rank.
     middle = [
         (starts[r] + ends[r]) / 2 if ordering.pred[i] else ends[r] - along[i] / 2
         for i, r in enumerate(ordering.ranks[:n])
     ]
     ports = _ports(ordering, edges, across, centre, port_gap)
-    trunks, routes, top = _routes(ordering, edges, along, ports, centre, middle, starts, ends, top)
     total = ends[-1] if ends else 0.0
+    starts, ends = [p - arrival for p in starts], [p + departure for p in ends]  # where edges may bend
+    trunks, routes, top = _routes(ordering, edges, along, ports, centre, middle, starts, ends, top)
 
     def place(points: list[Point]) -> list[Point]:
         if rankdir == "LR":
@@ -192,7 +196,7 @@ def _isotonic(
 
 
 def _columns(
-    ordering: Ordering, along: list[float], centre: list[float], rank_gap: float
+    ordering: Ordering, along: list[float], centre: list[float], rank_gap: float, arrival: float, departure: float
 ) -> tuple[list[float], list[float]]:
     """Return where every rank begins and ends; the gap behind a rank grows with its steepest link."""
     starts: list[float] = []
@@ -203,7 +207,8 @@ def _columns(
         at += max([along[v] for v in layer if v < ordering.n], default=0.0)
         ends.append(at)
         climb = max([abs(centre[v] - centre[w]) for v in layer for w in ordering.succ[v]], default=0.0)
-        at += rank_gap + min(max(climb - 2 * rank_gap, 0.0) * 0.16, 3 * rank_gap)
+        at += rank_gap + min(max(climb - 2.5 * rank_gap, 0.0) * 0.16, 3.75 * rank_gap)
+        at += arrival + (departure if climb > 0.05 else 0.0)
     return starts, ends
 
 
@@ -221,7 +226,10 @@ def _routes(
     ends: list[float],
     top: float,
 ) -> tuple[dict[int, list[Point]], list[list[Point]], float]:
-    """Return trunks and routes as points (along, across), and the extent that detours along the border need."""
+    """Return trunks and routes as points (along, across), and the extent that detours along the border need.
+
+    Edges are level with where they go from `starts` of its rank on, and stay level with where they are until `ends`.
+    """
     ranks, joints = ordering.ranks, ordering.joints
     trunks: dict[int, list[Point]] = {}
     for source, chain in ordering.chains.items():
@@ -245,7 +253,7 @@ def _routes(
         if k in outside:
             border = detoured[source]
             points += [(starts[ranks[source] + 1], border), (ends[ranks[target] - 1], border)]
-        points += [(starts[ranks[target]] - _ARRIVAL, port), (middle[target] - along[target] / 2, port)]
+        points += [(starts[ranks[target]], port), (middle[target] - along[target] / 2, port)]
         routes.append(_straightened(points))
     return trunks, routes, top
 
@@ -268,8 +276,9 @@ def _ports(
         outside = set(ordering.detours).intersection(group) if ordering.detours else set()
         group.sort(key=lambda k: (k not in outside, centre[ordering.joints[k]], k))
         # Each edge enters as level with where it comes from as the side of the box allows.
-        step = min(port_gap, max(across[target] * 0.6, across[target] - 20) / len(group))
-        side = max(min(port_gap, across[target] * 0.3), step * (len(group) - 1) / 2)
+        box, gaps = across[target], len(group) - 1
+        step = min(port_gap, max(box * 0.6 / len(group), (box - 20) / gaps if gaps else 0.0))
+        side = max(min(port_gap, box * 0.3, (box - port_gap) / 2), step * gaps / 2)
         level = centre[target]
         want = [-side if k in outside else max(-side, min(side, centre[ordering.joints[k]] - level)) for k in group]
         _isotonic(group, [i * step for i in range(len(group))], want, even, ports)

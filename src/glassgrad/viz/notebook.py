@@ -12,7 +12,8 @@ from ..graph import Graph, count_below
 
 __all__ = ["mimebundle"]
 
-LIMIT = 60  # Values; a larger picture does not fit a notebook's column
+LIMIT = 60  # Values; what is larger is looked at with draw_dot(), on purpose
+WIDTH = 900  # pixels that a notebook's column shows: five operations one after the other are wider
 
 
 def mimebundle(
@@ -20,6 +21,7 @@ def mimebundle(
 ) -> dict[str, str]:
     """Return `{'text/plain': …}`, with `'image/svg+xml'` for a graph of at most 60 Values.
 
+    The picture reads from left to right, or from top to bottom where it would be too wide for a notebook's column.
     IPython calls it through `Value._repr_mimebundle_`; `include` and `exclude` are the types it asks for.
 
     Example:
@@ -30,8 +32,12 @@ def mimebundle(
     bundle = {"text/plain": repr(value)}
     # A lone number is read faster as text.
     if value._prev and count_below([value], LIMIT) <= LIMIT:
+        from .cards import arrange
         from .svg import draw
 
-        bundle["image/svg+xml"] = draw(Graph.of(value))
+        graph = Graph.of(value)
+        wide = arrange(graph).plan.width
+        down = wide > WIDTH and arrange(graph, rankdir="TB").plan.width < wide
+        bundle["image/svg+xml"] = draw(graph, rankdir="TB" if down else "LR")
     kept = set(bundle if include is None else include) - set(exclude or ())
     return {kind: data for kind, data in bundle.items() if kind in kept}

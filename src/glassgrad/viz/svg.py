@@ -7,19 +7,21 @@ a gradient nobody computed is shown as "—", never as a number. Each card's too
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from ..graph import Graph
-from .cards import ROW, SMALL_ROW, Area, Arrangement, arrange
+from .cards import ROW, SMALL_ROW, TAG, Area, Arrangement, arrange, tag_width
 from .layout import Layout, Point, Rankdir
-from .text import clipped, escaped, name, number, shortened, text_width, tooltip
+from .text import MISSING, clipped, escaped, lacks_grads, name, number, shortened, text_width, title, tooltip
 from .theme import STYLE
 
 __all__ = ["draw"]
 
 MARGIN: Final = 20.0
 _LEGEND: Final = 24.0  # its height, below the picture
+_CROWD: Final = 100  # edges between two ranks that would merge into a grey slab
 
 
 def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legend: bool = True) -> str:
@@ -50,13 +52,14 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
     size = f'width="{w}" height="{h}"'
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="glassgrad" role="img" {size} viewBox="0 0 {w} {h}">',
-        f"<title>{escaped(_title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
+        f"<title>{escaped(title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
         f"<style>{STYLE}</style>",
         f'<rect class="gg-page" {size} rx="10"/>',
         f'<g transform="translate({_n(left)} {_n(top)})">',
     ]
-    out += [_area_svg("gg-scope", area, rankdir == "TB") for area in areas]
+    out += [_area_svg("gg-scope", area) for area in areas]
     out += _edges(plan)
+    out += [_caption(area, rankdir == "TB") for area in areas]
     # A block lies on the card of its operation, and the cards of its leaves on the block.
     nodes = {i: _card_svg(graph, i, picture) for i in picture.shown}
     out += [node for i, node in nodes.items() if i not in picture.inside]
@@ -70,11 +73,6 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
             out.append(_legend_svg(line, MARGIN, height - MARGIN + 2 - k * 20))
     out.append("</svg>\n")
     return "\n".join(out)
-
-
-def _title(graph: Graph) -> str:
-    roots = [name(graph, root) for root in dict.fromkeys(graph.roots)]
-    return "Graph of " + ", ".join([shortened(root, 300) for root in roots[:4]]) + (" …" if len(roots) > 4 else "")
 
 
 def _description(graph: Graph) -> str:
@@ -142,10 +140,13 @@ def _badge(long: float, deep: float, radius: float, down: bool) -> str:
 
 def _edges(plan: Layout) -> list[str]:
     down = plan.rankdir == "TB"
+    ends = [plan.ordering.ranks[joint] for joint in plan.ordering.joints]
+    crowd = Counter(ends)
     lines = [f'<path class="gg-edge" d="{_path(points, down)}"/>' for points in plan.trunks.values()]
     heads = []
-    for points in plan.routes:
-        lines.append(f'<path class="gg-edge" d="{_path(points, down)}"/>')
+    for end, points in zip(ends, plan.routes, strict=True):
+        many = " gg-many" if crowd[end] > _CROWD else ""
+        lines.append(f'<path class="gg-edge{many}" d="{_path(points, down)}"/>')
         x, y = points[-1]
         heads.append(f"M{_n(x)} {_n(y)}l-4-8h8z" if down else f"M{_n(x)} {_n(y)}l-8-4v8z")
     return [*lines, f'<path class="gg-head" d="{"".join(heads)}"/>'] if heads else lines
@@ -169,93 +170,34 @@ def _path(points: Sequence[Point], down: bool) -> str:
 
 
 def _partials(picture: Arrangement) -> list[str]:
-    """Return a small tag with the local derivative for every edge that has room for one; tooltips have them all."""
-    slopes, down = picture.slopes, picture.plan.rankdir == "TB"
-    # The last curve of a route, as (start along, start across, end along, end across), before the rank it leads to.
-    curves = []
-    gaps: dict[int, list[int]] = {}
-    for k, (end, points) in enumerate(zip(picture.ends, picture.plan.routes, strict=True)):
-        ends = points[-3:-1] if len(points) > 2 else points
-        (x0, y0), (x1, y1) = [(y, x) if down else (x, y) for x, y in ends]
-        curves.append((x0, y0, x1, y1))
-        gaps.setdefault(end, []).append(k)
+    """Return a small tag with the local derivative for every edge, right before its arrowhead."""
     out = []
-    for gap in gaps.values():
-        placed: list[tuple[float, float, float, float]] = []
-        for k in gap:
-            if slopes[k] is None:
-                continue
-            text = number(slopes[k])
-            wide = 7.0 * len(text) + 10
-            half_along, half_across = (11.0, wide / 2 + 1) if down else (wide / 2 + 1, 11.0)
-            rivals = [curves[other] for other in gap if other != k and curves[other] != curves[k]]
-            for t in _SPOTS:
-                along, across = _spot(t, curves[k])
-                tag = (along - half_along, across - half_across, along + half_along, across + half_across)
-                inner = (tag[0] + 5, tag[1] + 3, tag[2] - 5, tag[3] - 3)  # its corners are round
-                if not (
-                    tag[0] < curves[k][0]
-                    or any(_meet(tag, other) for other in placed)
-                    or any(_passes(rival, inner) for rival in rivals)
-                ):
-                    placed.append(tag)
-                    x, y = (across, along) if down else (along, across)
-                    out.append(
-                        f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - 9)}" width="{_n(wide)}" '
-                        f'height="18" rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{text}</text></g>'
-                    )
-                    break
+    for slope, points in zip(picture.slopes, picture.plan.routes, strict=True):
+        if slope is not None:
+            (x, y), wide = points[-1], tag_width(slope)
+            x, y = (x, y - 10 - TAG / 2) if picture.plan.rankdir == "TB" else (x - 10 - wide / 2, y)
+            out.append(
+                f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - TAG / 2)}" width="{_n(wide)}" '
+                f'height="{_n(TAG)}" rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{number(slope)}</text></g>'
+            )
     return out
-
-
-_SPOTS: Final = (0.5, 0.65, 0.35, 0.75, 0.25, 0.2, 0.85, 0.16, 0.12)
-_Curve = tuple[float, float, float, float]
-
-
-def _spot(t: float, curve: _Curve) -> Point:
-    # Control points stand half way: across the ranks a smooth step, along them nearly even.
-    x0, y0, x1, y1 = curve
-    return x0 + (x1 - x0) * _reached(t), y0 + (y1 - y0) * t * t * (3 - 2 * t)
-
-
-def _reached(t: float) -> float:
-    return 1.5 * t * (1 - t) + t**3
-
-
-# How far across a curve is, for every hundredth of its way along.
-_ACROSS: Final = [0.0] * 101
-for _step in range(1001):
-    _ACROSS[round(100 * _reached(_step / 1000))] = (_step / 1000) ** 2 * (3 - _step / 500)
-
-
-def _meet(a: _Curve, b: _Curve) -> bool:
-    """Return whether two rectangles, given by opposite corners, overlap."""
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _passes(curve: _Curve, tag: _Curve) -> bool:
-    """Return whether a curve passes through a rectangle."""
-    x0, y0, x1, y1 = curve
-    if tag[2] <= x0 or tag[0] >= x1:
-        return False
-    begin, end = max(tag[0] - x0, 0.0) / (x1 - x0), min((tag[2] - x0) / (x1 - x0), 1.0)
-    first, last = y0 + (y1 - y0) * _ACROSS[int(100 * begin)], y0 + (y1 - y0) * _ACROSS[int(100 * end)]
-    return max(first, last) > tag[1] and min(first, last) < tag[3]
 
 
 # Scopes ----------------------------------------------------------------------------------------------------------
 
 
-def _area_svg(style: str, area: Area, down: bool = False) -> str:
+def _area_svg(style: str, area: Area) -> str:
     x, y, width, height = area.box
-    caption = ""
-    if area.caption:
-        words = escaped(shortened(area.caption, max(width - 24, 20.0)))
-        caption = f'<text x="{_n(x + 12)}" y="{_n(y + height - 8 if down else y + 16)}">{words}</text>'
     return (
         f'<g class="{style}"><title>{escaped(clipped(area.scope))}</title>'
-        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/>{caption}</g>'
+        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/></g>'
     )
+
+
+def _caption(area: Area, down: bool) -> str:
+    x, y, width, height = area.box
+    words = escaped(shortened(area.caption, max(width - 24, 20.0)))
+    return f'<text class="gg-caption" x="{_n(x + 12)}" y="{_n(y + height - 8 if down else y + 16)}">{words}</text>'
 
 
 # Legend ----------------------------------------------------------------------------------------------------------
@@ -264,13 +206,12 @@ def _area_svg(style: str, area: Area, down: bool = False) -> str:
 def _legend_entries(graph: Graph, shown: list[int], room: float) -> list[list[tuple[str, str, float]]]:
     """Return lines of (kind of card, words, width) for what occurs in the picture, as wide as there is room."""
     leaves = [graph.requires_grad[i] for i in shown if graph.ops[i] == "leaf"]
-    missing = any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
     kinds = [
         ("leaf", "leaf", True in leaves),
         ("const", "constant", False in leaves),
         ("op", "operation", len(leaves) < len(shown)),
         ("root", "result", True),
-        ("", "grad — : not computed, call backward()", missing),
+        ("", MISSING, lacks_grads(graph)),
     ]
     lines: list[list[tuple[str, str, float]]] = []
     for kind, words, there in kinds:

@@ -12,8 +12,14 @@ from typing import Final
 
 from ..graph import Graph
 
-__all__ = ["LABEL_LIMIT", "clipped", "escaped", "name", "number", "shortened", "text_width", "tooltip", "visible"]
+__all__ = [
+    "LABEL_LIMIT", "MISSING", "SYMBOLS", "clipped", "derivative", "escaped", "lacks_grads", "name", "number",
+    "short_name", "shortened", "text_width", "title", "tooltip", "visible",
+]  # fmt: skip
 
+# An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
+SYMBOLS: Final = {"*": "×", "-": "−", "/": "÷"}
+MISSING: Final = "grad — : not computed, call backward()"  # for the legend
 LABEL_LIMIT: Final = 150.0  # widest label on a card, in pixels; the tooltip has all of it
 _TEXT_LIMIT: Final = 2000  # characters of a label or a scope in a tooltip
 
@@ -26,6 +32,17 @@ def number(value: float | None, digits: int = 4) -> str:
 def name(graph: Graph, i: int) -> str:
     """Return what to call node `i` in a sentence: its label, or `n` and its id."""
     return graph.labels[i] or f"n{i}"
+
+
+def title(graph: Graph) -> str:
+    """Return what the picture of a graph is called."""
+    roots = [name(graph, root) for root in dict.fromkeys(graph.roots)]
+    return "Graph of " + ", ".join([shortened(root, 300) for root in roots[:4]]) + (" …" if len(roots) > 4 else "")
+
+
+def lacks_grads(graph: Graph) -> bool:
+    """Return whether a gradient that is wanted was not computed, so that "—" needs an explanation."""
+    return any(grad is None and w for grad, w in zip(graph.grads, graph.requires_grad, strict=True))
 
 
 # Whatever XML 1.0 forbids or renderers drop without a trace: control characters, lone surrogates, U+FFFE, U+FFFF.
@@ -98,11 +115,8 @@ def tooltip(graph: Graph, i: int) -> str:
         lines.append("grad not computed: call backward()" if grad is None else f"grad {grad!r}")
     else:
         lines.append("no gradient wanted")
-    own = _short_name(graph, i)
     for operand, partial in list(zip(graph.operands[i], graph.partials[i], strict=True))[:24]:
-        slope = "in its closure" if graph.ops[i] == "custom" else repr(partial)
-        if slope != "None":  # nobody wants the derivative by a constant
-            lines.append(f"∂{own}/∂{_short_name(graph, operand)} = {slope}")
+        lines += filter(None, [derivative(graph, operand, i, partial)])
     if len(graph.operands[i]) > 24:
         lines.append(f"… {len(graph.operands[i])} operands in all")
     if graph.scopes[i]:
@@ -110,6 +124,13 @@ def tooltip(graph: Graph, i: int) -> str:
     return "\n".join(lines)
 
 
-def _short_name(graph: Graph, i: int) -> str:
+def derivative(graph: Graph, operand: int, i: int, partial: float | None) -> str:
+    """Return the local derivative of node `i` by an operand as a formula; nothing where nobody wants it: a constant."""
+    slope = "in its closure" if graph.ops[i] == "custom" else repr(partial)
+    return "" if slope == "None" else f"∂{short_name(graph, i)}/∂{short_name(graph, operand)} = {slope}"
+
+
+def short_name(graph: Graph, i: int) -> str:
+    """Return what to call node `i` in a formula; isolates keep a right-to-left label from reordering the rest."""
     text = name(graph, i)
     return f"\u2068{shortened(text, LABEL_LIMIT)}\u2069" if graph.labels[i] else text

@@ -16,6 +16,7 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .glassgrad text{stroke:none}
 .gg-page{fill:#f8fafc}
 .gg-edge{fill:none;stroke:#a3b1c6;stroke-width:1.4}
+.gg-many{stroke-width:.8;stroke-opacity:.5}
 .gg-head{fill:#8496b0}
 .gg-block rect{fill:#14a08f;fill-opacity:.07;stroke:#14a08f;stroke-opacity:.35}
 .gg-card{fill:#fff}
@@ -24,13 +25,13 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-symbol{fill:#3b4a66;text-anchor:middle;font-weight:600;font-size:12px}
 .gg-sign{font-size:17px;font-weight:500}
 .gg-label{fill:#0f172a;font-weight:600}
-.gg-word{fill:#74839a;font-size:11.5px}
+.gg-word{fill:#556278;font-size:11.5px}
 .gg-data,.gg-grad{fill:#0f172a;text-anchor:end}
 .gg-grad{font-size:11.5px}
 .gg-small text{font-size:10.5px}
 .gg-plus{fill:#1d5fc4}
 .gg-minus{fill:#b8500c}
-.gg-none{fill:#74839a}
+.gg-none{fill:#556278}
 .gg-leaf .gg-badge{fill:#14a08f}
 .gg-leaf .gg-card{fill:#f1fbf9}
 .gg-leaf .gg-rim{stroke:#b5dfd8}
@@ -45,8 +46,9 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-slope rect{fill:#f8fafc;stroke:#d3dce8}
 .gg-slope text{fill:#3b4a66;font-size:11px;text-anchor:middle}
 .gg-scope rect{fill:#64748b;fill-opacity:.045;stroke:#64748b;stroke-opacity:.16}
-.gg-scope text{fill:#74839a;font-size:11px}
-.gg-legend text{fill:#66758c;font-size:11.5px}
+.glassgrad .gg-caption{fill:#556278;font-size:11px;\
+stroke:#f3f5f9;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}
+.gg-legend text{fill:#556278;font-size:11.5px}
 @media (prefers-color-scheme:dark){
 .gg-page{fill:#10151f}
 .gg-edge{stroke:#56647c}
@@ -68,11 +70,12 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .gg-const .gg-data{fill:#a9b5c8}
 .gg-root .gg-card{fill:#1e1f3d}
 .gg-root .gg-badge,.gg-root .gg-rim{stroke:#7f83f7}
-.gg-root .gg-badge{fill:#6468ea}
+.gg-root .gg-badge{fill:#6063e6}
 .gg-root .gg-symbol{fill:#fff}
 .gg-slope rect{fill:#1a2230;stroke:#344055}
 .gg-slope text{fill:#c3cee0}
 .gg-scope rect{fill:#94a3b8;fill-opacity:.05;stroke:#94a3b8;stroke-opacity:.18}
-.gg-scope text,.gg-legend text{fill:#8d9bb2}
+.glassgrad .gg-caption{fill:#8d9bb2;stroke:#141a25}
+.gg-legend text{fill:#8d9bb2}
 }
 """
