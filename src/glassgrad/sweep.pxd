@@ -29,7 +29,8 @@ cdef Nodes _todo
 @cython.locals(order=Nodes, held=list)
 cpdef list walk(roots, dict known=*)
 @cython.locals(
-    node="Node *", a="Node *", b="Node *", none="Node *", seen=cython.uint, by_hand=bint, todo=Nodes)
+    node="Node *", a="Node *", b="Node *", none="Node *", items="Node **", count=cython.Py_ssize_t, seen=cython.uint,
+    leaf=int, in_sweep=int, has_grad=int, by_hand=bint, todo=Nodes)
 cdef bint order_below(list roots, Nodes order, Nodes leaves, list held, dict known, bint clear) except -1
 cdef int add_many(Value node, Nodes todo) except -1
 @cython.locals(node=Value, operand=Value)
@@ -61,7 +62,9 @@ cdef int propagate_many(Value node, double g, Sweep sweep) except -1
 @cython.locals(operand=Value, grad=double)
 cdef int propagate_by_hand(Value node, Sweep sweep) except -1
 cpdef int no_backward(Value node) except -1
-@cython.locals(c=double, total=double)
+@cython.locals(total=double)
 cdef int add_to(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
+@cython.locals(c=double, total=double)
+cdef int refuse_not_finite(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
 @cython.locals(g=double, operand=Value)
 cpdef int pass_on(Value node, tuple operands, tuple partials) except -1

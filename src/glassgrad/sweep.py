@@ -122,46 +122,51 @@ def order_below(
     seen = _stamp
     by_hand = False
     none = cython.cast("Node *", None)
+    leaf, in_sweep, has_grad = rules.LEAF, engine.IN_SWEEP, engine.HAS_GRAD  # in registers, once compiled
     todo = _todo if cython.compiled else Nodes()  # interpreted, a finalizer or another thread may walk meanwhile
     todo.count = 0
     for root in reversed(roots):
         todo.append(cython.cast("Node *", root))
-    while todo.count:
-        todo.count -= 1
-        node = todo.items[todo.count]
+    items, count = todo.items, todo.count
+    while count:
+        count -= 1
+        node = items[count]
         if node is none:  # everything below the next one is in the order by now
-            todo.count -= 1
+            count -= 1
             if order.count == order.room:
                 order.grow()
-            order.items[order.count] = todo.items[todo.count]
+            order.items[order.count] = items[count]
             order.count += 1
         elif node._stamp == seen or (known is not None and id(cython.cast(Value, node)) in known):
             pass
-        elif node._code == rules.LEAF:
+        elif node._code == leaf:
             node._stamp = seen
             by_hand = by_hand or node._flags & engine.HOOKED != 0
             leaves.append(node)
         else:
             node._stamp = seen
             if clear:
-                if node._flags & engine.IN_SWEEP:
+                if node._flags & in_sweep:
                     raise swept_already(cython.cast(Value, node))
                 node._grad = 0.0
-                node._flags &= ~engine.HAS_GRAD
-            if todo.count + 4 > todo.room:
+                node._flags &= ~has_grad
+            if count + 4 > todo.room:
                 todo.grow()
-            todo.items[todo.count + 1] = none  # above the node, which stays where it was
-            todo.count += 2
+                items = todo.items
+            items[count + 1] = none  # above the node, which stays where it was
+            count += 2
             a, b = node._a, node._b
             if a is none and b is none:
                 by_hand = by_hand or node._code == rules.CUSTOM
+                todo.count = count
                 add_many(cython.cast(Value, node), todo)
+                items, count = todo.items, todo.count
             if b is not none and b._stamp != seen:
-                todo.items[todo.count] = b
-                todo.count += 1
+                items[count] = b
+                count += 1
             if a is not none and a._stamp != seen:
-                todo.items[todo.count] = a
-                todo.count += 1
+                items[count] = a
+                count += 1
     if todo.room > 100_000:
         _todo = Nodes()
     if by_hand:
@@ -367,13 +372,22 @@ def no_backward(node: Value) -> None:
 def add_to(operand: Value, g: float, partial: float, node: Value, sweep: Sweep) -> None:
     """operand.grad += g * partial."""
     if operand._flags & engine.REQUIRES_GRAD:
-        c = g * partial
-        total = operand._grad + c
-        # an undefined derivative (nan: of (-2)**w by w) is delivered as nan; what is computed from it raises
-        if total - total != 0.0 and sweep.finite and partial == partial and (c - c != 0.0 or total == total):
-            sweep.hold()
-            raise not_differentiable(cython.cast(Value, node), cython.cast(Value, operand), g, partial)
+        total = operand._grad + g * partial
+        if total - total != 0.0:
+            refuse_not_finite(operand, g, partial, node, sweep)
         operand._grad = total
+
+
+def refuse_not_finite(operand: Value, g: float, partial: float, node: Value, sweep: Sweep) -> None:
+    """Raise an error for what `add_to` is about to add, unless it may be infinite or nan.
+
+    An undefined derivative (nan: of (-2)**w by w) is delivered as nan; what is computed from it raises.
+    """
+    c = g * partial
+    total = operand._grad + c
+    if sweep.finite and partial == partial and (c - c != 0.0 or total == total):
+        sweep.hold()
+        raise not_differentiable(cython.cast(Value, node), cython.cast(Value, operand), g, partial)
 
 
 def not_differentiable(node: Value, operand: Value, g: float, partial: float) -> NonFiniteError:
