@@ -123,7 +123,6 @@ def memory(rounds):
 def hold(library, n):
     """Print the bytes per node while a chain of n operations is alive, and leave without taking it apart."""
     Value = importlib.import_module(f"{library}.engine").Value
-    programs.chain(Value, 10_000)
     gc.collect()
     before = resident()
     z = programs.chain(Value, n)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -233,3 +234,37 @@ def test_a_subclass_with_an_operation_of_its_own(micrograd):
     twin = Value(0.3)
     (twin.tanh() * 2 + twin).tanh().backward()
     assert x.grad == pytest.approx(twin.grad, rel=1e-14)
+
+
+def test_subclasses_that_set_what_micrograds_have(micrograd):
+    Value, nn = micrograd.engine.Value, micrograd.nn
+
+    class Network(nn.MLP):
+        def __init__(self, nin, nouts):
+            sizes = [nin, *nouts]
+            self.layers = [nn.Layer(a, b, nonlin=b != 1) for a, b in pairwise(sizes)]
+
+    class Wide(nn.Layer):
+        def __init__(self, nin, nout):
+            self.neurons = [nn.Neuron(nin) for _ in range(nout)]
+
+    class Half(nn.Neuron):
+        def __init__(self, nin, nonlin=True):
+            self.w = [Value(0.5) for _ in range(nin)]
+            self.b = Value(0)
+            self.nonlin = nonlin
+
+    class Foreign(nn.Module):
+        def __call__(self, x):
+            return sum(x) * 0.5
+
+    assert isinstance(Network(2, [3, 1])([1.0, 2.0]), Value)
+    assert len(Wide(2, 3)([1.0, 2.0])) == 3
+    assert (Half(2)([1.0, 2.0]).data, Half(2)([-1.0, -2.0]).data, Half(2, False)([-1.0, -2.0]).data) == (1.5, 0.0, -1.5)
+    assert repr(Half(2)) == "ReLUNeuron(2)"
+    layer = nn.Layer(2, 2)
+    layer.neurons = [Foreign(), Foreign()]
+    assert [v.data for v in layer([1.0, 2.0])] == [1.5, 1.5]
+    model = nn.MLP(2, [2, 1])
+    model.layers[0] = lambda x: (v * 1.0 for v in map(Value, x))
+    assert isinstance(model([1.0, 2.0]), Value)

@@ -16,7 +16,7 @@ cdef class Value:
     cdef unsigned short _code, _flags
 
 cdef double NAN
-cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP
+cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP, ALL_TRACKED
 
 @cython.locals(out=Value)
 cdef Value new(int code, int flags, double y)
@@ -24,6 +24,8 @@ cdef Value new(int code, int flags, double y)
 cdef Value blank(cls)
 cdef int track(Value node) except -1
 cdef int track_object(object x) except -1
+@cython.locals(value=Value)
+cpdef int track_captured(Value node, function) except -1
 @cython.locals(info=Info)
 cdef Info own_info(Value node)
 @cython.locals(info=Info)

@@ -12,7 +12,7 @@ import gc
 import inspect
 from array import array
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -40,6 +40,7 @@ RIGHT_NUMBER = 16  # the second operand is no Value but a number, kept in _db
 PLAIN = 32  # a plain number that somebody asked to see as an operand
 HOOKED = 64  # a leaf with a `_backward` written by hand
 IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the node
+ALL_TRACKED = 256  # the garbage collector knows the node and everything below it
 
 
 # ---- making nodes --------------------------------------------------------------------------------------------------
@@ -250,22 +251,35 @@ def own_info(node: Value) -> Info:
 def track_captured(node: Value, function: Callable[[], object]) -> None:
     """Track the results that a `_backward` can reach besides its node and operands: they may depend on the node.
 
-    It is followed through closures, default arguments, lists and instances, 100 objects far: beyond that a result that
-    was computed from the node before it was given its `_backward` lives on as long as it refers to it.
+    It is followed as it is now, through closures, default arguments, lists and instances, 1,000 objects far: a result
+    that was computed from the node before, and that it reaches beyond or later, lives on as long as it refers to it.
     """
     found: list[object] = [function]
-    seen = {id(x) for x in (function, node, getattr(function, "__globals__", None), *node._prev)}
+    values: list[Value] = []
+    seen = {id(x) for x in (node, *node._prev)}
     for x in found:
-        for y in gc.get_referents(x):
-            if id(y) in seen or isinstance(y, type | ModuleType):
-                continue
-            seen.add(id(y))
-            if not isinstance(y, Value):
-                if len(found) < 100:
+        for y in referents(x):
+            if len(seen) > 1000:
+                break
+            if id(y) not in seen and not isinstance(y, type | ModuleType):
+                seen.add(id(y))
+                if isinstance(y, Value):
+                    values.append(y)
+                else:
                     found.append(y)
-            elif cython.cast(Value, y)._code != rules.LEAF:
-                for other in sweep.walk((y,)):
-                    track(other)
+    while values:
+        value: Value = cython.cast(Value, values.pop())
+        if value._code != rules.LEAF and not value._flags & ALL_TRACKED:
+            value._flags |= ALL_TRACKED
+            track(value)
+            values += sweep.operands_of(value)
+
+
+def referents(x: object) -> list[Any]:
+    """What an object refers to; of a function only what it brings along, not the module it stands in."""
+    if isinstance(x, FunctionType):
+        return [x.__closure__, x.__defaults__, x.__kwdefaults__, vars(x)]
+    return gc.get_referents(x)
 
 
 def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:

@@ -384,6 +384,7 @@ def _many(
         elif type(operand) is float:
             data[i] = operand
         else:
+            _give_back(data)
             return _many(code, engine.as_scalars(operands, rules.NAMES[code]), value, derivatives)
     y = value(data[:n])
     if not values:

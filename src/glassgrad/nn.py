@@ -218,6 +218,9 @@ class Neuron(Module):
         (ReLUNeuron(2), LinearNeuron(2), TanhNeuron(2))
     """
 
+    nonlin = True  # for a subclass that sets w and b itself, as it may in micrograd
+    _function: Callable[[Value], Value] = staticmethod(Value.relu)
+
     def __init__(self, nin: SupportsIndex, nonlin: bool = True, activation: Activation = "relu") -> None:
         self.w = [Value(random.uniform(-1, 1), name) for name in _weight_names(_size("Neuron", "nin", nin))]
         self.b = Value(0, "b")
@@ -229,7 +232,7 @@ class Neuron(Module):
     @property
     def activation(self) -> Activation:
         """A name out of `ACTIVATIONS` or a function from Value to Value; may be changed at any time."""
-        return vars(self)["activation"]  # type: ignore[no-any-return]
+        return vars(self).get("activation", "relu")  # type: ignore[no-any-return]
 
     @activation.setter
     def activation(self, activation: Activation) -> None:
@@ -268,19 +271,19 @@ class Layer(Module):
 
     def __init__(self, nin: SupportsIndex, nout: SupportsIndex, **kwargs: Any) -> None:
         self.neurons = [Neuron(nin, **kwargs) for _ in range(_size("Layer", "nout", nout))]
-        self._scopes: list[scope] = []
 
     def __call__(self, x: Iterable[Any]) -> Any:  # micrograd's: which of the two it is depends on a number
         """The outputs for one row of inputs: a list of Values, or the Value itself if there is one neuron."""
         return self._forward(self._row(x))
 
     def _forward(self, row: list[Value]) -> Any:
-        out = call_each(self.neurons, _scopes(self._scopes, "neuron", self.neurons), row)
+        out = call_each(self.neurons, _scopes(self, "neuron", self.neurons), row)
         return out[0] if len(out) == 1 else out
 
     def _row(self, x: Any, place: str = "") -> list[Value]:
         """The inputs as Values: one constant for each plain number, shared by all neurons, is one box in a picture."""
-        nin = len(self.neurons[0].w)
+        weights = getattr(self.neurons[0], "w", None)  # a subclass may have neurons of its own
+        nin = None if weights is None else len(weights)
         row = _inputs(x, nin, f"{place}Layer({nin}, {len(self.neurons)})")
         return [v if isinstance(v, Value) else Value(v, requires_grad=False) for v in row]
 
@@ -311,14 +314,13 @@ class MLP(Module):
             Layer(sizes[i], sizes[i + 1], nonlin=i != len(sizes) - 2, activation=activation)
             for i in range(len(sizes) - 1)
         ]
-        self._scopes: list[scope] = []
 
     def __call__(self, x: Iterable[Any]) -> Any:  # as Layer's
         """The outputs for one row of inputs: a list of Values, or the Value itself if the last layer has one."""
         if isinstance(self.layers[0], Layer):
             x = self.layers[0]._row(x, "layers.0: ")  # here, so that inputs lie outside of every layer's scope
-        for layer, place in zip(self.layers, _scopes(self._scopes, "layer", self.layers), strict=True):
-            row: Any = [x] if isinstance(x, Value) else x
+        for layer, place in zip(self.layers, _scopes(self, "layer", self.layers), strict=True):
+            row: Any = [x] if isinstance(x, Value) else x if type(x) is list else list(x)
             with place:  # a hidden layer's inputs are Values already: nothing to convert
                 x = layer._forward(row) if type(layer) is Layer else layer(row)
         return x
@@ -353,8 +355,8 @@ def _joined(path: KeyPath) -> str:
     return ".".join(reversed(keys))
 
 
-def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
-    """The inputs as a list of length `nin`."""
+def _inputs(x: Any, nin: int | None, owner: str) -> list[Any]:
+    """The inputs as a list of length `nin`, of any length where that is None."""
     if type(x) is not list:
         if isinstance(x, Value):
             raise ModelError(f"{owner} takes a row of {nin} inputs, got one Value; write [x]")
@@ -365,15 +367,16 @@ def _inputs(x: Any, nin: int, owner: str) -> list[Any]:
         x = list(x)
     if x and isinstance(x[0], (list, tuple)):
         raise ModelError(f"{owner} takes one row of {nin} inputs, got {len(x)} rows; write [model(row) for row in x]")
-    if len(x) != nin:
+    if nin is not None and len(x) != nin:
         raise ModelError(f"{owner} takes {nin} inputs, got {len(x)}")
     return x  # type: ignore[no-any-return]
 
 
-def _scopes(scopes: list[scope], name: str, parts: list[Any]) -> list[scope]:
+def _scopes(module: Module, name: str, parts: list[Any]) -> list[scope]:
     """One scope for each of the parts: made once, since making one costs three times as much as entering it."""
+    scopes: list[scope] = vars(module).get("_scopes", [])
     if len(scopes) != len(parts):
-        scopes[:] = [scope(f"{name}{i}") for i in range(len(parts))]
+        vars(module)["_scopes"] = scopes = [scope(f"{name}{i}") for i in range(len(parts))]
     return scopes
 
 

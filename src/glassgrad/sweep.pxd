@@ -22,20 +22,21 @@ cdef class Nodes:
     @cython.locals(room=cython.Py_ssize_t)
     cdef int grow(self) except -1
     @cython.locals(i=cython.Py_ssize_t)
-    cdef int add_to(self, list held) except -1
+    cdef int copy_to(self, list held) except -1
 
 cdef Nodes _todo
 
-@cython.locals(order=Nodes, held=list)
+@cython.locals(order=Nodes, held=list, seen=cython.uint)
 cpdef list walk(roots, dict known=*)
 @cython.locals(
     node="Node *", a="Node *", b="Node *", none="Node *", items="Node **", count=cython.Py_ssize_t, seen=cython.uint,
     leaf=int, in_sweep=int, has_grad=int, by_hand=bint, todo=Nodes)
-cdef bint order_below(list roots, Nodes order, Nodes leaves, list held, dict known, bint clear) except -1
+cdef unsigned int order_below(
+    list roots, Nodes order, Nodes leaves, list held, dict known, bint clear) except? 1
 cdef int add_many(Value node, Nodes todo) except -1
 @cython.locals(node=Value, operand=Value)
 cdef int refuse_cycle(list order, unsigned int seen) except -1
-cdef list operands_of(Value node)
+cpdef list operands_of(Value node)
 cpdef int backward(Value root, gradient) except -1
 
 cdef class Sweep:
@@ -43,7 +44,7 @@ cdef class Sweep:
     cdef Nodes order, leaves
     cdef list held
     cdef double* before
-    @cython.locals(leaf="Node *", node=Value, by_hand=bint, total=double, i=cython.Py_ssize_t)
+    @cython.locals(leaf="Node *", node=Value, by_hand=cython.uint, total=double, i=cython.Py_ssize_t)
     cdef int run(self, Value root, double seed) except -1
     @cython.locals(leaf="Node *", i=cython.Py_ssize_t, n=cython.Py_ssize_t)
     cdef int remember(self) except -1
@@ -51,7 +52,7 @@ cdef class Sweep:
     cdef int put_back(self) except -1
     @cython.locals(node="Node *", i=cython.Py_ssize_t)
     cdef int claim(self) except -1
-    @cython.locals(node=Value)
+    @cython.locals(node=Value, grad=double)
     cdef int call_hooks(self) except -1
     cdef int hold(self) except -1
 

@@ -74,7 +74,7 @@ class Nodes:
             self.items += [None] * (room - len(self.items))
         self.room = room
 
-    def add_to(self, held: list[Value]) -> None:
+    def copy_to(self, held: list[Value]) -> None:
         """Append the nodes to a list that holds references."""
         for i in range(self.count):
             held.append(cython.cast(Value, self.items[i]))  # noqa: PERF401 - `extend` would make an object on the way
@@ -102,18 +102,23 @@ def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Va
     order = Nodes()
     held: list[Value] = []
     with _one_at_a_time:
-        if not order_below(roots, order, order, held, known, False):
-            order.add_to(held)
+        seen = order_below(roots, order, order, held, known, False)
+        if seen:
+            refuse_cycle(held, seen)
+        else:
+            order.copy_to(held)
     return held
 
 
 def order_below(
     roots: list[Value], order: Nodes, leaves: Nodes, held: list[Value], known: dict[int, Any] | None, clear: bool
-) -> bool:
+) -> int:
     """Append to `order` every operation below the roots, operands first, and every leaf to `leaves`.
 
-    `clear` takes the gradients of the operations away: large graphs are slow to visit once more. Returns whether a
-    function written by hand is among them; such a graph may change, so all of its nodes are appended to `held`.
+    `clear` takes the gradients of the operations away: large graphs are slow to visit once more.
+
+    A graph with functions written by hand may change and may have a cycle: then all nodes are appended to `held`, and
+    the number that they were marked with is returned, for `refuse_cycle`. Else 0 is.
     """
     global _stamp, _todo
     _stamp += 2
@@ -123,7 +128,7 @@ def order_below(
     by_hand = False
     none = cython.cast("Node *", None)
     leaf, in_sweep, has_grad = rules.LEAF, engine.IN_SWEEP, engine.HAS_GRAD  # in registers, once compiled
-    todo = _todo if cython.compiled else Nodes()  # interpreted, a finalizer or another thread may walk meanwhile
+    todo = _todo if cython.compiled else Nodes()  # interpreted, it would keep the graph alive
     todo.count = 0
     for root in reversed(roots):
         todo.append(cython.cast("Node *", root))
@@ -170,11 +175,10 @@ def order_below(
     if todo.room > 100_000:
         _todo = Nodes()
     if by_hand:
-        order.add_to(held)
+        order.copy_to(held)
         if leaves is not order:
-            leaves.add_to(held)
-        refuse_cycle(held, seen)
-    return by_hand
+            leaves.copy_to(held)
+    return seen if by_hand else 0
 
 
 def add_many(node: Value, todo: Nodes) -> None:
@@ -244,7 +248,7 @@ class Sweep:
             self.before: list[float] = []  # for each leaf its gradient, and whether it had any
 
     def run(self, root: Value, seed: float) -> None:
-        by_hand = order_below([root], self.order, self.leaves, self.held, None, True)
+        by_hand = order_below([root], self.order, self.leaves, self.held, None, True)  # a number or 0
         total = root._grad + seed
         if self.finite and total - total != 0.0 and seed - seed == 0.0 and root._grad - root._grad == 0.0:
             raise NonFiniteError(f"backward({seed}) takes the gradient of {named(root)} beyond the largest float")
@@ -254,6 +258,7 @@ class Sweep:
         try:
             if by_hand:
                 self.claim()
+                refuse_cycle(self.held, by_hand)
             for i in range(self.order.count - 1, -1, -1):
                 propagate(self.order.items[i], self)
             for i in range(self.leaves.count):
@@ -306,13 +311,19 @@ class Sweep:
         """Call the `_backward` of leaves that were given one."""
         for node in self.held:
             if node._flags & engine.HOOKED and node._info is not None and node._info.backward is not None:
+                grad = node._grad
                 node._info.backward()
+                if self.finite and node._grad - node._grad != 0.0 and grad - grad == 0.0:
+                    raise NonFiniteError(
+                        f"the _backward of the leaf {named(node)} makes its gradient {node._grad}; "
+                        "no gradient was changed"
+                    )
 
     def hold(self) -> None:
         """Keep every node: Python code is about to run."""
         if not self.held:
-            self.order.add_to(self.held)
-            self.leaves.add_to(self.held)
+            self.order.copy_to(self.held)
+            self.leaves.copy_to(self.held)
 
     def __dealloc__(self) -> None:
         PyMem_Free(self.before)  # type: ignore[name-defined]  # noqa: F821
