@@ -297,7 +297,7 @@ deadline = time.monotonic() + 20
 while time.monotonic() < deadline:
     done, status = os.waitpid(child, os.WNOHANG)
     if done:
-        print(os.waitstatus_to_exitcode(status))
+        print(os.waitstatus_to_exitcode(status), flush=True)
         os._exit(0)
     time.sleep(0.01)
 os.kill(child, 9)
