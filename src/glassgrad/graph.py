@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from . import sweep
 from .engine import Value
 from .errors import GraphError, OperandError
 
@@ -204,33 +205,10 @@ def count_below(roots: Iterable[Value], limit: int) -> int:
 
 
 def _in_order(roots: Sequence[Value]) -> list[Value]:
-    """Return every node below the roots, depth first, operands left to right: ids depend on the graph alone.
-
-    `sweep.walk` visits leaves before their siblings and leaves out plain numbers, which have no ids but here.
-    """
-    order: list[Value] = []
-    opened: set[int] = set()
-    closed: set[int] = set()
-    stack = list(reversed(roots))
-    while stack:
-        node = stack[-1]
-        key = id(node)
-        if key in closed:
-            stack.pop()
-            continue
-        if key in opened:  # everything below it is in the order by now
-            stack.pop()
-            closed.add(key)
-            order.append(node)
-            continue
-        opened.add(key)
-        for operand in reversed(node._prev):
-            if id(operand) in closed:
-                continue
-            if id(operand) in opened:
-                raise GraphError(f"the graph has a cycle through {operand!r}: a _prev was set to what depends on it")
-            stack.append(operand)
-    return order
+    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well."""
+    for node in sweep.walk(roots):
+        _ = node._prev  # makes the plain numbers among the operands nodes, which the next walk lists
+    return sweep.walk(roots)
 
 
 def _aligned(partials: tuple[float | None, ...] | None, count: int) -> tuple[float | None, ...]:
