@@ -45,7 +45,7 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
     twin._data = node._data
     twin._grad = node._grad
     twin._code = node._code
-    twin._flags = node._flags & ~(engine.TRACKED | engine.IN_SWEEP | engine.ALL_TRACKED) | twin._flags & engine.TRACKED
+    twin._flags = node._flags & ~engine.OF_THIS_OBJECT | twin._flags & engine.TRACKED
     twin._a = copies.get(id(node._a), node._a)
     twin._b = copies.get(id(node._b), node._b)
     twin._da = node._da
@@ -98,7 +98,7 @@ def reduce(node: Value) -> tuple[Any, ...]:
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
-    flags = node._flags & ~(engine.TRACKED | engine.IN_SWEEP | engine.ALL_TRACKED)
+    flags = node._flags & ~engine.OF_THIS_OBJECT
     state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
     return restore, (type(node), _Below(node), state), None if type(node) is Value else state_of(node)
 
