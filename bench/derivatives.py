@@ -211,7 +211,7 @@ def tell(found):
 
 def measure(name, rounds):
     """For each form and library the median seconds of the rounds, None where they are over the limit; a library that
-    does not offer the transform is left out. One that takes more than two seconds in all has only the first round.
+    does not offer the transform is left out. One that takes more than a second in all has only the first round.
     """
     limit = 30 if rounds > 1 else 3
     forms = [form for form in ROWS[name].forms if form == "scalars" or rounds > 1]
@@ -222,7 +222,7 @@ def measure(name, rounds):
             if key not in slow:
                 seconds, run = timed(in_its_own_process, name, *key, limit)
                 found.append(run)
-                if seconds > 2:
+                if seconds > 1:
                     slow.add(key)
 
     result = {"title": ROWS[name].title, "goal": ROWS[name].scalars[0] == "gradient", "limit": limit}
