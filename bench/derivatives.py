@@ -213,7 +213,7 @@ def measure(name, rounds):
     """For each form and library the median seconds of the rounds, None where they are over the limit; a library that
     does not offer the transform is left out. One that takes more than a second in all has only the first round.
     """
-    limit = 30 if rounds > 1 else 3
+    limit = 30 if rounds > 1 else 1
     forms = [form for form in ROWS[name].forms if form == "scalars" or rounds > 1]
     runs = {(form, library): [] for form in forms for library in LIBRARIES[form]}
     slow = set()
