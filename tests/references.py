@@ -267,6 +267,7 @@ def nary(value, derivatives, draw, **unit):
 ROOT = 1.2784645427610738
 TURNS = (math.pi / 2, math.pi, 2 * math.pi, 1e22, 1e308, 710.0)
 CASES = {
+    "identity": unary(lambda x: x, lambda x: 1),
     "add": binary(lambda x, w: x + w, lambda x, w: 1, lambda x, w: 1),
     "sub": binary(lambda x, w: x - w, lambda x, w: 1, lambda x, w: -1),
     "mul": binary(lambda x, w: x * w, lambda x, w: w, lambda x, w: x),
@@ -325,6 +326,10 @@ CASES = {
     "gelu": unary(
         lambda x: x * cdf(x), lambda x: cdf(x) + x * pdf(x),
         -0.7517915246935645, -1.3, -0.3, 0.3, 1.3, -1.41421356, 8.3, -37.5, -38.5, 39.0, -39.0, -26.5,
+    ),
+    "gelu_slope": unary(
+        lambda x: cdf(x) + x * pdf(x), lambda x: (2 - x**2) * pdf(x) if abs(x) < 99 else mpf(0),
+        -0.7517915246935645, -1.3, 1.3, 1.4142135623730951, -1.4142135623730951, 8.3, -37.5, -38.5, 38.5, 39.0, -39.0,
     ),
     "silu": unary(
         lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))),
