@@ -2,7 +2,7 @@
 
 `python bench/derivatives.py determinant_7 3` prints JSON: what each library of `libraries.py` took in 3 rounds for the
 first result and for a later call with other numbers, and what the function itself costs. Times are those of the clock
-on the wall: XLA compiles and computes in threads of its own.
+on the wall, since XLA compiles and computes in threads of its own; costs, of glassgrad alone, are processor time.
 """
 
 import faulthandler
@@ -21,6 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 from libraries import LIBRARIES
+from programs import clock
+
+COSTS = ["derivative", "on floats", "on Values"]
 
 # ---- the functions: `m` has the library's sin, cos and sqrt, `x` are its scalars --------------------------------
 
@@ -173,24 +176,24 @@ def one(name, form, library, limit):
 
     faulthandler.dump_traceback_later(limit, exit=True)
     seconds = {"later": []}
-    if library == "glassgrad":
-        seconds |= {"on floats": [], "on Values": []}
+    costs = {cost: [] for cost in COSTS if library == "glassgrad"}
     while sum(seconds["later"]) < 0.3 and len(seconds["later"]) < 200:
         x = row.inputs(1 + len(seconds["later"]))
         time_of_call, result = timed(derivative, x)
         if not seconds["later"]:
             tell({"other numbers": numbers(result)})
         seconds["later"].append(time_of_call)
-        if library == "glassgrad":
-            seconds["on floats"].append(timed(function, math, x)[0])
-            seconds["on Values"].append(timed(adapter.value, f, x)[0])
-    tell({key: statistics.median(times) for key, times in seconds.items()})
+        if costs:
+            costs["derivative"].append(timed(derivative, x, clock=clock)[0])
+            costs["on floats"].append(timed(function, math, x, clock=clock)[0])
+            costs["on Values"].append(timed(adapter.value, f, x, clock=clock)[0])
+    tell({key: statistics.median(times) for key, times in (seconds | costs).items()})
 
 
-def timed(function, *arguments):
-    start = time.perf_counter()
+def timed(function, *arguments, clock=time.perf_counter):
+    start = clock()
     result = function(*arguments)
-    return time.perf_counter() - start, result
+    return clock() - start, result
 
 
 def numbers(result):
@@ -257,7 +260,7 @@ def summary(runs, expected, where):
     if problems:
         print(f"{where}: {'; '.join(sorted(problems))}", file=sys.stderr)
         return {}
-    times = {key: [run[key] for run in runs if key in run] for key in ("first", "later", "on floats", "on Values")}
+    times = {key: [run[key] for run in runs if key in run] for key in ("first", "later", *COSTS)}
     return {"first": None, "later": None} | {key: statistics.median(found) for key, found in times.items() if found}
 
 
