@@ -25,6 +25,7 @@ cdef subtract(a, b)
 cdef multiply(a, b)
 cdef negate(a)
 cpdef Value identity(Value x)
+cpdef Value gelu_slope(Value x)
 @cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, adjoints=list, partials=list,
     first="int *", sources="int *", node=Value)
 cpdef list pull(Tape tape, seeds)

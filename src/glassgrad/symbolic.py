@@ -157,8 +157,8 @@ def apply(name: str, *operands: Any) -> Any:
 
 
 def add(a: Any, b: Any) -> Any:
-    if not isinstance(a, Term):
-        return add(b, a) if a != 0.0 else b
+    if not isinstance(a, Term) and a == 0.0:
+        return b
     if not isinstance(b, Term) and b == 0.0:
         return a
     return apply("add", a, b)
@@ -196,9 +196,13 @@ def identity(x: Value) -> Value:
     return engine.unary(x, rules.IDENTITY, rules.identity, rules.identity_dx)
 
 
+def gelu_slope(x: Value) -> Value:
+    return engine.unary(x, rules.GELU_SLOPE, rules.gelu_slope, rules.gelu_slope_dx)
+
+
 OPERATORS: dict[str, Callable[..., Value]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
-    "neg": operator.neg, "identity": identity,
+    "neg": operator.neg, "identity": identity, "gelu_slope": gelu_slope,
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Value]] = {
     name: OPERATORS.get(name) or functools.partial(functions._apply, name) for name in rules.RULES
