@@ -242,7 +242,6 @@ def test_jacobians_of_all_structures(gg, mode):
     assert jacobian(lambda x: {"a": x[0]})((2.0, 3.0)) == {"a": (1.0, 0.0)}
     assert jacobian(cube)(2.0) == 12.0
     assert jacobian(lambda x, y: [x * y], (0, 1))(2.0, 3.0) == [(3.0, 2.0)]
-    assert jacobian(lambda x: [x])([]) == [[]] or True
     assert jacobian(lambda x: [])([1.0]) == []
     matrix = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     found = jacobian(lambda x: matrix @ x)(np.array([1.0, 1.0]))
@@ -329,7 +328,7 @@ def test_hessians_of_trees(gg):
 
     p = {"a": 2.0, "b": [3.0]}
     assert gg.hessian(f)(p, 1.0) == {"a": {"a": 6.0, "b": [4.0]}, "b": [{"a": 4.0, "b": [0.0]}]}
-    by_both = gg.hessian(f, (1, 0))(p=None, q=None) if False else gg.hessian(f, (1, 0))(p, 1.0)
+    by_both = gg.hessian(f, (1, 0))(p, 1.0)
     assert by_both[0] == (0.0, {"a": 1.0, "b": [0.0]})
     assert by_both[1] == {"a": (1.0, {"a": 6.0, "b": [4.0]}), "b": [(0.0, {"a": 4.0, "b": [0.0]})]}
     assert gg.hessian(lambda x: (x * x).sum())(np.ones((2, 3))).shape == (2, 3, 2, 3)
@@ -363,7 +362,9 @@ def test_derivatives_of_any_order(gg):
         assert f(0.7) == close(value, rel=1e-14)
     assert grad(grad(grad(lambda x: x**5)))(2.0) == 240.0
     assert grad(grad(grad(grad(lambda x: x**5))))(2.0) == 240.0
-    assert grad(grad(grad(lambda x: gg.exp(-x * x))))(0.5) == close((12 * 0.5 - 8 * 0.5**3) * math.exp(-0.25), rel=1e-13)
+    assert grad(grad(grad(lambda x: gg.exp(-x * x))))(0.5) == close(
+        (12 * 0.5 - 8 * 0.5**3) * math.exp(-0.25), rel=1e-13
+    )
 
 
 def test_transforms_inside_transforms(gg):
@@ -414,7 +415,7 @@ def test_nesting_in_threads(gg):
         wrong = 0
         for k in range(1250):
             x = 1.0 + 0.01 * ((k * 7 + i) % 50)
-            wrong += gg.grad(lambda x: x * gg.grad(lambda y: x * y)(1.0))(x) != 2 * x  # noqa: B023 - called at once
+            wrong += gg.grad(lambda x: x * gg.grad(lambda y: x * y)(1.0))(x) != 2 * x
         return wrong
 
     assert in_threads(8, work) == [0] * 8
@@ -642,7 +643,7 @@ def test_argnums_are_integers(gg, argnums):
 def test_wrong_calls_of_the_others(gg):
     with pytest.raises(gg.OperandError, match=r"hvp\(cube\) takes the vector right after argument 0, .* 1 argument"):
         gg.hvp(cube)(2.0)
-    with pytest.raises(gg.OperandError, match="hvp.* by one argument"):
+    with pytest.raises(gg.OperandError, match=r"hvp\(cube\) differentiates by one argument: argnums"):
         gg.hvp(cube, (0, 1))
     with pytest.raises(gg.OperandError, match="the vector is a list of 1 number, and argument 0 is a number"):
         gg.hvp(cube)(2.0, [1.0])
@@ -740,14 +741,14 @@ def test_empty_containers(gg):
     assert gg.hessian(lambda x: 1.0)([]) == []
     assert gg.hvp(lambda x: 1.0)([], []) == []
     assert gg.jvp(lambda x: [], ([],), ([],)) == ([], [])
-    assert gg.vjp(lambda: [])[1]([]) == ()
+    assert gg.vjp(list)[1]([]) == ()
     assert gg.vjp(lambda x: [], 1.0)[1]([]) == (0.0,)
     assert gg.grad(lambda x: 1.0)(np.zeros((0, 3))).shape == (0, 3)
     assert gg.jacobian(lambda x: x[:0])(np.ones(3)).shape == (0, 3)
 
 
 def test_nan(gg):
-    with pytest.raises(gg.NonFiniteError, match="mul|square|pow"):
+    with pytest.raises(gg.NonFiniteError, match=r"mul\(nan, nan\) is undefined"):
         gg.grad(lambda x: x * x)(math.nan)
     with gg.allow_nonfinite():
         assert math.isnan(gg.grad(lambda x: x * x)(math.nan))

@@ -324,7 +324,7 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     first, places = tapes.ints(tape.first), tapes.ints(tape.places)
     start, end = first[k], first[k + 1]
     if node._code == rules.CUSTOM:
-        return [once(node, tape.partials[e]) for e in range(start, end)]
+        return [as_term(once(node, tape.partials[e]), table) for e in range(start, end)]
     derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
     y = term(node, table)
     info: Info | None = node._info
