@@ -471,8 +471,7 @@ class _Run:
         if str(self.made) != "number":
             raise OperandError(
                 f"{self.who} differentiates one scalar, and {self.name} returned {trees.a(self.made)}: return their "
-                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian for the derivatives of "
-                "all"
+                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian, which takes all"
             )
 
 
