@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
-from . import engine, functions, modes, rules, symbolic, trees
+from . import engine, functions, modes, symbolic, trees
 from . import tape as tapes
 from .engine import Scalar, Value
 from .errors import GraphError, NonFiniteError, OperandError, number, shown, text
@@ -101,11 +102,11 @@ class Primitive:
         y = self.number(self.value, xs, "result")
         if not any(isinstance(x, Value) for x in scalars):
             return functions.checked(self.name, tuple(xs), y)
-        partials = array("d", [engine.NAN]) * len(xs)
+        partials = array("d", [math.nan]) * len(xs)
         for i, x in enumerate(scalars):
             if isinstance(x, Value) and x.requires_grad and modes.current().no_grad == 0:
                 partials[i] = self.number(self.by(i), [*xs, y], f"derivative by {self.operands[i]}")
-        return engine.by_rule(rules.PRIMITIVE, self, scalars, y, partials)
+        return engine.by_rule("primitive", self, scalars, y, partials)
 
     def by(self, place: int) -> Callable[..., Any]:
         """The derivative by an operand."""
@@ -124,7 +125,7 @@ class Primitive:
             found = function(*xs)
         except (ArithmeticError, ValueError) as error:
             if modes.current().allow_nonfinite:
-                return engine.NAN
+                return math.nan
             operands = ", ".join(map(repr, xs[: len(self.operands)]))
             raise NonFiniteError(f"the {what} of {self.name}({operands}) is undefined: {error}") from error
         return number(engine.plain(found), f"the {what} of {self.name}")
@@ -211,11 +212,11 @@ class Pick:
 
 def _results(call: Call, operands: tuple[Any, ...], numbers: list[float]) -> list[Value]:
     """The nodes of what a function returned."""
-    nan = array("d", [engine.NAN])
+    nan = array("d", [math.nan])
     if not call.several:
-        return [engine.by_rule(rules.CALL, call, operands, numbers[0], nan * len(operands))]
-    joint = engine.by_rule(rules.CALL, call, operands, 0.0, nan * len(operands))
-    return [engine.by_rule(rules.PICK, Pick(call.name, i), (joint,), y, nan) for i, y in enumerate(numbers)]
+        return [engine.by_rule("call", call, operands, numbers[0], nan * len(operands))]
+    joint = engine.by_rule("call", call, operands, 0.0, nan * len(operands))
+    return [engine.by_rule("pick", Pick(call.name, i), (joint,), y, nan) for i, y in enumerate(numbers)]
 
 
 def custom_gradient(f: F) -> F:

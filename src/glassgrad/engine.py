@@ -176,8 +176,9 @@ def many(code: int, operands: tuple[object, ...], inherited: int, y: float, part
     return out
 
 
-def by_rule(code: int, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
-    """The node for an operation outside the table, on Values and floats: a PRIMITIVE, a CALL or a PICK."""
+def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
+    """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'."""
+    code = rules.NAMES.index(kind)
     inherited = 0
     for operand in operands:
         if isinstance(operand, Value):

@@ -73,7 +73,7 @@ cdef int propagate(Node* node, Sweep sweep) except -1
 cdef int propagate_many(Value node, double g, Sweep sweep) except -1
 @cython.locals(operand=Value, grad=double)
 cdef int propagate_by_hand(Value node, Sweep sweep) except -1
-@cython.locals(info=Info, total=double)
+@cython.locals(info=Info, operands=tuple, i=cython.Py_ssize_t, operand=Value, total=double)
 cdef int propagate_call(Value node, double g, Sweep sweep) except -1
 cpdef int no_backward(Value node) except -1
 @cython.locals(total=double)

@@ -450,12 +450,14 @@ def propagate_call(node: Value, g: float, sweep: Sweep) -> None:
     operands: tuple[Any, ...] = info.operands  # type: ignore[assignment]
     seeds = sweep.waiting.pop(id(node), {0: g} if g != 0.0 else {})
     grads = info.rule.pull(operands, seeds) if seeds else ()
-    for operand, grad in zip(operands, grads, strict=bool(seeds)):
-        if isinstance(operand, Value) and operand._flags & engine.REQUIRES_GRAD:
-            total = operand._grad + grad
+    for i in range(len(grads)):
+        if isinstance(operands[i], Value):
+            operand: Value = operands[i]
+            total = operand._grad + grads[i]
             if sweep.finite and total - total != 0.0 and operand._grad - operand._grad == 0.0:
-                raise not_differentiable(node, operand, grad, 1.0)
-            operand._grad = total
+                raise not_differentiable(node, operand, grads[i], 1.0)
+            if operand._flags & engine.REQUIRES_GRAD:
+                operand._grad = total
 
 
 def no_backward(node: Value) -> None:

@@ -45,3 +45,7 @@ cdef bare(x)
 @cython.locals(node=Value, info=Info, start=cython.Py_ssize_t, end=cython.Py_ssize_t, e=cython.Py_ssize_t,
     first="int *", places="int *")
 cdef list partials_of(Tape tape, Py_ssize_t k, Table table)
+@cython.locals(node=Value, info=Info)
+cdef int pull_call(Tape tape, Py_ssize_t k, list adjoints, dict waiting, Table table) except -1
+@cython.locals(node=Value, info=Info)
+cdef int push_call(Tape tape, Py_ssize_t k, list velocities, dict waiting, Table table) except -1

@@ -8,7 +8,7 @@ from .sweep cimport Node, Nodes
 
 cdef double OUTSIDE, INPUT
 cdef int LANES
-cdef object ZERO, INDEX
+cdef object ZERO, INDEX, NONE
 
 @cython.locals(out=Value)
 cpdef Value variable(x)

@@ -33,6 +33,7 @@ from .sweep import Nodes
 LANES = 8  # directions in one sweep: what two or four vector registers hold
 ZERO = array("d", [0.0])
 INDEX = array("i", [0])
+NONE = array("i", [-1])
 OUTSIDE = -1  # the number of a node that does not depend on the inputs
 INPUT = -2  # the number of an operation that is an input, before it has one
 
@@ -92,8 +93,8 @@ class Tape:
         self.open = False
         self.finite = modes.current().allow_nonfinite == 0  # whether a derivative that is not finite is an error
         roots, variables = list(outputs), list(inputs)
-        self.outs = INDEX * len(roots)  # numbers; -1 for an output that depends on no input
-        self.ins = INDEX * len(variables)  # and for an input that no output depends on
+        self.outs = NONE * len(roots)  # numbers; -1 for an output that depends on no input
+        self.ins = NONE * len(variables)  # and for an input that no output depends on
         self.first = INDEX * 1  # node k has the edges first[k] to first[k + 1]
         self.sources = INDEX * 1  # an edge's operand: its number
         self.places = INDEX * 1  # its place among the operands
