@@ -68,7 +68,7 @@ def gradients(outputs: Any, inputs: T, seeds: Any = None, *, strict: bool = Fals
     weights: list[Any] = [1.0] * len(results)
     if seeds is not None:
         weights, _ = trees.leaves_like(made, seeds, "gradients: seeds", "outputs")
-    tape = Tape(_values(results), variables)
+    tape = Tape(_values(results), variables, through=True)
     if strict:
         _refuse_unused(tape, lambda i: f"gradients: no output depends on inputs{structure.path(i)}")
     return trees.rebuild(structure, _values(symbolic.pull(tape, weights)))  # type: ignore[no-any-return]
@@ -558,7 +558,7 @@ def _symmetric(tape: Tape, n: int) -> list[Any]:
     return entries
 
 
-def _dense(starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> array[float]:
+def _dense(starts: array[int], indices: array[int], entries: array[float], n: int) -> array[float]:
     """A square matrix row by row, from the entries of its pattern."""
     found = array("d", [0.0]) * (n * n)
     for i in range(n):
@@ -567,15 +567,14 @@ def _dense(starts: Sequence[int], indices: Sequence[int], entries: array[float],
     return found
 
 
-def _csr(who: str, starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> Any:
+def _csr(who: str, starts: array[int], indices: array[int], entries: array[float], n: int) -> Any:
     """A sparse matrix of SciPy with n columns, from the entries of its pattern."""
     try:
         import numpy as np
         from scipy import sparse
     except ImportError:
         raise GlassgradError(f"{who} needs SciPy for sparse=True: pip install 'glassgrad[sparse]'") from None
-    index = np.int32 if len(entries) < 2**31 else np.int64
-    parts = (np.array(entries), np.array(indices, dtype=index), np.array(starts, dtype=index))
+    parts = (np.array(entries), np.array(indices, dtype=np.int32), np.array(starts, dtype=np.int32))
     return sparse.csr_array(parts, shape=(len(starts) - 1, n))
 
 

@@ -71,7 +71,7 @@ class Table:
 
 
 @cython.freelist(256)
-@cython.no_gc(True)  # a Term refers to older nodes, and nothing that lasts to it
+@cython.no_gc  # a Term refers to older nodes, and nothing that lasts to it
 @cython.final
 @cython.cclass
 class Term:

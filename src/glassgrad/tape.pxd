@@ -25,6 +25,8 @@ cdef class Tape:
     cdef bint finite
     cdef readonly dict calls
     cdef Py_ssize_t edges
+    @cython.locals(codes=list, i=cython.Py_ssize_t, node=Value)
+    cdef int record_down_to(self, list outputs, list inputs) except -1
     @cython.locals(order=Nodes, leaves=Nodes, held=list, by_hand=dict, seen=cython.uint, node=Value, edges=cython.Py_ssize_t)
     cdef int record(self, list outputs, list inputs) except -1
     @cython.locals(

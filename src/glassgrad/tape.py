@@ -79,7 +79,8 @@ def used(results: list[Any], inputs: list[Value]) -> list[Value]:
 class Tape:
     """The derivative of `outputs` by `inputs`, Values both.
 
-    An input may lie below another one; its derivative then counts all ways, also those through the other.
+    What lies below an input is left out, unless `through` says that one input may lie below another: its derivative
+    then counts all ways, also those through the other.
 
     Attributes:
         nodes: what depends on an input, operands first; a node's place in this list is its number here.
@@ -88,7 +89,7 @@ class Tape:
 
     __slots__ = ("calls", "edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
 
-    def __init__(self, outputs: Iterable[Value], inputs: Iterable[Value]) -> None:
+    def __init__(self, outputs: Iterable[Value], inputs: Iterable[Value], through: bool = False) -> None:
         self.nodes: list[Value] = []
         self.open = False
         self.finite = modes.current().allow_nonfinite == 0  # whether a derivative that is not finite is an error
@@ -102,7 +103,22 @@ class Tape:
         self.edges = 0
         self.calls: dict[int, Value] = {}  # functions that say themselves how derivatives go through them, and results
         with sweep._one_at_a_time:
-            self.record(roots, variables)
+            if through:
+                self.record(roots, variables)
+            else:
+                self.record_down_to(roots, variables)
+
+    def record_down_to(self, outputs: list[Value], inputs: list[Value]) -> None:
+        """Record what is above the inputs: they pass for leaves meanwhile."""
+        codes = [node._code for node in inputs]
+        try:
+            for node in inputs:
+                node._code = rules.LEAF
+            self.record(outputs, inputs)
+        finally:
+            for i in range(len(inputs)):
+                node = inputs[i]
+                node._code = codes[i]
 
     def record(self, outputs: list[Value], inputs: list[Value]) -> None:
         order, leaves = Nodes(), Nodes()
