@@ -267,6 +267,7 @@ def nary(value, derivatives, draw, **unit):
 ROOT = 1.2784645427610738
 TURNS = (math.pi / 2, math.pi, 2 * math.pi, 1e22, 1e308, 710.0)
 CASES = {
+    "identity": unary(lambda x: x, lambda x: 1),
     "add": binary(lambda x, w: x + w, lambda x, w: 1, lambda x, w: 1),
     "sub": binary(lambda x, w: x - w, lambda x, w: 1, lambda x, w: -1),
     "mul": binary(lambda x, w: x * w, lambda x, w: w, lambda x, w: x),

@@ -41,7 +41,8 @@ PLAIN = 32  # a plain number that somebody asked to see as an operand
 HOOKED = 64  # a leaf with a `_backward` written by hand
 IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the node
 ALL_TRACKED = 256  # the garbage collector knows the node and everything below it
-OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED  # what a copy does not share
+ACTIVE = 512  # an input of a transform that is running
+OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED | ACTIVE  # what a copy does not share
 
 
 # ---- making nodes --------------------------------------------------------------------------------------------------

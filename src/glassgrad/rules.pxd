@@ -3,7 +3,7 @@ cimport cython
 from libc cimport math as libm
 
 cdef double LN2, LN2_INV, LN10_INV, TWO_OVER_SQRT_PI, INV_SQRT_TWO_PI, EXP_MINUS_700, TINY, HUGE, UP, DOWN
-cdef int LEAF, CUSTOM, FIRST_CODE, ADD, SUB, MUL, DIV, POW, NEG, ABS, SIGN, SQUARE
+cdef int LEAF, CUSTOM, FIRST_CODE, IDENTITY, ADD, SUB, MUL, DIV, POW, NEG, ABS, SIGN, SQUARE
 cdef int RECIPROCAL, EXP, EXPM1, LOG, LOG1P, LOG2, LOG10, SQRT, CBRT, SIN, COS, TAN
 cdef int ARCSIN, ARCCOS, ARCTAN, ARCTAN2, SINH, COSH, TANH, ARCSINH, ARCCOSH, ARCTANH, HYPOT, SIGMOID
 cdef int RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, ERF, LOGADDEXP, MAXIMUM, MINIMUM, CLIP, WHERE
@@ -21,6 +21,8 @@ ctypedef void (*NaryDerivative)(double[::1], double, double[::1]) noexcept
 cdef double sum_error(double x, double w, double y) noexcept
 cdef double product_error(double x, double w, double y) noexcept
 cdef bint is_finite(double x) noexcept
+cdef double identity(double x) noexcept
+cdef double identity_dx(double x, double y) noexcept
 cdef double add(double x, double w) noexcept
 cdef double add_dx(double x, double w, double y) noexcept
 cdef double sub(double x, double w) noexcept

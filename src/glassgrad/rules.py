@@ -114,6 +114,17 @@ def is_finite(x):
 # ---- arithmetic ----------------------------------------------------------------------------------------------------
 
 
+def identity(x):
+    return x
+
+
+def identity_dx(x, y):
+    return 1.0
+
+
+IDENTITY = _rule("identity", "=", "x", identity, (identity_dx,), ("1",))
+
+
 def add(x, w):
     return x + w
 

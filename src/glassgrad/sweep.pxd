@@ -5,6 +5,7 @@ from . cimport engine, modes, rules
 from .engine cimport Value
 
 cdef unsigned long long _stamp
+cdef object ZERO
 
 # A Value as the walks see it: pointers that count no references.
 cdef extern from *:
@@ -38,20 +39,28 @@ cdef int add_many(Value node, Nodes todo) except -1
 cdef int refuse_cycle(list order, unsigned int seen) except -1
 cpdef list operands_of(Value node)
 cpdef int backward(Value root, gradient) except -1
+cpdef object derivatives(Value root, list inputs)
 
 cdef class Sweep:
     cdef bint finite
     cdef Nodes order, leaves
     cdef list held
     cdef double* before
-    @cython.locals(leaf="Node *", node=Value, by_hand=cython.uint, total=double, i=cython.Py_ssize_t)
+    @cython.locals(leaf="Node *", node="Node *", by_hand=cython.uint, total=double, i=cython.Py_ssize_t)
     cdef int run(self, Value root, double seed) except -1
+    @cython.locals(
+        by_hand=cython.uint, i=cython.Py_ssize_t, n=cython.Py_ssize_t, results="double *", before="double *",
+        stamp=cython.uint, node="Node *", leaf=Value, active=cython.Py_ssize_t,
+        swept=cython.Py_ssize_t)
+    cdef object derivatives(self, Value root, list inputs)
     @cython.locals(leaf="Node *", i=cython.Py_ssize_t, n=cython.Py_ssize_t)
     cdef int remember(self) except -1
     @cython.locals(node="Node *", i=cython.Py_ssize_t)
     cdef int put_back(self) except -1
     @cython.locals(node="Node *", i=cython.Py_ssize_t)
     cdef int claim(self) except -1
+    @cython.locals(node=Value)
+    cdef int unclaim(self) except -1
     @cython.locals(node=Value, grad=double)
     cdef int call_hooks(self) except -1
     cdef int hold(self) except -1

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,7 @@ from .errors import GraphError, NonFiniteError, level_of_caller, named, number
 
 _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant for a `_backward` that sweeps
 _stamp = 0
+ZERO = array("d", [0.0])
 
 
 def _renew_lock() -> None:
@@ -232,6 +234,15 @@ def backward(root: Value, gradient: object) -> None:
         Sweep(finite).run(root, seed)
 
 
+def derivatives(root: Value, inputs: list[Value]) -> array[float] | None:
+    """The derivative of a Value by each input, all of them different; no gradient is changed.
+
+    None if it also depends on an input of another transform that is running.
+    """
+    with _one_at_a_time:
+        return Sweep(modes.current().allow_nonfinite == 0).derivatives(root, inputs)
+
+
 @cython.final
 @cython.cclass
 class Sweep:
@@ -260,7 +271,9 @@ class Sweep:
                 self.claim()
                 refuse_cycle(self.held, by_hand)
             for i in range(self.order.count - 1, -1, -1):
-                propagate(self.order.items[i], self)
+                node = self.order.items[i]
+                node._flags |= engine.HAS_GRAD
+                propagate(node, self)
             for i in range(self.leaves.count):
                 leaf = self.leaves.items[i]
                 if leaf._flags & engine.REQUIRES_GRAD:
@@ -271,8 +284,52 @@ class Sweep:
         finally:
             if not done:
                 self.put_back()
-            for node in self.held:
-                node._flags &= ~engine.IN_SWEEP
+            self.unclaim()
+
+    def derivatives(self, root: Value, inputs: list[Value]) -> array[float] | None:
+        """The derivative of the root by each input; every gradient is as it was before.
+
+        None if the root also depends on an input of another transform that is running.
+        """
+        by_hand = order_below([root], self.order, self.leaves, self.held, None, False)
+        n = self.order.count
+        found = ZERO * len(inputs)
+        grads, results = ZERO * (n + self.leaves.count), modes.doubles(found)
+        before = modes.doubles(grads)
+        if by_hand:
+            refuse_cycle(self.held, by_hand)
+        stamp = root._stamp  # every node of this walk has it
+        active = 0
+        swept = -1
+        for i in range(n + self.leaves.count):
+            node = self.order.items[i] if i < n else self.leaves.items[i - n]
+            before[i] = node._grad
+            node._grad = 0.0
+            active += node._flags & engine.ACTIVE
+            if node._flags & engine.IN_SWEEP:
+                swept = i
+        for leaf in inputs:
+            active -= leaf._flags & engine.ACTIVE if leaf._stamp == stamp else 0
+        try:
+            if swept >= 0:
+                raise swept_already(cython.cast(Value, self.order.items[swept]))
+            if active:
+                return None
+            if by_hand:
+                self.claim()
+            root._grad = 1.0
+            for i in range(n - 1, -1, -1):
+                propagate(self.order.items[i], self)
+            for i in range(len(inputs)):
+                leaf = inputs[i]
+                results[i] = leaf._grad if leaf._stamp == stamp else 0.0
+            return found
+        finally:
+            for i in range(n + self.leaves.count):
+                node = self.order.items[i] if i < n else self.leaves.items[i - n]
+                node._grad = before[i]
+            if swept < 0:
+                self.unclaim()
 
     def remember(self) -> None:
         """Note the gradients of the leaves."""
@@ -307,6 +364,10 @@ class Sweep:
             node = self.order.items[i]
             node._flags |= engine.IN_SWEEP
 
+    def unclaim(self) -> None:
+        for node in self.held:
+            node._flags &= ~engine.IN_SWEEP
+
     def call_hooks(self) -> None:
         """Call the `_backward` of leaves that were given one."""
         for node in self.held:
@@ -333,7 +394,6 @@ def propagate(node: Value, sweep: Sweep) -> None:
     """Pass the node's gradient on to its operands."""
     g = node._grad
     none = cython.cast("Node *", None)
-    node._flags |= engine.HAS_GRAD
     if node._a is none and node._b is none:
         propagate_many(cython.cast(Value, node), g, sweep)
     elif g != 0.0:

@@ -1,0 +1,42 @@
+# The C types of symbolic.py.
+cimport cython
+from . cimport engine, modes, rules, sweep
+from .engine cimport Value
+from .modes cimport Info
+from . cimport tape as tapes
+from .tape cimport Tape
+
+cdef class Table:
+    cdef dict made
+    @cython.locals(name=str)
+    cdef int know(self, Value node) except -1
+    @cython.locals(node=Value)
+    cdef Term operation(self, str name, tuple operands)
+
+cdef class Term:
+    cdef Value node
+    cdef Table table
+
+@cython.locals(out=Term)
+cdef Term term(Value node, Table table)
+cdef double number(x) except? -1
+cdef add(a, b)
+cdef subtract(a, b)
+cdef multiply(a, b)
+cdef negate(a)
+cpdef Value identity(Value x)
+@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, adjoints=list, partials=list,
+    first="int *", sources="int *", node=Value)
+cpdef list pull(Tape tape, seeds)
+@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, velocities=list, partials=list,
+    first="int *", sources="int *", node=Value)
+cpdef list push(Tape tape, tangents)
+cdef int accumulate(list sums, Py_ssize_t k, x) except -1
+@cython.locals(y=double)
+cdef product(g, partial, Tape tape, Py_ssize_t k, Py_ssize_t e)
+@cython.locals(value=Value)
+cdef as_term(x, Table table)
+cdef bare(x)
+@cython.locals(node=Value, info=Info, start=cython.Py_ssize_t, end=cython.Py_ssize_t, e=cython.Py_ssize_t,
+    first="int *", places="int *")
+cdef list partials_of(Tape tape, Py_ssize_t k, Table table)

@@ -1,0 +1,353 @@
+"""Derivatives as Values: the rules of `rules.py`, evaluated on Values instead of doubles.
+
+The file of the rules is loaded a second time, its functions now meet Terms, and every step that they take becomes a
+node. So a derivative is written once, serves doubles and Values, and can be differentiated again, to any order.
+
+What holds here:
+
+- Only what depends on an input is differentiated: the graph comes as a `tape.Tape`.
+- Equal subexpressions are one node, those of the graph itself included; 0 + x, 1 * x, 0 * x and the like are no nodes.
+- Corrections of rounding errors are left out, being 0 in exact arithmetic: a first derivative as a Value may differ
+  from the one that `backward()` gives by some units in the last place.
+- Nothing recurses along the graph.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import operator
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+try:
+    import cython
+except ImportError:
+    from . import _cython as cython
+
+from . import _libm, engine, functions, modes, rules, sweep
+from . import tape as tapes
+from .engine import Value
+from .errors import GraphError, named
+from .modes import Info
+from .tape import Tape
+
+# ---- numbers that record ---------------------------------------------------------------------------------------------
+
+
+@cython.final
+@cython.cclass
+class Table:
+    """The operations of one derivative, so that none is made twice."""
+
+    __slots__ = ("made",)
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[object, ...], Value] = {}
+
+    def know(self, node: Value) -> None:
+        """Note an operation of the graph that is differentiated."""
+        name = rules.NAMES[node._code]
+        left = node._da if node._flags & engine.LEFT_NUMBER else node._a
+        right = node._db if node._flags & engine.RIGHT_NUMBER else node._b
+        if right is not None:
+            if left != 0.0 and right != 0.0:
+                self.made[(name, left, right)] = node
+        elif left is not None:
+            self.made[(name, left)] = node
+
+    def operation(self, name: str, operands: tuple[Any, ...]) -> Term:
+        """The node of an operation on Values and numbers, a new one only if there is none."""
+        key = (name, *operands)
+        node = self.made.get(key)
+        if node is None:
+            node = MAKE[name](*operands)
+            for x in operands:
+                if type(x) is float and x == 0.0:  # 0.0 and -0.0 would be one key
+                    return term(node, self)
+            self.made[key] = node
+        return term(node, self)
+
+
+@cython.final
+@cython.cclass
+class Term:
+    """A Value among the operands of a rule: arithmetic makes nodes, comparisons go by its number."""
+
+    __slots__ = ("node", "table")
+
+    node: Value
+    table: Table
+
+    def __add__(self, other: Any) -> Any:
+        return add(self, other)
+
+    def __radd__(self, other: float) -> Any:
+        return add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return subtract(self, other)
+
+    def __rsub__(self, other: float) -> Any:
+        return subtract(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return multiply(self, other)
+
+    def __rmul__(self, other: float) -> Any:
+        return multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: float) -> Any:
+        return apply("div", other, self) if other != 0.0 else 0.0
+
+    def __neg__(self) -> Any:
+        return negate(self)
+
+    def __lt__(self, other: Any) -> bool:
+        return self.node._data < number(other)
+
+    def __le__(self, other: Any) -> bool:
+        return self.node._data <= number(other)
+
+    def __gt__(self, other: Any) -> bool:
+        return self.node._data > number(other)
+
+    def __ge__(self, other: Any) -> bool:
+        return self.node._data >= number(other)
+
+    def __eq__(self, other: object) -> bool:
+        return self.node._data == number(other)
+
+    def __ne__(self, other: object) -> bool:
+        return self.node._data != number(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def term(node: Value, table: Table) -> Term:
+    out: Term = Term.__new__(Term)
+    out.node = node
+    out.table = table
+    return out
+
+
+def number(x: Any) -> float:
+    """The number of a Term, or of a plain number."""
+    return cython.cast(Term, x).node._data if isinstance(x, Term) else x
+
+
+def apply(name: str, *operands: Any) -> Any:
+    """An operation of the table on Terms and numbers; a number where there is no Term among them."""
+    table: Table | None = None
+    bare = []
+    for x in operands:
+        if isinstance(x, Term):
+            table = cython.cast(Term, x).table
+            bare.append(cython.cast(Term, x).node)
+        else:
+            bare.append(x)
+    if table is None:
+        return rules.RULES[name].value(*bare)
+    return table.operation(name, tuple(bare))
+
+
+def add(a: Any, b: Any) -> Any:
+    if not isinstance(a, Term):
+        return add(b, a) if a != 0.0 else b
+    if not isinstance(b, Term) and b == 0.0:
+        return a
+    return apply("add", a, b)
+
+
+def subtract(a: Any, b: Any) -> Any:
+    if not isinstance(a, Term) and a == 0.0:
+        return negate(b)
+    if not isinstance(b, Term) and b == 0.0:
+        return a
+    return apply("sub", a, b)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    """a * b; 0 times anything is 0, as in a sweep."""
+    if not isinstance(a, Term):
+        if not isinstance(b, Term):
+            return a * b
+        return multiply(b, a)
+    if not isinstance(b, Term):
+        if b == 1.0:
+            return a
+        if b == -1.0:
+            return negate(a)
+        if b == 0.0:
+            return 0.0
+    return apply("mul", a, b)
+
+
+def negate(a: Any) -> Any:
+    return apply("neg", a) if isinstance(a, Term) else -a
+
+
+def identity(x: Value) -> Value:
+    return engine.unary(x, rules.IDENTITY, rules.identity, rules.identity_dx)
+
+
+OPERATORS: dict[str, Callable[..., Value]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
+    "neg": operator.neg, "identity": identity,
+}  # fmt: skip
+MAKE: dict[str, Callable[..., Value]] = {
+    name: OPERATORS.get(name) or functools.partial(functions._apply, name) for name in rules.RULES
+}
+
+
+# ---- the rules on Terms ----------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def rules_on_terms() -> ModuleType:
+    """The module of the rules, loaded again with every operation of the table as a step that makes a node."""
+    path = Path(__file__).with_name("rules.py")
+    spec = importlib.util.spec_from_file_location(f"{__package__}._rules_on_terms", path)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    globals_ = vars(module)
+    for name, rule in module.RULES.items():
+        globals_[rule.value.__name__] = functools.partial(apply, name)
+    globals_ |= {
+        "libm": SimpleNamespace(
+            pow=functools.partial(apply, "pow"),
+            copysign=lambda x, w: _libm.copysign(number(x), number(w)),
+            INFINITY=_libm.INFINITY,
+            NAN=_libm.NAN,
+        ),
+        "is_finite": lambda x: number(x) - number(x) == 0.0,
+        "sum_error": lambda x, w, y: 0.0,  # noqa: ARG005 - what rounding took off is 0 in exact arithmetic
+        "product_error": lambda x, w, y: 0.0,  # noqa: ARG005
+        "difference_error": lambda x, w: 0.0,  # noqa: ARG005
+        "array": lambda kind, initial: [0.0] * (len(initial) // 8),  # noqa: ARG005 - of doubles elsewhere
+        "stride": lambda x, k: x,  # noqa: ARG005 - intermediate results beyond the range of doubles are not rescued
+        "strides": lambda x: 0,  # noqa: ARG005
+    }
+    return module
+
+
+# ---- sweeps over a tape ----------------------------------------------------------------------------------------------
+
+
+def pull(tape: Tape, seeds: Iterable[Value | float]) -> list[Value | float | None]:
+    """The derivative by each input of the outputs' sum, each output times its seed: a sweep back.
+
+    Returns:
+        Values; numbers where a derivative does not depend on anything; None for an input that no output depends on.
+    """
+    table = Table()
+    first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
+    for node in tape.nodes:
+        table.know(node)
+    adjoints: list[Any] = [None] * len(tape.nodes)
+    for output, seed in zip(tape.outs, seeds, strict=True):
+        if output >= 0:
+            accumulate(adjoints, output, as_term(seed, table))
+    with modes.AllowNonfinite():
+        for k in range(len(tape.nodes) - 1, -1, -1):
+            start, end = first[k], first[k + 1]
+            g = adjoints[k]
+            if start < end and g is not None:
+                partials = partials_of(tape, k, table)
+                for e in range(start, end):
+                    accumulate(adjoints, sources[e], product(g, partials[e - start], tape, k, e))
+    return [bare(adjoints[i]) if i >= 0 else None for i in tape.ins]
+
+
+def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | None]:
+    """The derivative of each output where the inputs move with these velocities: a sweep forward. As in `pull`."""
+    table = Table()
+    first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
+    for node in tape.nodes:
+        table.know(node)
+    velocities: list[Any] = [None] * len(tape.nodes)
+    for i, tangent in zip(tape.ins, tangents, strict=True):
+        if i >= 0:
+            accumulate(velocities, i, as_term(tangent, table))
+    with modes.AllowNonfinite():
+        for k in range(len(tape.nodes)):
+            start, end = first[k], first[k + 1]
+            partials = []
+            for e in range(start, end):
+                g = velocities[sources[e]]
+                if g is not None:
+                    partials = partials or partials_of(tape, k, table)
+                    accumulate(velocities, k, product(g, partials[e - start], tape, k, e))
+    return [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
+
+
+def accumulate(sums: list[Any], k: int, x: Any) -> None:
+    """sums[k] += x, where nothing and 0.0 are None."""
+    if isinstance(x, Term) or x != 0.0:
+        sums[k] = x if sums[k] is None else add(sums[k], x)
+
+
+def product(g: Any, partial: Any, tape: Tape, k: int, e: int) -> Any:
+    """g times the derivative on edge e of node k; an error where `backward()` would raise one."""
+    c = multiply(g, partial)
+    y = number(c)
+    if y - y != 0.0 and tape.finite and number(partial) == number(partial):
+        raise sweep.not_differentiable(tape.nodes[k], tape.nodes[tape.sources[e]], number(g), number(partial))
+    return c
+
+
+def as_term(x: Value | float, table: Table) -> Any:
+    """A Term for a Value that requires a gradient, the number of any other."""
+    if isinstance(x, Value):
+        value: Value = x
+        return term(value, table) if value._flags & engine.REQUIRES_GRAD else value._data
+    return x
+
+
+def bare(x: Any) -> Value | float:
+    """The Value of a Term, or the number."""
+    return cython.cast(Term, x).node if isinstance(x, Term) else 0.0 if x is None else x
+
+
+def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
+    """The derivatives on the edges of node k."""
+    node: Value = tape.nodes[k]
+    first, places = tapes.ints(tape.first), tapes.ints(tape.places)
+    start, end = first[k], first[k + 1]
+    if node._code == rules.CUSTOM:
+        return [once(node, tape.partials[e]) for e in range(start, end)]
+    derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
+    y = term(node, table)
+    info: Info | None = node._info
+    if node._a is None and node._b is None and info is not None and info.operands is not None:
+        operands = [as_term(x, table) for x in info.operands]
+        if len(derivatives) > 1:
+            return [derivatives[places[e]](*operands, y) for e in range(start, end)]
+        by_all = [0.0] * len(operands)
+        derivatives[0](operands, y, by_all)
+        return [by_all[places[e]] for e in range(start, end)]
+    left = node._da if node._flags & engine.LEFT_NUMBER else as_term(node._a, table)  # type: ignore[arg-type]
+    if len(derivatives) == 1:
+        return [derivatives[0](left, y)]
+    right = node._db if node._flags & engine.RIGHT_NUMBER else as_term(node._b, table)  # type: ignore[arg-type]
+    return [derivatives[places[e]](left, right, y) for e in range(start, end)]
+
+
+def once(node: Value, partial: float) -> Value | float:
+    """The derivative of an operation written by hand: a number, which refuses to be differentiated again."""
+    operands = [x for x in node._prev if x.requires_grad]
+
+    def refuse() -> None:
+        raise GraphError(
+            f"{named(node)} is an operation {node._op!r} written by hand, whose _backward gives numbers: no second "
+            "derivative follows from them; write it as @glassgrad.primitive, with derivatives in glassgrad's functions"
+        )
+
+    out = Value(partial, operands, f"∂{node._op}")
+    out._backward = refuse
+    return out

@@ -1,0 +1,424 @@
+"""A recorded graph as a tape: flat arrays that hold its derivative, one linear map, at the point it was computed at.
+
+A tape has what depends on some inputs and nothing else: for each such node its operands among them, and the derivative
+by each. Sweeping over it back gives vector-Jacobian products, sweeping forward gives Jacobian-vector products, for
+eight directions at once where many are wanted; no Value is touched, so no `grad` changes. `symbolic` goes over the same
+tape with rules in place of numbers.
+
+What holds here, in both builds of this file:
+
+- Nothing recurses, every sweep is linear in the tape, and gradients of exactly zero are passed on as zero.
+- A derivative that is infinite where it counts raises what `backward()` raises.
+- An operation written by hand is asked once for its derivatives: its `_backward` runs with the gradient 1, and every
+  `grad` is put back.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+try:
+    import cython
+except ImportError:
+    from . import _cython as cython
+
+from . import engine, modes, rules, sweep
+from .engine import Value
+from .errors import GraphError
+from .sweep import Nodes
+
+LANES = 8  # directions in one sweep: what two or four vector registers hold
+ZERO = array("d", [0.0])
+INDEX = array("i", [0])
+OUTSIDE = -1  # the number of a node that does not depend on the inputs
+INPUT = -2  # the number of an operation that is an input, before it has one
+
+
+# ---- inputs --------------------------------------------------------------------------------------------------------
+
+
+def variable(x: Value | float) -> Value:
+    """An input to differentiate by, as long as it is not released: a leaf, or a node of its own on top of a Value.
+
+    On top of it, so that the derivative by this input leaves out other uses of the same Value.
+    """
+    out: Value
+    if isinstance(x, Value) and cython.cast(Value, x)._flags & engine.REQUIRES_GRAD:
+        out = engine.unary(x, rules.IDENTITY, rules.identity, rules.identity_dx)
+    else:
+        out = engine.new(rules.LEAF, engine.REQUIRES_GRAD, engine.plain(x))
+    out._flags |= engine.ACTIVE
+    return out
+
+
+def release(variables: list[Value]) -> None:
+    """Say that nobody differentiates by these any more."""
+    for node in variables:
+        node._flags &= ~engine.ACTIVE
+
+
+# ---- the tape ------------------------------------------------------------------------------------------------------
+
+
+@cython.final
+@cython.cclass
+class Tape:
+    """The derivative of `outputs` by `inputs`, Values both.
+
+    An input may lie below another one; its derivative then counts all ways, also those through the other.
+
+    Attributes:
+        nodes: what depends on an input, operands first; a node's place in this list is its number here.
+        open: whether the outputs also depend on an input of another transform that is running.
+    """
+
+    __slots__ = ("edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
+
+    def __init__(self, outputs: Iterable[Value], inputs: Iterable[Value]) -> None:
+        self.nodes: list[Value] = []
+        self.open = False
+        self.finite = modes.current().allow_nonfinite == 0  # whether a derivative that is not finite is an error
+        roots, variables = list(outputs), list(inputs)
+        self.outs = INDEX * len(roots)  # numbers; -1 for an output that depends on no input
+        self.ins = INDEX * len(variables)  # and for an input that no output depends on
+        self.first = self.sources = self.places = INDEX  # node k has the edges first[k] to first[k + 1]: each with
+        self.partials = ZERO  # the operand's number, its place among the operands, and the derivative by it
+        self.edges = 0
+        with sweep._one_at_a_time:
+            self.record(roots, variables)
+
+    def record(self, outputs: list[Value], inputs: list[Value]) -> None:
+        order, leaves = Nodes(), Nodes()
+        held: list[Value] = []
+        by_hand: dict[int, list[tuple[Value, float]]] = {}
+        seen = sweep.order_below(outputs, order, leaves, held, None, False)
+        if seen:
+            sweep.refuse_cycle(held, seen)
+            for node in held:
+                if node._code == rules.CUSTOM:
+                    by_hand[id(node)] = derivatives_by_hand(node)
+        edges = count_edges(order)
+        if edges + order.count + leaves.count > 0x7FFFFFFF:
+            raise GraphError(f"a tape has room for 2,147,483,647 entries, not for a graph of {order.count} operations")
+        room = ZERO * (order.count + leaves.count)
+        self.first = INDEX * (order.count + leaves.count + 1)
+        self.sources = INDEX * edges
+        self.places = INDEX * edges
+        self.partials = ZERO * edges
+        if outputs:
+            self.number(order, leaves, outputs, inputs, by_hand, modes.doubles(room), {})
+
+    def number(
+        self,
+        order: Nodes,
+        leaves: Nodes,
+        outputs: list[Value],
+        inputs: list[Value],
+        by_hand: dict[int, list[tuple[Value, float]]],
+        grads: array[float],
+        numbers: dict[int, float],
+    ) -> None:
+        """Number the nodes that depend on an input, and note their operands.
+
+        Compiled, a node's number stands where its gradient does, which is in `grads` meanwhile: no Python code runs,
+        and nothing is made that the garbage collector watches.
+        """
+        root = outputs[0]
+        stamp = root._stamp  # every node of this walk has it
+        first, ins, outs = ints(self.first), ints(self.ins), ints(self.outs)
+        none = cython.cast("Node *", None)
+        for i in range(leaves.count):
+            node = leaves.items[i]
+            grads[order.count + i] = node._grad
+            set_number(node, OUTSIDE, numbers)
+        for i in range(order.count):
+            node = order.items[i]
+            grads[i] = node._grad
+            set_number(node, OUTSIDE, numbers)
+        try:
+            for variable in inputs:
+                node = cython.cast("Node *", variable)
+                if node._stamp == stamp and number_of(node, numbers) == OUTSIDE:
+                    if node._code == rules.LEAF and node._flags & engine.REQUIRES_GRAD:
+                        set_number(node, len(self.nodes), numbers)
+                        self.nodes.append(cython.cast(Value, node))
+                    elif node._code != rules.LEAF:
+                        set_number(node, INPUT, numbers)
+            for i in range(leaves.count):
+                node = leaves.items[i]
+                if node._flags & engine.ACTIVE and number_of(node, numbers) == OUTSIDE:
+                    self.open = True
+            for i in range(order.count):
+                node = order.items[i]
+                before = self.edges
+                if node._code == rules.CUSTOM:
+                    for operand, partial in by_hand[id(cython.cast(Value, node))]:
+                        self.edge(cython.cast("Node *", operand), 0, partial, numbers)
+                elif node._a is none and node._b is none:
+                    self.edges_of_many(cython.cast(Value, node), numbers)
+                else:
+                    if node._a is not none:
+                        self.edge(node._a, 0, node._da, numbers)
+                    if node._b is not none:
+                        self.edge(node._b, 1, node._db, numbers)
+                if self.edges > before or number_of(node, numbers) == INPUT:
+                    set_number(node, len(self.nodes), numbers)
+                    self.nodes.append(cython.cast(Value, node))
+                    first[len(self.nodes)] = self.edges
+                elif node._flags & engine.ACTIVE:
+                    self.open = True
+            for i in range(len(outputs)):
+                outs[i] = cython.cast(cython.Py_ssize_t, number_of(cython.cast("Node *", outputs[i]), numbers))
+            for i in range(len(inputs)):
+                node = cython.cast("Node *", inputs[i])
+                ins[i] = cython.cast(cython.Py_ssize_t, number_of(node, numbers)) if node._stamp == stamp else -1
+        finally:
+            if cython.compiled:
+                for i in range(order.count):
+                    order.items[i]._grad = grads[i]
+                for i in range(leaves.count):
+                    leaves.items[i]._grad = grads[order.count + i]
+
+    def edge(self, operand: Value, place: int, partial: float, numbers: dict[int, float]) -> None:
+        """Note one operand of the node that is next, if it depends on an input."""
+        number = number_of(operand, numbers)
+        if number >= 0:
+            ints(self.sources)[self.edges] = cython.cast(cython.Py_ssize_t, number)
+            ints(self.places)[self.edges] = place
+            modes.doubles(self.partials)[self.edges] = partial
+            self.edges += 1
+
+    def edges_of_many(self, node: Value, numbers: dict[int, float]) -> None:
+        """The same for all of a node whose operands are in a tuple."""
+        info = node._info
+        if info is not None and info.operands is not None:
+            partials = modes.doubles(info.partials)
+            for i in range(len(info.operands)):
+                if isinstance(info.operands[i], Value):
+                    self.edge(cython.cast("Node *", info.operands[i]), i, partials[i], numbers)
+
+    # -- sweeps
+
+    def reached(self) -> list[bool]:
+        """For each input, whether any output depends on it."""
+        return [number >= 0 for number in self.ins]
+
+    def pull(self, seeds: array[float]) -> array[float]:
+        """The derivative by each input of the outputs' sum, each output times its seed: a sweep back."""
+        room = ZERO * len(self.nodes)
+        adjoints, weights, partials = modes.doubles(room), modes.doubles(seeds), modes.doubles(self.partials)
+        first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        for i in range(len(self.outs)):
+            if outs[i] >= 0:
+                adjoints[outs[i]] += weights[i]
+        for k in range(len(self.nodes) - 1, -1, -1):
+            g = adjoints[k]
+            if g != 0.0:
+                for e in range(first[k], first[k + 1]):
+                    total = adjoints[sources[e]] + g * partials[e]
+                    if total - total != 0.0:
+                        self.refuse(k, e, g, adjoints[sources[e]])
+                    adjoints[sources[e]] = total
+        found = ZERO * len(self.ins)
+        results = modes.doubles(found)
+        for j in range(len(self.ins)):
+            if ins[j] >= 0:
+                results[j] = adjoints[ins[j]]
+        return found
+
+    def push(self, tangents: array[float]) -> array[float]:
+        """The derivative of each output where the inputs move with these velocities: a sweep forward."""
+        room = ZERO * len(self.nodes)
+        velocities, starts, partials = modes.doubles(room), modes.doubles(tangents), modes.doubles(self.partials)
+        first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        for j in range(len(self.ins)):
+            if ins[j] >= 0:
+                velocities[ins[j]] += starts[j]
+        for k in range(len(self.nodes)):
+            for e in range(first[k], first[k + 1]):
+                g = velocities[sources[e]]
+                if g != 0.0:
+                    total = velocities[k] + g * partials[e]
+                    if total - total != 0.0:
+                        self.refuse(k, e, g, velocities[k])
+                    velocities[k] = total
+        found = ZERO * len(self.outs)
+        results = modes.doubles(found)
+        for i in range(len(self.outs)):
+            if outs[i] >= 0:
+                results[i] = velocities[outs[i]]
+        return found
+
+    def refuse(self, k: int, e: int, g: float, before: float) -> None:
+        """Raise an error for g times the derivative on an edge of node k, as `sweep.refuse_not_finite` does."""
+        partial = self.partials[e]
+        c = g * partial
+        if self.finite and partial == partial and (c - c != 0.0 or before == before):
+            node: Value = self.nodes[k]
+            operand = self.nodes[self.sources[e]]
+            raise sweep.not_differentiable(node, operand, g, partial)
+
+    def jacobian(self, forward: bool) -> array[float]:
+        """The derivative of every output by every input, row by row, through sweeps forward or back."""
+        count = len(self.ins) if forward else len(self.outs)
+        return self.compressed(array("i", range(count)), count, forward)
+
+    def compressed(self, groups: array[int], count: int, forward: bool) -> array[float]:
+        """The sums of columns (forward) or rows (back) that are in the same group, row by row.
+
+        Arguments:
+            groups: for each input (forward) or output (back) its group, from 0 to count - 1, or -1 for none.
+            count: the number of groups.
+            forward: which way to sweep, LANES groups at once.
+
+        Returns:
+            outputs by groups (forward) or groups by inputs (back).
+        """
+        m, n = len(self.outs), len(self.ins)
+        found = ZERO * (m * count if forward else count * n)
+        room = ZERO * (LANES * len(self.nodes))
+        results, lanes, into = modes.doubles(found), modes.doubles(room), ints(groups)
+        starts, ends = (ints(self.ins), ints(self.outs)) if forward else (ints(self.outs), ints(self.ins))
+        number_of_starts, number_of_ends = (n, m) if forward else (m, n)
+        for base in range(0, count, LANES):
+            width = min(LANES, count - base)
+            for k in range(LANES * len(self.nodes)):
+                lanes[k] = 0.0
+            for i in range(number_of_starts):
+                if starts[i] >= 0 and base <= into[i] < base + width:
+                    lanes[LANES * starts[i] + into[i] - base] += 1.0
+            if forward:
+                self.sweep_forward(lanes)
+            else:
+                self.sweep_back(lanes)
+            for i in range(number_of_ends):
+                for lane in range(width):
+                    x = lanes[LANES * ends[i] + lane] if ends[i] >= 0 else 0.0
+                    if forward:
+                        results[i * count + base + lane] = x
+                    else:
+                        results[(base + lane) * n + i] = x
+        self.repair(found, groups, count, forward)
+        return found
+
+    def sweep_forward(self, lanes: array[float]) -> None:
+        """Velocities in all lanes, without a check."""
+        partials, first, sources = modes.doubles(self.partials), ints(self.first), ints(self.sources)
+        for k in range(len(self.nodes)):
+            for e in range(first[k], first[k + 1]):
+                partial = partials[e]
+                source = LANES * sources[e]
+                for lane in range(LANES):
+                    lanes[LANES * k + lane] += lanes[source + lane] * partial
+
+    def sweep_back(self, lanes: array[float]) -> None:
+        """Adjoints in all lanes, without a check."""
+        partials, first, sources = modes.doubles(self.partials), ints(self.first), ints(self.sources)
+        for k in range(len(self.nodes) - 1, -1, -1):
+            for e in range(first[k], first[k + 1]):
+                partial = partials[e]
+                source = LANES * sources[e]
+                for lane in range(LANES):
+                    lanes[source + lane] += lanes[LANES * k + lane] * partial
+
+    def repair(self, found: array[float], groups: array[int], count: int, forward: bool) -> None:
+        """Do again, one by one and with checks, the groups with a result that is not finite: 0 * inf came up."""
+        width = count if forward else len(self.ins)
+        broken = {(i % width if forward else i // width) for i, x in enumerate(found) if x - x != 0.0}
+        for group in sorted(broken):
+            seeds = array("d", [float(g == group) for g in groups])
+            if forward:
+                found[group::count] = self.push(seeds)
+            else:
+                found[group * width : (group + 1) * width] = self.pull(seeds)
+
+    def pattern(self) -> tuple[array[int], array[int]]:
+        """Which inputs each output depends on: for output i, inputs[starts[i]:starts[i + 1]], ascending.
+
+        The cost is that of walking down from each output to the inputs that it depends on.
+        """
+        starts, found = array("i", [0]), array("i")
+        count = len(self.nodes)
+        room = (INDEX * count, INDEX * count, INDEX * (count + 1))
+        seen, input_at, todo = ints(room[0]), ints(room[1]), ints(room[2])
+        first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        for j in range(len(self.ins)):
+            if ins[j] >= 0:
+                input_at[ins[j]] = j + 1
+        for i in range(len(self.outs)):
+            waiting = 0
+            if outs[i] >= 0:
+                todo[0] = outs[i]
+                seen[outs[i]] = i + 1
+                waiting = 1
+            row = len(found)
+            while waiting:
+                waiting -= 1
+                k = todo[waiting]
+                if input_at[k]:
+                    found.append(input_at[k] - 1)
+                for e in range(first[k], first[k + 1]):
+                    if seen[sources[e]] != i + 1:
+                        seen[sources[e]] = i + 1
+                        todo[waiting] = sources[e]
+                        waiting += 1
+            found[row:] = array("i", sorted(found[row:]))
+            starts.append(len(found))
+        return starts, found
+
+
+# ---- reading the graph ---------------------------------------------------------------------------------------------
+
+
+def ints(numbers: array[int]) -> array[int]:
+    """As `modes.doubles`, for integers of 32 bits."""
+    return numbers.data.as_ints if cython.compiled else numbers  # type: ignore[attr-defined]
+
+
+def number_of(node: Value, numbers: dict[int, float]) -> float:
+    return node._grad if cython.compiled else numbers[id(node)]
+
+
+def set_number(node: Value, number: float, numbers: dict[int, float]) -> None:
+    if cython.compiled:
+        node._grad = number
+    else:  # another thread may run in the middle of this and look at a gradient
+        numbers[id(node)] = number
+
+
+def count_edges(order: Nodes) -> int:
+    """At least as many as there are operands."""
+    none = cython.cast("Node *", None)
+    edges = 0
+    for i in range(order.count):
+        node = order.items[i]
+        if node._a is none and node._b is none:
+            edges += operand_count(cython.cast(Value, node))
+        else:
+            edges += 2
+    return edges
+
+
+def operand_count(node: Value) -> int:
+    return 0 if node._info is None or node._info.operands is None else len(node._info.operands)
+
+
+def derivatives_by_hand(node: Value) -> list[tuple[Value, float]]:
+    """The derivative of an operation written by hand by each operand: what its `_backward` adds for a gradient of 1."""
+    info = node._info
+    if info is None or info.backward is None:
+        sweep.no_backward(node)
+        return []
+    operands = list({id(x): x for x in node._prev}.values())
+    before = [(x, x._grad, x._flags & engine.HAS_GRAD) for x in (node, *operands)]
+    try:
+        for x in operands:
+            x._grad = 0.0
+        node._grad = 1.0
+        info.backward()
+        return [(x, x._grad) for x in operands if x._flags & engine.REQUIRES_GRAD]
+    finally:
+        for x, grad, has_grad in before:
+            x._grad = grad
+            x._flags = x._flags & ~engine.HAS_GRAD | has_grad
