@@ -105,9 +105,7 @@ def slopes(function: Callable[[float], Sequence[float]], size: float, noise: Seq
     here = function(0.0)
     ladders = [_Ladder(e) for e in noise]
     h = FIRST_STEP * size
-    while h > 1e-15 * size or any(math.isinf(ladder.error) for ladder in ladders):
-        if h < 1e-306:
-            break
+    while h > 1e-306 and (h > 1e-15 * size or any(math.isinf(ladder.error) for ladder in ladders)):
         pair = _pair(function, h)
         if pair is None:
             ladders = [_Ladder(e) for e in noise]  # what longer steps gave belongs to another piece
