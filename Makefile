@@ -53,7 +53,7 @@ lint: $(GROUP)lint ## ruff: rules and formatting
 types: $(PACKAGE) $(GROUP)types ## mypy --strict on src, and on what a user's program sees of it
 	@$(RUN) -m mypy --strict src tests/test_typing.py
 
-bench: $(PACKAGE) $(GROUP)bench ## measure against micrograd and PyTorch (downloads PyTorch)
+bench: $(PACKAGE) $(GROUP)bench ## measure against micrograd, autograd, JAX, PyTorch and CasADi (downloads them)
 	@$(RUN) bench/run.py $(ARGS)
 
 clean: ## remove .venv and everything built

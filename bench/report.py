@@ -97,6 +97,12 @@ def described(results, chinese=False):
     )
 
 
+def peers(results):
+    """The versions of the libraries that derivatives are compared with."""
+    machine = results["machine"]
+    return ", ".join(f"{name} {machine[key]}" for key, name in LIBRARIES.items() if machine.get(key))
+
+
 # ---- terminal --------------------------------------------------------------------------------------------------------
 
 
@@ -104,10 +110,10 @@ def show(results):
     """Print the tables; plain text where the output is no terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=170)
     marks = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
     table(console, ["", "glassgrad", "peer", "ratio", "goal", ""], [[*r[:5], marks[r[5]]] for r in goals(results)])
-    for title, head, rows in details(results):
+    for title, head, rows in (*details(results), *derivatives(results)):
         if rows:
             console.print()
             table(console, head, rows, title)
@@ -182,6 +188,72 @@ def pair(found, scale=1):
     return seconds(found["ours"] / scale), seconds(found["peer"] / scale), f"{found['ratio']:.1f}×"
 
 
+# ---- derivatives -----------------------------------------------------------------------------------------------------
+
+LIBRARIES = {
+    "glassgrad": "glassgrad",
+    "autograd": "autograd",
+    "jax": "JAX",
+    "jit": "JAX, jit",
+    "torch": "PyTorch",
+    "casadi": "CasADi",
+}
+
+
+def derivatives(results):
+    """(title, head, rows) of the tables of derivatives."""
+    rows = [found for found in results.values() if isinstance(found, dict) and "scalars" in found]
+    head = ["", *LIBRARIES.values()]
+    yield (
+        "Time to the first result; fastest: of the libraries that run the same function on scalars",
+        [*head, "fastest"],
+        [[*line, mark] for found in rows for line, mark in zip(lines(found, "first"), fastest(found), strict=False)],
+    )
+    yield "Time of a later call, with other numbers", head, [line for found in rows for line in lines(found, "later")]
+    yield (
+        "What a derivative costs in glassgrad: the time of a later call, and that of the function itself",
+        ["", "function on floats", "on Values", "derivative", "over floats", "over Values", "goal", ""],
+        [cost(found) for found in rows if found["scalars"].get("glassgrad", {}).get("derivative")],
+    )
+
+
+def lines(found, key):
+    """The libraries on scalars, and the peers in array form where there is one; ratios are to glassgrad on scalars."""
+    ours = found["scalars"].get("glassgrad", {}).get(key)
+    for form, title in (("scalars", found["title"]), ("arrays", "the same, peers in array form")):
+        if form in found:
+            yield [title, *(timing(found[form].get(library), key, ours, found["limit"]) for library in LIBRARIES)]
+
+
+def timing(entry, key, ours, limit):
+    """A cell: seconds and how often ours; or why there are none."""
+    if entry is None:
+        return "–"  # not offered
+    if not entry:
+        return "failed"
+    if entry[key] is None:
+        return f"> {limit} s"
+    ratio = "" if ours in (None, entry[key]) else f" ({digits(entry[key] / ours)}×)"
+    return seconds(entry[key]) + ratio
+
+
+def fastest(found):
+    """Whether glassgrad has its first result before every peer on the same scalars, and no word on arrays."""
+    times = {library: entry["first"] or math.inf for library, entry in found["scalars"].items() if entry}
+    ours = times.pop("glassgrad", math.inf)
+    return ["✓" if all(ours < peer for peer in times.values()) else "missed", ""]
+
+
+def cost(found):
+    ours = found["scalars"]["glassgrad"]
+    floats, values, derivative = ours["on floats"], ours["on Values"], ours["derivative"]
+    goal = ["≤ 4×", "✓" if derivative <= 4 * values else "missed"] if found["goal"] else ["", ""]
+    return [
+        found["title"], seconds(floats), seconds(values), seconds(derivative),
+        f"{derivative / floats:.1f}×", f"{derivative / values:.1f}×", *goal,
+    ]  # fmt: skip
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +264,8 @@ def publish(results, readmes):
         if rows:
             blocks += [f"### {title}", markdown(head, rows)]
     between(ROOT / "docs" / "benchmarks.md", "bench", "\n\n".join(blocks))
+    blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in derivatives(results)]
+    between(ROOT / "docs" / "benchmarks.md", "bench:derivatives", "\n\n".join([*blocks, peers(results) + "."]))
     if readmes:
         between(ROOT / "README.md", "bench:en",
                 f"{markdown_goals(results)}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip

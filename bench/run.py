@@ -1,7 +1,7 @@
 """glassgrad against its peers: `make bench`, or `python -m bench [--quick] [ROW ...]`.
 
-Measures every row in a process of its own (`rows.py`), prints a table with goals, and after a full run writes
-`bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs' tables as well.
+Measures every row in a process of its own (`rows.py`, `derivatives.py`), prints tables with goals, and after a full run
+writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs' tables as well.
 """
 
 import argparse
@@ -27,6 +27,17 @@ import glassgrad
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 
+DERIVATIVES = [  # the rows of derivatives.py, the others are of rows.py
+    "rosenbrock_10",
+    "rosenbrock_100",
+    "rosenbrock_1000",
+    "rosenbrock_10000",
+    "hessian_100",
+    "sparse_hessian_10000",
+    "bundle",
+    "determinant_7",
+    "recurrence_1000",
+]
 ROUNDS = {  # a full run and a quick one
     "chain": (15, 3),
     "operators": (15, 3),
@@ -37,21 +48,31 @@ ROUNDS = {  # a full run and a quick one
     "growth": (9, 3),
     "importing": (31, 7),
     "torch": (15, 3),
+    **dict.fromkeys(DERIVATIVES, (3, 1)),
 }
-NEEDS = {"chain": "micrograd", "operators": "micrograd", "moons": "micrograd", "memory": "micrograd", "torch": "torch"}
+NEEDS = {
+    "chain": "micrograd",
+    "operators": "micrograd",
+    "moons": "micrograd",
+    "memory": "micrograd",
+    "torch": "torch",
+    **dict.fromkeys(DERIVATIVES, "scipy"),
+}
 
 
 def measure(name, rounds):
-    """What `rows.py` found, or None, with a line that says why, where it could not."""
+    """What its script found, or None, with a line that says why, where it could not."""
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         print(f"{name}: skipped, {NEEDS[name]} is not installed (pip install --group bench)", flush=True)
         return None
+    script = "derivatives.py" if name in DERIVATIVES else "rows.py"
     done = subprocess.run(
-        [sys.executable, str(HERE / "rows.py"), name, str(rounds)], capture_output=True, text=True, check=False
+        [sys.executable, str(HERE / script), name, str(rounds)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         print(f"{name}: failed\n{done.stderr}", flush=True)
         return None
+    print(done.stderr, end="", flush=True)
     return json.loads(done.stdout)
 
 
@@ -82,7 +103,7 @@ def machine():
         "python": platform.python_version(),
         "compiler": compiler(),
         "glassgrad": f"{glassgrad.__version__}, {'compiled' if glassgrad.COMPILED else 'interpreted'}",
-        **{name: installed(name) for name in ("micrograd", "torch")},
+        **{name: installed(name) for name in ("micrograd", "torch", "autograd", "jax", "casadi")},
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -123,7 +144,7 @@ def load():
 def main():
     options = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
     options.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(ROUNDS)}")
-    options.add_argument("--quick", action="store_true", help="few rounds, under a minute, nothing written")
+    options.add_argument("--quick", action="store_true", help="few rounds, two minutes and a half, nothing written")
     options.add_argument("--readme", action="store_true", help="write the READMEs' tables too")
     given = options.parse_args()
     if unknown := set(given.rows) - set(ROUNDS):

@@ -327,6 +327,10 @@ CASES = {
         lambda x: x * cdf(x), lambda x: cdf(x) + x * pdf(x),
         -0.7517915246935645, -1.3, -0.3, 0.3, 1.3, -1.41421356, 8.3, -37.5, -38.5, 39.0, -39.0, -26.5,
     ),
+    "gelu_slope": unary(
+        lambda x: cdf(x) + x * pdf(x), lambda x: (2 - x**2) * pdf(x) if abs(x) < 99 else mpf(0),
+        -0.7517915246935645, -1.3, 1.3, 1.4142135623730951, -1.4142135623730951, 8.3, -37.5, -38.5, 38.5, 39.0, -39.0,
+    ),
     "silu": unary(
         lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))),
         -ROOT, ROOT, 36.7, -36.7, -700.0, -708.4, -745.1, -751.7,

@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Number
-
 FIRST_STEP = 0.1037  # relative to the size of the point; no fraction that a period may be a multiple of
 COLUMNS = 5  # extrapolations that still gain: each removes one even power of the step
 SETTLED = 1e-11  # relative error that is good enough to stop
@@ -80,7 +78,9 @@ class _Ladder:
 
     def agrees(self, below: float, above: float, h: float) -> bool:
         """Whether the difference for a much shorter step is what it should be: the long ones may have missed waves."""
-        return abs((above - below) / (2.0 * h) - self.best) <= self.error + 1e-4 * abs(self.best) + 32.0 * self.noise / h
+        return (
+            abs((above - below) / (2.0 * h) - self.best) <= self.error + 1e-4 * abs(self.best) + 32.0 * self.noise / h
+        )
 
     def slope(self) -> Slope:
         """What the differences come to."""

@@ -2,11 +2,12 @@
 cimport cython
 from libc cimport math as libm
 
-cdef double LN2, LN2_INV, LN10_INV, TWO_OVER_SQRT_PI, INV_SQRT_TWO_PI, EXP_MINUS_700, TINY, HUGE, UP, DOWN
+cdef double LN2, LN2_INV, LN10_INV, TWO_OVER_SQRT_PI, INV_SQRT_TWO_PI, SQRT_TWO, SQRT_TWO_REST, EXP_MINUS_700
+cdef double TINY, HUGE, UP, DOWN
 cdef int LEAF, CUSTOM, FIRST_CODE, IDENTITY, ADD, SUB, MUL, DIV, POW, NEG, ABS, SIGN, SQUARE
 cdef int RECIPROCAL, EXP, EXPM1, LOG, LOG1P, LOG2, LOG10, SQRT, CBRT, SIN, COS, TAN
 cdef int ARCSIN, ARCCOS, ARCTAN, ARCTAN2, SINH, COSH, TANH, ARCSINH, ARCCOSH, ARCTANH, HYPOT, SIGMOID
-cdef int RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, ERF, LOGADDEXP, MAXIMUM, MINIMUM, CLIP, WHERE
+cdef int RELU, LEAKY_RELU, ELU, GELU_SLOPE, GELU, SILU, SOFTPLUS, ERF, LOGADDEXP, MAXIMUM, MINIMUM, CLIP, WHERE
 cdef int SUM, MEAN, PROD, DOT, LOGSUMEXP, SOFTMAX
 
 ctypedef double (*UnaryValue)(double) noexcept
@@ -71,6 +72,7 @@ cdef double cos(double x) noexcept
 cdef double cos_dx(double x, double y) noexcept
 cdef double tan(double x) noexcept
 cdef double tan_dx(double x, double y) noexcept
+cdef double one_minus_square(double x) noexcept
 cdef double arcsin(double x) noexcept
 cdef double arcsin_dx(double x, double y) noexcept
 cdef double arccos(double x) noexcept
@@ -111,7 +113,9 @@ cdef double normal_tail(double t) noexcept
 cdef double normal_tail_rest(double t, double tail) noexcept
 cdef double gelu(double x) noexcept
 cdef double gelu_dx(double x, double y) noexcept
-cdef double gelu_dx_near_root(double x) noexcept
+cdef double gelu_slope(double x) noexcept
+cdef double gelu_slope_near_root(double x) noexcept
+cdef double gelu_slope_dx(double x, double y) noexcept
 cdef double silu(double x) noexcept
 cdef double silu_dx(double x, double y) noexcept
 cdef double softplus(double x) noexcept

@@ -33,6 +33,8 @@ LN2_INV = 1.4426950408889634  # 1 / ln 2
 LN10_INV = 0.4342944819032518  # 1 / ln 10
 TWO_OVER_SQRT_PI = 1.1283791670955126
 INV_SQRT_TWO_PI = 0.3989422804014327
+SQRT_TWO = 1.4142135623730951
+SQRT_TWO_REST = -9.667293313452913e-17  # what is missing in it
 EXP_MINUS_700 = 9.85967654375977e-305
 
 # Below TINY a number is near the end of the range, where it has few digits, or none. Formulas that would magnify such
@@ -174,7 +176,7 @@ def div_dx(x, w, y):
 
 def div_again(x, w, y):
     """y / w for y = x / w, also where y is too small for its digits."""
-    if -TINY < y < TINY:
+    if -TINY < y < TINY and x != 0.0:
         return div(div(UP * x, w), w) * DOWN
     return div(y, w)
 
@@ -197,7 +199,7 @@ def power(x, w):
 def power_times(x, w, factor):
     """factor * x**w, also where x**w alone overflows or is too small for its digits."""
     y = libm.pow(x, w)
-    if -TINY < y < TINY or y > HUGE or y < -HUGE:
+    if (-TINY < y < TINY or y > HUGE or y < -HUGE) and x != 0.0:
         root = libm.pow(absolute(x), 0.5 * w)
         return libm.copysign(1.0, y) * factor * root * root
     return factor * y
@@ -424,12 +426,17 @@ def tan_dx(x, y):
 TAN = _rule("tan", "tan", "tan(x)", tan, (tan_dx,), ("1 / cos(x)**2",))
 
 
+def one_minus_square(x):
+    """1 - x², which cancels near ±1; the product does not, but its derivative does near 0."""
+    return 1.0 - x * x if -0.5 < x < 0.5 else (1.0 - x) * (1.0 + x)
+
+
 def arcsin(x):
     return libm.asin(x)
 
 
 def arcsin_dx(x, y):
-    return div(1.0, sqrt((1.0 - x) * (1.0 + x)))  # 1 - x**2 cancels near ±1
+    return div(1.0, sqrt(one_minus_square(x)))
 
 
 ARCSIN = _rule("arcsin", "arcsin", "arcsin(x)", arcsin, (arcsin_dx,), ("1 / sqrt(1 - x**2)",))
@@ -440,7 +447,7 @@ def arccos(x):
 
 
 def arccos_dx(x, y):
-    return div(-1.0, sqrt((1.0 - x) * (1.0 + x)))
+    return div(-1.0, sqrt(one_minus_square(x)))
 
 
 ARCCOS = _rule("arccos", "arccos", "arccos(x)", arccos, (arccos_dx,), ("-1 / sqrt(1 - x**2)",))
@@ -520,6 +527,8 @@ def tanh(x):
 
 
 def tanh_dx(x, y):
+    if -0.5 < y < 0.5:
+        return 1.0 - y * y
     # sech²: 1 - tanh² is lost to cancellation past |x| = 19, where JAX and PyTorch return 0
     e = exp(-2.0 * x) if x >= 0.0 else exp(2.0 * x)
     return 4.0 * e / (1.0 + e * (2.0 + e))  # (1 + e)² with less rounding
@@ -555,7 +564,7 @@ def arctanh(x):
 
 
 def arctanh_dx(x, y):
-    return div(1.0, (1.0 - x) * (1.0 + x))
+    return div(1.0, one_minus_square(x))
 
 
 ARCTANH = _rule("arctanh", "arctanh", "arctanh(x)", arctanh, (arctanh_dx,), ("1 / (1 - x**2)",))
@@ -704,11 +713,11 @@ def gelu(x):
     return gauss_times(x, factor, product_error(x, tail, factor) + x * normal_tail_rest(-x, tail))
 
 
-def gelu_dx(x, y):
+def gelu_slope(x):
     if x > 39.0 or x < -39.0:
         return 1.0 if x > 0.0 else 0.0
     if -1.3 < x <= 0.0:
-        return gelu_dx_near_root(x)
+        return gelu_slope_near_root(x)
     tail = normal_tail(absolute(x))
     slope = INV_SQRT_TWO_PI * x
     if x > 0.0:
@@ -718,7 +727,7 @@ def gelu_dx(x, y):
     return gauss_times(x, factor, rest)
 
 
-def gelu_dx_near_root(x):
+def gelu_slope_near_root(x):
     """Φ(x) + x φ(x) for -1.3 < x <= 0, where the terms cancel.
 
     The quotient by the distance from the root is replaced by its interpolation in 20 Chebyshev points: relative error
@@ -736,6 +745,20 @@ def gelu_dx_near_root(x):
     p = (p * h - 0.1140082332972217) * h - 0.018199676398671073
     p = (p * h + 0.388284982990552) * h + 0.4314939923140469
     return p * h
+
+
+def gelu_slope_dx(x, y):
+    if x > 39.0 or x < -39.0:
+        return 0.0
+    factor = ((SQRT_TWO - x) + SQRT_TWO_REST) * ((SQRT_TWO + x) + SQRT_TWO_REST)  # 2 - x² cancels near its roots
+    return gauss_times(x, INV_SQRT_TWO_PI * factor, 0.0)
+
+
+GELU_SLOPE = _rule("gelu_slope", "gelu'", "Φ(x) + x * φ(x)", gelu_slope, (gelu_slope_dx,), ("(2 - x**2) * φ(x)",))
+
+
+def gelu_dx(x, y):
+    return gelu_slope(x)
 
 
 GELU = _rule("gelu", "gelu", "x * Φ(x)", gelu, (gelu_dx,), ("Φ(x) + x * φ(x)",))

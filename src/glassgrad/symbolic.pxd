@@ -11,7 +11,7 @@ cdef class Table:
     @cython.locals(name=str)
     cdef int know(self, Value node) except -1
     @cython.locals(node=Value)
-    cdef Term operation(self, str name, tuple operands)
+    cdef Term operation(self, tuple key)
 
 cdef class Term:
     cdef Value node
@@ -20,11 +20,16 @@ cdef class Term:
 @cython.locals(out=Term)
 cdef Term term(Value node, Table table)
 cdef double number(x) except? -1
+@cython.locals(x=Term)
+cpdef of_one(str name, a)
+@cython.locals(x=Term)
+cpdef of_two(str name, a, b)
 cdef add(a, b)
 cdef subtract(a, b)
 cdef multiply(a, b)
 cdef negate(a)
 cpdef Value identity(Value x)
+cpdef Value gelu_slope(Value x)
 @cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, adjoints=list, partials=list,
     first="int *", sources="int *", node=Value)
 cpdef list pull(Tape tape, seeds)

@@ -58,19 +58,20 @@ class Table:
         elif left is not None:
             self.made[(name, left)] = node
 
-    def operation(self, name: str, operands: tuple[Any, ...]) -> Term:
-        """The node of an operation on Values and numbers, a new one only if there is none."""
-        key = (name, *operands)
+    def operation(self, key: tuple[Any, ...]) -> Term:
+        """The node of an operation, its name and then its operands, Values and numbers; a new one if there is none."""
         node = self.made.get(key)
         if node is None:
-            node = MAKE[name](*operands)
-            for x in operands:
+            node = MAKE[key[0]](*key[1:])
+            for x in key:
                 if type(x) is float and x == 0.0:  # 0.0 and -0.0 would be one key
                     return term(node, self)
             self.made[key] = node
         return term(node, self)
 
 
+@cython.freelist(256)
+@cython.no_gc(True)  # a Term refers to older nodes, and nothing that lasts to it
 @cython.final
 @cython.cclass
 class Term:
@@ -100,10 +101,10 @@ class Term:
         return multiply(other, self)
 
     def __truediv__(self, other: Any) -> Any:
-        return apply("div", self, other)
+        return of_two("div", self, other)
 
     def __rtruediv__(self, other: float) -> Any:
-        return apply("div", other, self) if other != 0.0 else 0.0
+        return of_two("div", other, self) if other != 0.0 else 0.0
 
     def __neg__(self) -> Any:
         return negate(self)
@@ -144,24 +145,38 @@ def number(x: Any) -> float:
 def apply(name: str, *operands: Any) -> Any:
     """An operation of the table on Terms and numbers; a number where there is no Term among them."""
     table: Table | None = None
-    bare = []
     for x in operands:
         if isinstance(x, Term):
             table = cython.cast(Term, x).table
-            bare.append(cython.cast(Term, x).node)
-        else:
-            bare.append(x)
     if table is None:
-        return rules.RULES[name].value(*bare)
-    return table.operation(name, tuple(bare))
+        return rules.RULES[name].value(*operands)
+    return table.operation((name, *[bare(x) for x in operands]))
+
+
+def of_one(name: str, a: Any) -> Any:
+    if isinstance(a, Term):
+        x: Term = a
+        return x.table.operation((name, x.node))
+    return rules.RULES[name].value(a)
+
+
+def of_two(name: str, a: Any, b: Any) -> Any:
+    x: Term
+    if isinstance(a, Term):
+        x = a
+        return x.table.operation((name, x.node, bare(b)))
+    if isinstance(b, Term):
+        x = b
+        return x.table.operation((name, a, x.node))
+    return rules.RULES[name].value(a, b)
 
 
 def add(a: Any, b: Any) -> Any:
-    if not isinstance(a, Term):
-        return add(b, a) if a != 0.0 else b
+    if not isinstance(a, Term) and a == 0.0:
+        return b
     if not isinstance(b, Term) and b == 0.0:
         return a
-    return apply("add", a, b)
+    return of_two("add", a, b)
 
 
 def subtract(a: Any, b: Any) -> Any:
@@ -169,7 +184,7 @@ def subtract(a: Any, b: Any) -> Any:
         return negate(b)
     if not isinstance(b, Term) and b == 0.0:
         return a
-    return apply("sub", a, b)
+    return of_two("sub", a, b)
 
 
 def multiply(a: Any, b: Any) -> Any:
@@ -185,20 +200,24 @@ def multiply(a: Any, b: Any) -> Any:
             return negate(a)
         if b == 0.0:
             return 0.0
-    return apply("mul", a, b)
+    return of_two("mul", a, b)
 
 
 def negate(a: Any) -> Any:
-    return apply("neg", a) if isinstance(a, Term) else -a
+    return of_one("neg", a) if isinstance(a, Term) else -a
 
 
 def identity(x: Value) -> Value:
     return engine.unary(x, rules.IDENTITY, rules.identity, rules.identity_dx)
 
 
+def gelu_slope(x: Value) -> Value:
+    return engine.unary(x, rules.GELU_SLOPE, rules.gelu_slope, rules.gelu_slope_dx)
+
+
 OPERATORS: dict[str, Callable[..., Value]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
-    "neg": operator.neg, "identity": identity,
+    "neg": operator.neg, "identity": identity, "gelu_slope": gelu_slope,
 }  # fmt: skip
 MAKE: dict[str, Callable[..., Value]] = {
     name: OPERATORS.get(name) or functools.partial(functions._apply, name) for name in rules.RULES
@@ -217,7 +236,8 @@ def rules_on_terms() -> ModuleType:
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     globals_ = vars(module)
     for name, rule in module.RULES.items():
-        globals_[rule.value.__name__] = functools.partial(apply, name)
+        step = {1: of_one, 2: of_two, 3: apply}[rule.value.__code__.co_argcount]
+        globals_[rule.value.__name__] = functools.partial(step, name)
     globals_ |= {
         "libm": SimpleNamespace(
             pow=functools.partial(apply, "pow"),
@@ -320,7 +340,7 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     first, places = tapes.ints(tape.first), tapes.ints(tape.places)
     start, end = first[k], first[k + 1]
     if node._code == rules.CUSTOM:
-        return [once(node, tape.partials[e]) for e in range(start, end)]
+        return [as_term(once(node, tape.partials[e]), table) for e in range(start, end)]
     derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
     y = term(node, table)
     info: Info | None = node._info

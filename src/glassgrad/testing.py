@@ -379,7 +379,9 @@ class _Level:
             parts.append("and along a random direction")
         return " ".join(parts)
 
-    def wrong(self, check: _Comparison, derivative: float, right: Slope, i: int | None, row: Sequence[float]) -> Exception:
+    def wrong(
+        self, check: _Comparison, derivative: float, right: Slope, i: int | None, row: Sequence[float]
+    ) -> Exception:
         """The error for a derivative that is not what it is compared with."""
         what, culprit = self.derivative(i, row), self.culprit(row)
         error = GradientError(
@@ -387,15 +389,24 @@ class _Level:
             + (f"\nmost responsible: {culprit}" if culprit else "")
         )
         error.input = "" if i is None else self.proof.name(i)
-        error.operation, error.derivative, error.difference, error.uncertainty = culprit, derivative, right.value, right.error
+        error.operation, error.derivative, error.difference, error.uncertainty = (
+            culprit,
+            derivative,
+            right.value,
+            right.error,
+        )
         return error
 
     def unsettled(self, right: Slope, i: int | None, row: Sequence[float]) -> Exception:
         """The error for differences that do not come to anything."""
         if math.isfinite(right.error):
-            why = f"the differences scatter around {_measured(right)} however short the step; is it noisy, or not smooth?"
+            why = (
+                f"the differences scatter around {_measured(right)} however short the step; is it noisy, or not smooth?"
+            )
         else:
-            why = "it is not defined on both sides of the point, however short the step; choose a point inside its domain"
+            why = (
+                "it is not defined on both sides of the point, however short the step; choose a point inside its domain"
+            )
         return GradientError(f"{self.derivative(i, row)} cannot be checked: {why}")
 
     def wrong_remainder(self, found: float, factor: float) -> Exception:
@@ -411,7 +422,11 @@ class _Level:
         """The error for a point without a derivative."""
         proof = self.proof
         recorded = _Recorded(self)
-        found = [recorded.operation(k) for k, slope in enumerate(recorded.along(proof.axis(i), proof.sizes[i])) if slope.sides]
+        found = [
+            recorded.operation(k)
+            for k, slope in enumerate(recorded.along(proof.axis(i), proof.sizes[i]))
+            if slope.sides
+        ]
         error = GradientError(
             f"{self.derivative(i, self.axes[j])} does not exist: on the left the slope is {sides[0]:.6g}, on the right "
             f"{sides[1]:.6g}, however short the step. Nothing is wrong with what glassgrad gives there (docs/corners.md), "
@@ -508,7 +523,9 @@ class _Recorded:
         node = self.tape.nodes[k]
         text = self.operation(k)
         if self.hidden(k):
-            return f"{text}: {self.hidden(k)} changes with the arguments, but no derivative leads to it; was .data used?"
+            return (
+                f"{text}: {self.hidden(k)} changes with the arguments, but no derivative leads to it; was .data used?"
+            )
         ours: dict[int, float] = {}
         for source, partial in self.edges(k):
             ours[source] = ours.get(source, 0.0) + partial
