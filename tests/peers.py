@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 from strategies import NAMES, NARY, OPERATORS, SIZES, evaluate
 
+DIRECTION = (1.0, -0.7, 0.4, -1.3)
+
 
 def in_a_process(function, *args):
     """What a function of this file returns in a new process."""
@@ -29,6 +31,26 @@ def torch_gradients(programs):
         leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in program.leaves]
         root = torch.stack(evaluate(program, leaves, apply)).sum()
         found.append((root.item(), [grad.item() for grad in torch.autograd.grad(root, leaves)]))
+    return found
+
+
+def torch_hessian_products(programs):
+    """For each program the product of its Hessian with the vector `DIRECTION`, in PyTorch: a backward of a backward."""
+    import torch
+
+    torch.set_num_threads(1)
+    apply = torch_operations(torch)
+    found = []
+    for program in programs:
+        leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in program.leaves]
+        root = torch.stack(evaluate(program, leaves, apply)).sum()
+        grads = torch.autograd.grad(root, leaves, create_graph=True)
+        slope = sum(v * grad for v, grad in zip(DIRECTION, grads, strict=False))
+        if slope.requires_grad:
+            seconds = torch.autograd.grad(slope, leaves, materialize_grads=True)
+            found.append([second.item() for second in seconds])
+        else:
+            found.append([0.0] * len(leaves))  # linear
     return found
 
 

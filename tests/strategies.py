@@ -9,6 +9,7 @@ what it computes on the way, so it has every operation and is as harmless as a t
 from __future__ import annotations
 
 import math
+import random
 from array import array
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ BINARY = [
 ]  # fmt: skip
 TERNARY = ["clip", "where"]
 NARY = ["sum", "mean", "prod", "logsumexp", "softmax", "dot"]  # softmax: its first share; dot: an even number
+INTERNAL = ["identity", "gelu_slope"]  # nodes that only the transforms make
 
 OPERATORS = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
@@ -164,12 +166,8 @@ KINKS = {  # how far the operands are from a point without a derivative, or wher
 }
 
 
-def smooth_program(rng, rules, max_steps=12, bound=6.0):
-    """A program over every operation of `rules.RULES`, at least 0.01 away from kinks, with moderate numbers.
-
-    Operands and results are at most `bound` and the local derivatives at most 30, so that none is in the tails where
-    PyTorch and JAX lose digits to cancellation (docs/corners.md): at 6, 1 - tanh(x)**2 is good to 2e-12.
-    """
+def smooth_program(rng, rules, max_steps=12):
+    """A program over every operation of `rules.RULES`, where all of them are smooth."""
     values = [rng.uniform(-2, 2) for _ in range(rng.randint(1, 4))]
     count = len(values)
     steps = []
@@ -181,15 +179,36 @@ def smooth_program(rng, rules, max_steps=12, bound=6.0):
         if all(isinstance(operand, float) for operand in operands):
             operands[rng.randrange(arity)] = len(values) - 1
         xs = [values[i] if isinstance(i, int) else i for i in operands]
-        if max(map(abs, xs)) > bound or (name in KINKS and KINKS[name](*xs) < 0.01):
-            continue
-        y, partials = _calculus(rules.RULES[name], name, xs)
-        needed = [d for d, operand in zip(partials, operands, strict=True) if isinstance(operand, int)]
-        if not -bound <= y <= bound or not all(-30.0 <= d <= 30.0 for d in needed):  # nan is neither
-            continue
-        steps.append((name, tuple(operands)))
-        values.append(y)
+        y = smooth_value(rules, name, xs, [isinstance(i, int) for i in operands])
+        if y is not None:
+            steps.append((name, tuple(operands)))
+            values.append(y)
     return Program(tuple(values[:count]), tuple(steps))
+
+
+def smooth_points(name, rules, count):
+    """Operands of one operation at which it is smooth, drawn by its name."""
+    rng = random.Random(name)
+    arity = SIZES.get(name) or (4 if name == "dot" else 3)
+    found = []
+    while len(found) < count:
+        xs = tuple(rng.uniform(-3, 3) for _ in range(arity))
+        if smooth_value(rules, name, xs, [True] * arity) is not None:
+            found.append(xs)
+    return found
+
+
+def smooth_value(rules, name, xs, needed):
+    """The value of an operation, None where it is not smooth: less than 0.01 away from a kink, or not moderate.
+
+    Operands and results are at most 6, the derivatives by the operands that need one at most 30, so that none is in the
+    tails where PyTorch and JAX lose digits to cancellation (docs/corners.md): at 6, 1 - tanh(x)**2 is good to 2e-12.
+    """
+    if max(map(abs, xs)) > 6.0 or (name in KINKS and KINKS[name](*xs) < 0.01):
+        return None
+    y, partials = _calculus(rules.RULES[name], name, xs)
+    moderate = all(-30.0 <= d <= 30.0 for d, by in zip(partials, needed, strict=True) if by)  # nan is not
+    return y if -6.0 <= y <= 6.0 and moderate else None
 
 
 NAMES = [*UNARY, *BINARY, *TERNARY, *NARY]
