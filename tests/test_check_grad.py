@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import load_interpreted
 from hypothesis import assume, given
 from references import CASES, mp
 from strategies import INTERNAL, NAMES, evaluate, on, smooth_points, smooth_program, tame
@@ -204,6 +205,39 @@ def test_the_wrong_one_of_two_operands_is_named(gg):
 def test_small_slips_are_found(gg, slip):
     wrong = by_hand(gg, "exp", math.exp, lambda x: math.exp(x) * (1 + slip))
     assert "exp" in failure(gg, lambda x: wrong(x).sin(), (0.5,), order=1).operation
+
+
+SLIPS = ["sin_dx", "exp_dx", "log_dx", "tanh_dx", "gelu_dx", "mul_dw", "div_dw", "power_dx", "hypot_dx", "logaddexp_dw"]
+NARY_SLIPS = ["dot_d", "softmax_d", "logsumexp_d", "product_d"]
+
+
+@pytest.mark.parametrize("slip", SLIPS + NARY_SLIPS)
+def test_a_rule_off_by_one_percent_is_found_and_named(slip, monkeypatch):
+    """In random programs, of which each uses the operation; in the interpreted build, whose rules can be replaced."""
+    gg = load_interpreted()
+    right = getattr(gg.rules, slip)
+
+    def wrong_in_all(xs, y, out):
+        right(xs, y, out)
+        for i in range(len(out)):
+            out[i] *= 1.01
+
+    monkeypatch.setattr(gg.rules, slip, wrong_in_all if slip in NARY_SLIPS else lambda *xs: 1.01 * right(*xs))
+    name = {"power": "pow", "product": "prod"}.get(slip.split("_")[0], slip.split("_")[0])
+    rng = random.Random(slip)
+    found = 0
+    while found < 5:
+        program = smooth_program(rng, rules)
+        if program.steps[-1][0] != name:
+            continue
+        leaves = [gg.Value(x) for x in program.leaves]
+        gg.sum(last := evaluate(program, leaves, on(gg))[-1:]).backward()
+        if not any(x.grad for x in leaves):
+            continue  # the rule was not asked, or its derivative is 0
+        with pytest.raises(gg.GradientError) as caught:
+            gg.testing.check_grad(lambda *xs, p=program: evaluate(p, xs, on(gg))[-1], program.leaves, order=1)
+        assert caught.value.operation.startswith(f"{name}("), (program, last)
+        found += 1
 
 
 def test_the_output_is_named(gg):

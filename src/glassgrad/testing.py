@@ -352,6 +352,8 @@ class _Level:
             else:
                 remainder = abs(there - here - math.fsum(terms))
                 least = floor + tolerance * math.fsum(map(abs, terms))
+                if remainder == 0.0:
+                    return []  # exact, as of straight lines
                 falls += [before / max(remainder, least)] if before else []
                 if remainder <= least:
                     break
@@ -613,13 +615,17 @@ def _measured(slope: Slope) -> str:
 def _solved(rows: list[list[float]]) -> list[float]:
     """The solution of linear equations, right sides last in the rows (Gauss); [] if they do not have just one."""
     n = len(rows)
+    sizes = [max(abs(row[i]) for row in rows) for i in range(n)]
     for i in range(n):
-        pivot = max(rows[i:], key=lambda row: abs(row[i]))
-        if not abs(pivot[i]) > 1e-6 * max(map(abs, pivot)):
+        k = max(range(i, n), key=lambda k, i=i: abs(rows[k][i]))
+        rows[i], rows[k] = rows[k], rows[i]
+        pivot = rows[i]
+        if not abs(pivot[i]) > 1e-6 * sizes[i]:
             return []
-        rows.remove(pivot)
-        rows = [[x - row[i] / pivot[i] * y for x, y in zip(row, pivot, strict=True)] for row in rows]
-        rows.insert(i, pivot)
+        for j in range(n):
+            if j != i:
+                factor = rows[j][i] / pivot[i]
+                rows[j] = [x - factor * y for x, y in zip(rows[j], pivot, strict=True)]
     return [row[n] / row[i] for i, row in enumerate(rows)]
 
 
