@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from array import array
 
 import numpy as np
 import pytest
@@ -51,12 +52,47 @@ def test_the_better_direction_is_taken(gg):
     assert gg.sparsity.colour(*columns, 20, None)[1:] == (2, False)
     assert gg.sparsity.colour(*rows, 20, "reverse")[1:] == (20, False)
     assert gg.sparsity.colour(*columns, 20, "forward")[1:] == (20, True)
-    assert gg.sparsity.colour([0], [], 0, None)[1:] == (0, True)
+    assert gg.sparsity.colour(*pattern(gg, []), 0, None)[1:] == (0, True)
 
 
 def test_a_full_matrix_takes_a_colour_for_each_column(gg):
     colours, used = gg.sparsity.star_colour(*pattern(gg, [range(20)] * 20))
     assert (list(colours), used) == (list(range(20)), 20)
+
+
+def test_more_colours_than_a_machine_word_has_bits(gg):
+    n = 80  # all joined, and two spokes on each
+    rows = [set(range(n)) | {n + 2 * i, n + 2 * i + 1} for i in range(n)] + [{i // 2} for i in range(2 * n)]
+    starts, indices = pattern(gg, rows)
+    colours, used = gg.sparsity.star_colour(starts, indices)
+    assert used >= n
+    assert_star_colouring(colours, neighbours(starts, indices))
+    symmetric = np.zeros((3 * n, 3 * n))
+    for i, row in enumerate(rows):
+        for j in row:
+            symmetric[i, j] = 1 + min(i, j) + 1000 * max(i, j)
+    assert (recovered(gg, symmetric, starts, indices) == symmetric).all()
+
+
+def assert_star_colouring(colours, around):
+    for a, neighbours_of_a in enumerate(around):
+        for b in neighbours_of_a:
+            assert colours[a] != colours[b]
+            for c in around[b]:
+                if colours[c] == colours[a] and c != a:
+                    assert all(colours[d] != colours[b] for d in around[c] if d != b)
+
+
+def recovered(gg, matrix, starts, indices):
+    """The matrix, from the sums of its columns of each colour."""
+    n = len(matrix)
+    colours, used = gg.sparsity.star_colour(starts, indices)
+    sums = np.stack([matrix[:, [c == k for c in colours]].sum(axis=1) for k in range(used)], axis=1)
+    entries = gg.sparsity.recover_symmetric(starts, indices, colours, used, array("d", sums.ravel()))
+    found = np.zeros((n, n))
+    for i in range(n):
+        found[i, indices[starts[i] : starts[i + 1]]] = entries[starts[i] : starts[i + 1]]
+    return found
 
 
 symmetric = st.integers(1, 12).flatmap(
@@ -71,14 +107,7 @@ def test_star_colourings_are_star_colourings(gg, drawn):
     starts, indices = pattern(gg, [{j for i, j in pairs if i == row} for row in range(n)])
     colours, used = gg.sparsity.star_colour(starts, indices)
     assert set(colours) == set(range(used))
-    around = neighbours(starts, indices)
-    for a in range(n):
-        for b in around[a]:
-            assert colours[a] != colours[b]
-            for c in around[b]:
-                for d in around[c]:
-                    if len({a, b, c, d}) == 4:
-                        assert len({colours[a], colours[b], colours[c], colours[d]}) > 2
+    assert_star_colouring(colours, neighbours(starts, indices))
 
 
 @given(symmetric, st.integers(0, 10**6))
@@ -90,18 +119,17 @@ def test_symmetric_matrices_are_recovered(gg, drawn, seed):
     draw = random.Random(seed)
     for i, j in pairs:
         matrix[i, j] = matrix[j, i] = draw.randint(-99, 99)
-    colours, used = gg.sparsity.star_colour(starts, indices)
-    sums = np.array([[matrix[i, [c == k for c in colours]].sum() for k in range(used)] for i in range(n)]).ravel()
-    entries = gg.sparsity.recover_symmetric(starts, indices, colours, used, list(sums))
-    found = np.zeros((n, n))
-    for i in range(n):
-        found[i, indices[starts[i] : starts[i + 1]]] = entries[starts[i] : starts[i + 1]]
-    np.testing.assert_array_equal(found, matrix)
+    np.testing.assert_array_equal(recovered(gg, matrix, starts, indices), matrix)
 
 
 def test_patterns_are_made_symmetric(gg):
-    assert gg.sparsity.symmetrized([0, 2, 2, 3], [0, 2, 0]) == ([0, 2, 2, 3], [0, 2, 0])
-    assert gg.sparsity.symmetrized([0, 1, 2, 2], [2, 1]) == ([0, 1, 2, 3], [2, 1, 0])
+    def symmetrized(rows):
+        starts, indices = gg.sparsity.symmetrized(*pattern(gg, rows))
+        return [list(indices[starts[i] : starts[i + 1]]) for i in range(len(rows))]
+
+    assert symmetrized([[0, 2], [], [0]]) == [[0, 2], [], [0]]
+    assert symmetrized([[2], [1], []]) == [[2], [1], [0]]
+    assert symmetrized([]) == []
 
 
 # ---- through the transforms ----------------------------------------------------------------------------------------

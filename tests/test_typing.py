@@ -74,6 +74,27 @@ def test_numpy() -> None:
     assert_type(row * a, Any)
 
 
+def square(x: Value) -> Value:
+    return x * x
+
+
+def test_derivatives() -> None:
+    assert_type(glassgrad.gradients(a * b, a), Value)
+    assert_type(glassgrad.gradients(a * b, [a, b]), list[Value])
+    assert_type(glassgrad.gradients([a * b, a], {"a": a}, seeds=[1, b]), dict[str, Value])
+    slope: float = glassgrad.grad(square)(2.0)
+    assert slope == glassgrad.grad(glassgrad.grad(square))(2.0) * 2.0
+    value, slope = glassgrad.value_and_grad(square, argnums=(0,), strict=True)(2.0)
+    result, pullback = glassgrad.vjp(square, 2.0)
+    assert_type(pullback(1.0), tuple[Any, ...])
+    assert (value, result) == (4.0, 4.0)
+    _, _, aux = glassgrad.vjp(lambda x: (square(x), "aux"), 2.0, has_aux=True)
+    _, velocity = glassgrad.jvp(square, (2.0,), (1.0,))
+    assert (aux, velocity) == ("aux", 4.0)
+    assert glassgrad.hessian(square)(2.0) == glassgrad.hvp(square)(2.0, 1.0) == 2.0
+    assert glassgrad.jacobian(square, mode="forward")(2.0) == 4.0
+
+
 def test_what_fails_is_refused_before_it_runs() -> None:
     with contextlib.suppress(TypeError):
         a + "x"  # type: ignore[operator]
@@ -97,3 +118,7 @@ def test_what_fails_is_refused_before_it_runs() -> None:
         glassgrad.exp("x")  # type: ignore[call-overload]
     with contextlib.suppress(TypeError):
         glassgrad.sum([a, "x"])  # type: ignore[list-item]
+    with contextlib.suppress(TypeError):
+        glassgrad.grad(a)  # type: ignore[arg-type]
+    with contextlib.suppress(TypeError):
+        glassgrad.jacobian(square, mode="backward")  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ __all__ = [
     "NonFiniteError", "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__",
     "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos",
     "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot",
-    "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum",
+    "jacobian", "jvp", "leaky_relu", "log", "log10", "log1p", "log2", "logaddexp", "logsumexp", "losses", "maximum",
     "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu",
     "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh", "testing", "training", "value_and_grad",
     "vjp", "where",

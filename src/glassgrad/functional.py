@@ -471,8 +471,7 @@ class _Run:
         if str(self.made) != "number":
             raise OperandError(
                 f"{self.who} differentiates one scalar, and {self.name} returned {trees.a(self.made)}: return their "
-                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian for the derivatives of "
-                "all"
+                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian, which takes all"
             )
 
 
@@ -573,7 +572,7 @@ def _symmetric(tape: Tape, n: int) -> list[Any]:
     return entries
 
 
-def _dense(starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> array[float]:
+def _dense(starts: array[int], indices: array[int], entries: array[float], n: int) -> array[float]:
     """A square matrix row by row, from the entries of its pattern."""
     found = array("d", [0.0]) * (n * n)
     for i in range(n):
@@ -582,15 +581,14 @@ def _dense(starts: Sequence[int], indices: Sequence[int], entries: array[float],
     return found
 
 
-def _csr(who: str, starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> Any:
+def _csr(who: str, starts: array[int], indices: array[int], entries: array[float], n: int) -> Any:
     """A sparse matrix of SciPy with n columns, from the entries of its pattern."""
     try:
         import numpy as np
         from scipy import sparse
     except ImportError:
         raise GlassgradError(f"{who} needs SciPy for sparse=True: pip install 'glassgrad[sparse]'") from None
-    index = np.int32 if len(entries) < 2**31 else np.int64
-    parts = (np.array(entries), np.array(indices, dtype=index), np.array(starts, dtype=index))
+    parts = (np.array(entries), np.array(indices, dtype=np.int32), np.array(starts, dtype=np.int32))
     return sparse.csr_array(parts, shape=(len(starts) - 1, n))
 
 

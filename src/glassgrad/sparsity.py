@@ -11,34 +11,44 @@ count from 0. Sets of colours are the bits of an integer: joining two takes nano
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-Integers = Sequence[int]
+from . import modes, tape
 
-
-def transposed(starts: Integers, indices: Integers, count: int) -> tuple[list[int], list[int]]:
-    """The same pattern by columns, of which there are `count`."""
-    columns: list[list[int]] = [[] for _ in range(count)]
-    for i in range(len(starts) - 1):
-        for j in indices[starts[i] : starts[i + 1]]:
-            columns[j].append(i)
-    return packed(columns)
+INDEX = array("i", [0])
+ZERO = array("d", [0.0])
+ONE = 1  # as an object: C's has no room for the 64th colour
 
 
-def packed(rows: Iterable[Iterable[int]]) -> tuple[list[int], list[int]]:
+def packed(rows: Iterable[Iterable[int]]) -> tuple[array[int], array[int]]:
     """The pattern with these columns in each row."""
-    starts: list[int] = [0]
-    indices: list[int] = []
+    starts, indices = array("i", [0]), array("i")
     for row in rows:
-        indices += row
+        indices.extend(row)
         starts.append(len(indices))
     return starts, indices
+
+
+def transposed(starts: array[int], indices: array[int], count: int) -> tuple[array[int], array[int]]:
+    """The same pattern by columns, of which there are `count`."""
+    ends, rows = INDEX * (count + 1), INDEX * len(indices)
+    first, columns, place, out = tape.ints(starts), tape.ints(indices), tape.ints(ends), tape.ints(rows)
+    for at in range(len(indices)):
+        place[columns[at] + 1] += 1
+    for j in range(count):
+        place[j + 1] += place[j]
+    for i in range(len(starts) - 2, -1, -1):  # each column is filled from its end, where `place` is
+        for at in range(first[i], first[i + 1]):
+            j = columns[at] + 1
+            place[j] -= 1
+            out[place[j]] = i
+    return array("i", [*ends[1:], len(indices)]), rows
 
 
 # ---- Jacobians -----------------------------------------------------------------------------------------------------
 
 
-def colour(starts: Integers, indices: Integers, count: int, mode: str | None) -> tuple[array[int], int, bool]:
+def colour(starts: array[int], indices: array[int], count: int, mode: str | None) -> tuple[array[int], int, bool]:
     """Colours for the columns or the rows of a pattern with `count` columns.
 
     Arguments:
@@ -59,60 +69,67 @@ def colour(starts: Integers, indices: Integers, count: int, mode: str | None) ->
     return colours, used, by_column
 
 
-def fullest(starts: Integers) -> int:
+def fullest(starts: array[int]) -> int:
     """The most entries in a row: the other direction needs at least as many colours."""
     return max([starts[i + 1] - starts[i] for i in range(len(starts) - 1)], default=0)
 
 
-def colour_rows(starts: Integers, indices: Integers, count: int) -> tuple[array[int], int]:
+def colour_rows(starts: array[int], indices: array[int], count: int) -> tuple[array[int], int]:
     """A colour for each row, so that no two rows of one colour have a column in common, and how many there are.
 
     Greedy: each row in turn takes the first colour that is free, which for a band is the fewest there can be.
     """
-    colours = array("i", [0]) * (len(starts) - 1)
+    n = len(starts) - 1
+    colours = INDEX * n
+    first, columns, out = tape.ints(starts), tape.ints(indices), tape.ints(colours)
     taken = [0] * count  # by the rows that have an entry in this column
     used = 0
-    for i in range(len(colours)):
-        row = indices[starts[i] : starts[i + 1]]
+    for i in range(n):
         forbidden = 0
-        for j in row:
-            forbidden |= taken[j]
+        for at in range(first[i], first[i + 1]):
+            forbidden |= taken[columns[at]]
         bit = ~forbidden & (forbidden + 1)  # the lowest that is not set
-        for j in row:
-            taken[j] |= bit
-        colours[i] = bit.bit_length() - 1
-        used = max(used, bit.bit_length())
+        for at in range(first[i], first[i + 1]):
+            taken[columns[at]] |= bit
+        out[i] = bit.bit_length() - 1
+        used = max(used, out[i] + 1)
     return colours, used
 
 
 def recover(
-    starts: Integers, indices: Integers, count: int, colours: Integers, used: int, by_column: bool, sums: array[float]
+    starts: array[int],
+    indices: array[int],
+    count: int,
+    colours: array[int],
+    used: int,
+    by_column: bool,
+    sums: array[float],
 ) -> array[float]:
     """The entries of a matrix, in the order of its pattern, from the sums of its columns or rows of each colour."""
-    entries = array("d", [0.0]) * len(indices)
+    entries = ZERO * len(indices)
+    first, columns, into = tape.ints(starts), tape.ints(indices), tape.ints(colours)
+    given, out = modes.doubles(sums), modes.doubles(entries)
     for i in range(len(starts) - 1):
-        for at in range(starts[i], starts[i + 1]):
-            j = indices[at]
-            entries[at] = sums[i * used + colours[j]] if by_column else sums[colours[i] * count + j]
+        for at in range(first[i], first[i + 1]):
+            j = columns[at]
+            out[at] = given[i * used + into[j]] if by_column else given[into[i] * count + j]
     return entries
 
 
 # ---- Hessians ------------------------------------------------------------------------------------------------------
 
 
-def symmetrized(starts: Integers, indices: Integers) -> tuple[list[int], list[int]]:
+def symmetrized(starts: array[int], indices: array[int]) -> tuple[array[int], array[int]]:
     """The pattern and its transpose in one: an entry found on one side only is zero on the other by calculation."""
     n = len(starts) - 1
     starts_across, across = transposed(starts, indices, n)
-    if starts_across == list(starts) and across == list(indices):
-        return starts_across, across
-    return packed(
-        sorted({*indices[starts[i] : starts[i + 1]], *across[starts_across[i] : starts_across[i + 1]]})
-        for i in range(n)
-    )
+    if starts_across == starts and across == indices:
+        return starts, indices
+    rows = [{*indices[starts[i] : starts[i + 1]], *across[starts_across[i] : starts_across[i + 1]]} for i in range(n)]
+    return packed(map(sorted, rows))
 
 
-def star_colour(starts: Integers, indices: Integers) -> tuple[array[int], int]:
+def star_colour(starts: array[int], indices: array[int]) -> tuple[array[int], int]:
     """A colour for each column of a symmetric pattern, and how many there are.
 
     Neighbours (columns i and j with an entry at i, j) differ, and no path of four takes two colours by turns. So two
@@ -123,59 +140,62 @@ def star_colour(starts: Integers, indices: Integers) -> tuple[array[int], int]:
     """
     n = len(starts) - 1
     colours = array("i", [-1]) * n
+    first, columns, own = tape.ints(starts), tape.ints(indices), tape.ints(colours)
     once = [0] * n  # the colours around a column
-    twice = [0] * n  # those that are there more than once: it is the hub of a star of that colour
+    twice = [0] * n  # those that are there more than once: it is the hub of a star with that colour around
     hubs = [0] * n  # the colours of the hubs of the stars that it is in
-    first: dict[tuple[int, int], int] = {}  # the first column of a colour around another one
+    earliest: dict[tuple[int, int], int] = {}  # of a colour around a column
     used = 0
     for v in range(n):
-        around = [w for w in indices[starts[v] : starts[v + 1]] if w != v]
-        coloured = [(w, 1 << colours[w]) for w in around if colours[w] >= 0]
         forbidden = once[v]
-        for w, bit in coloured:
-            forbidden |= hubs[w]  # v, w, its hub, and another one of w's colour around that
-            if twice[v] & bit:
-                forbidden |= once[w]  # another one of w's colour, v, w, and one around that
-        own = ~forbidden & (forbidden + 1)  # the lowest bit that is not set
-        colours[v] = own.bit_length() - 1
-        used = max(used, own.bit_length())
-        for w, bit in coloured:
-            if twice[v] & bit:
-                hubs[w] |= own
-        for w in around:
-            if not once[w] & own:
-                once[w] |= own
-                first[w, own] = v
-            else:
-                twice[w] |= own
-                if colours[w] >= 0:
-                    hubs[v] |= 1 << colours[w]
-                    hubs[first[w, own]] |= 1 << colours[w]
+        for at in range(first[v], first[v + 1]):
+            w = columns[at]
+            if own[w] >= 0:  # never v itself
+                forbidden |= hubs[w]  # the path v, w, the hub, another one of w's colour
+                if twice[v] >> own[w] & 1:
+                    forbidden |= once[w]  # another one of w's colour, v, w, one around w
+        bit = ~forbidden & (forbidden + 1)  # the lowest that is not set
+        c = bit.bit_length() - 1
+        used = max(used, c + 1)
+        for at in range(first[v], first[v + 1]):
+            w = columns[at]
+            if w != v:
+                if own[w] >= 0 and twice[v] >> own[w] & 1:
+                    hubs[w] |= bit
+                if not once[w] & bit:
+                    once[w] |= bit
+                    earliest[w, c] = v
+                else:
+                    twice[w] |= bit
+                    if own[w] >= 0:
+                        hubs[v] |= ONE << own[w]
+                        hubs[earliest[w, c]] |= ONE << own[w]
+        own[v] = c
     return colours, used
 
 
 def recover_symmetric(
-    starts: Integers, indices: Integers, colours: Integers, used: int, sums: array[float]
+    starts: array[int], indices: array[int], colours: array[int], used: int, sums: array[float]
 ) -> array[float]:
     """The entries of a symmetric matrix, in the order of its pattern, from the sums of its columns of each colour.
 
-    Entry i, j is computed once and stands at both places, so the result is exactly symmetric.
+    Entry i, j is read once and stands at both places, so the result is exactly symmetric.
     """
     n = len(starts) - 1
-    entries = array("d", [0.0]) * len(indices)
-    place = list(starts[:-1])  # of the next entry of a row that its mirror image has not reached
-    once, twice = 0, 0
+    entries, places, counts = ZERO * len(indices), starts[:], INDEX * used
+    first, columns, into = tape.ints(starts), tape.ints(indices), tape.ints(colours)
+    given, out = modes.doubles(sums), modes.doubles(entries)
+    place = tape.ints(places)  # in each row, of the next entry whose mirror image was not met
+    times = tape.ints(counts)  # how often a colour is in this row
     for i in range(n):
-        once = twice = 0
-        for j in indices[starts[i] : starts[i + 1]]:
-            bit = 1 << colours[j]
-            twice |= once & bit
-            once |= bit
-        for at in range(starts[i], starts[i + 1]):
-            j = indices[at]
-            if j >= i:
-                alone = not twice >> colours[j] & 1  # in row i; otherwise row j has i alone in its colour
-                entries[at] = sums[i * used + colours[j]] if alone else sums[j * used + colours[i]]
-                entries[place[j]] = entries[at]
+        for at in range(first[i], first[i + 1]):
+            times[into[columns[at]]] += 1
+        for at in range(first[i], first[i + 1]):
+            j = columns[at]
+            if j >= i:  # if it is not alone in its colour, i is in row j
+                out[at] = given[i * used + into[j]] if times[into[j]] == 1 else given[j * used + into[i]]
+                out[place[j]] = out[at]
                 place[j] += 1
+        for at in range(first[i], first[i + 1]):
+            times[into[columns[at]]] = 0
     return entries
