@@ -6,6 +6,7 @@ Also third derivatives of every operation against mpmath's of its definition, fr
 from __future__ import annotations
 
 import doctest
+import importlib
 import itertools
 import math
 import random
@@ -270,6 +271,51 @@ def test_a_wrong_second_derivative_is_found(gg):
     assert (error.input, error.derivative) == ("argument 0", 0.0)
     assert str(error).startswith("the second derivative by argument 0 = 3.0 and argument 0 = 3.0 is 0.0 by grad")
     assert error.difference == pytest.approx(2.0)
+
+
+def test_primitives_are_checked(gg, check_grad):
+    custom = importlib.import_module(f"{gg.__name__}.custom")
+
+    @custom.primitive
+    def cube(x):
+        return x**3
+
+    cube.derivative(lambda x: 3 * x**2)
+    check_grad(lambda x: cube(x.sin()) * x, (0.7,), order=3)
+
+    cube.derivative(lambda x: 2 * x**2)
+    error = failure(gg, lambda x: cube(x.sin()) * x, (0.7,))
+    assert error.operation.startswith("cube(0.644")
+    assert "whose derivative is 0.83003" in error.operation
+
+    cube.derivative(lambda x: 3 * getattr(x, "data", x) ** 2)  # right, and not to be differentiated again
+    error = failure(gg, lambda x: cube(x.sin()) * x, (0.7,))
+    assert str(error).startswith("the second derivative by argument 0 = 0.7")
+    assert "changes with the arguments, but no derivative leads to it" in error.operation
+
+
+def test_gradients_of_your_own_are_checked(gg, check_grad):
+    custom = importlib.import_module(f"{gg.__name__}.custom")
+
+    @custom.checkpoint
+    def block(x, w):
+        return (x * w).tanh()
+
+    check_grad(lambda x, w: block(x.sin(), w) * x, (0.7, 0.3))
+
+    @custom.custom_gradient
+    def triple(x):
+        return 3 * x, lambda gradient: 2 * gradient
+
+    error = failure(gg, lambda x: triple(x.sin()) * x, (0.7,), order=1)
+    assert error.operation.endswith("whose derivative is 2.0 where differences give 3")
+
+    @custom.custom_gradient
+    def both(x, w):
+        return [x * w, x + w], lambda gradients: (gradients[0] * w + gradients[1], gradients[0] * w + gradients[1])
+
+    error = failure(gg, lambda x, w: both(x.sin(), w)[0] * x, (0.7, 0.3), order=1)
+    assert error.operation.startswith("both(")
 
 
 def test_a_function_that_is_none_is_refused(gg):

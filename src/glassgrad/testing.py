@@ -15,6 +15,7 @@ import math
 import random
 import statistics
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -500,9 +501,19 @@ class _Recorded:
 
     def edges(self, k: int) -> list[tuple[int, float]]:
         """The operands of a node, by number, with its derivative by each."""
-        tape = self.tape
-        span = range(tape.first[k], tape.first[k + 1])
-        return [(tape.sources[e], tape.partials[e]) for e in span]
+        sources, partials = self.listed(k)
+        if all(map(math.isfinite, partials)):
+            return list(zip(sources, partials, strict=True))
+        if len(sources) == 1 and not all(map(math.isfinite, self.listed(sources[0])[1])):
+            sources, _ = self.listed(sources[0])  # one of several results of a function: from its operands
+        sources = list(dict.fromkeys(sources))
+        small = Tape([self.tape.nodes[k]], [self.tape.nodes[source] for source in sources])
+        return list(zip(sources, small.pull(array("d", [1.0])), strict=True))
+
+    def listed(self, k: int) -> tuple[list[int], list[float]]:
+        """The same as the tape has it, with nan where a function has its own way back, as under custom_gradient."""
+        span = slice(self.tape.first[k], self.tape.first[k + 1])
+        return list(self.tape.sources[span]), list(self.tape.partials[span])
 
     def culprit(self, row: Sequence[float], direction: Sequence[float]) -> int | None:
         """The node that explains most: what its derivatives miss, times the derivative of the row by it."""
@@ -584,8 +595,8 @@ def _rounding(tape: Tape) -> list[float]:
     for k, node in enumerate(tape.nodes):
         error = EPSILON * abs(node.data)
         for e in range(tape.first[k], tape.first[k + 1]):
-            if math.isfinite(tape.partials[e]):
-                error += abs(tape.partials[e]) * errors[tape.sources[e]]
+            partial = tape.partials[e]
+            error += abs(partial if math.isfinite(partial) else 1.0) * errors[tape.sources[e]]
         errors.append(error)
     return errors
 
@@ -617,7 +628,7 @@ def _solved(rows: list[list[float]]) -> list[float]:
     n = len(rows)
     sizes = [max(abs(row[i]) for row in rows) for i in range(n)]
     for i in range(n):
-        k = max(range(i, n), key=lambda k, i=i: abs(rows[k][i]))
+        _, k = max((abs(rows[k][i]), k) for k in range(i, n))
         rows[i], rows[k] = rows[k], rows[i]
         pivot = rows[i]
         if not abs(pivot[i]) > 1e-6 * sizes[i]:
