@@ -120,6 +120,12 @@ def test_containers_and_arrays_pass(gg, check_grad):
     assert check_grad(lambda m, n: (m @ m).sum() * n, (np.array([[1.0, 2.0], [3.0, 4.0]]), 2)).inputs == 5
 
 
+def test_any_order_goes(gg, check_grad):
+    assert check_grad(lambda x: x.exp() * x, (0.5,), order=5).checks[-1].order == 5
+    error = failure(gg, lambda x: x**3 * x.relu(), (0.0,), order=4)
+    assert str(error).startswith("the 4th derivative by argument 0 = 0.0 and argument 0 = 0.0 and along a random")
+
+
 def test_control_flow_passes(check_grad):
     def root(a):  # Newton's method, with a test on values
         x = a

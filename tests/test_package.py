@@ -28,7 +28,7 @@ LAYERS = [
     {"functions"},
     {"tape", "sparsity", "trees"},
     {"symbolic"},
-    {"functional", "differences"},
+    {"functional", "custom", "differences"},
     {"testing"},
     {"graph"},
     {"viz"},

@@ -34,7 +34,6 @@ EACH = 16  # results that are each compared on their own; of more, random combin
 DIRECTIONS = 3  # random ones, for what is compared in all inputs or results at once
 EPSILON = sys.float_info.epsilon
 IMAGINARY = 1e-40  # the complex step, whose square is lost beside 1
-ORDINALS = ("", "", "second ", "third ")
 
 Map = Callable[[list[Any]], list[Any]]  # from a flat list of scalars to another
 
@@ -294,9 +293,10 @@ class _Level:
             results = [y.z if isinstance(y, Complex) else complex(y) for y in self.map(scalars)]
         except Exception:  # noqa: BLE001 - whatever it is, the function was not made for this
             return []
-        if any(abs(z.real - y) > 1e-9 * abs(y) + e for z, y, e in zip(results, self.here, self.noise, strict=True)):
+        parts = list(zip(results, self.here, self.noise, strict=False))
+        if len(results) != len(self.here) or any(abs(z.real - y) > 1e-9 * abs(y) + e for z, y, e in parts):
             return []  # something in it means something else for complex numbers
-        return [Slope(z.imag / (IMAGINARY * size), 8.0 * e / size) for z, e in zip(results, self.noise, strict=True)]
+        return [Slope(z.imag / (IMAGINARY * size), 8.0 * e / size) for z, _, e in parts]
 
     def modes(self) -> None:
         """Forward mode against reverse mode, and the symmetry of the Hessian, in random directions."""
@@ -366,12 +366,12 @@ class _Level:
 
     def subject(self) -> str:
         """What the map is."""
-        return "the result" if self.order == 1 else f"the {ORDINALS[self.order - 1]}gradient"
+        return "the result" if self.order == 1 else f"the {_ordinal(self.order - 1)}gradient"
 
     def derivative(self, i: int | None, row: Sequence[float]) -> str:
         """The derivative of a row of results by an input, or along a random direction, in words."""
         proof = self.proof
-        parts = [f"the {ORDINALS[self.order]}derivative"]
+        parts = [f"the {_ordinal(self.order)}derivative"]
         j = list(row).index(1.0) if row in self.axes else None
         results = proof.results
         if results.size > 1:
@@ -638,6 +638,10 @@ def _solved(rows: list[list[float]]) -> list[float]:
                 factor = rows[j][i] / pivot[i]
                 rows[j] = [x - factor * y for x, y in zip(rows[j], pivot, strict=True)]
     return [row[n] / row[i] for i, row in enumerate(rows)]
+
+
+def _ordinal(n: int) -> str:
+    return {1: "", 2: "second ", 3: "third "}.get(n, f"{n}th ")
 
 
 def _counted(n: int, what: str) -> str:
