@@ -1,12 +1,16 @@
-"""Random scalar programs for hypothesis: every operation, shared nodes, n-ary nodes, numbers among the operands.
+"""Random scalar programs: every operation, shared nodes, n-ary nodes, numbers among the operands.
 
-A program is plain data, so that both builds, and mpmath, can run the same one. `wild` programs may do anything to any
-double; `tame` ones stay where derivatives exist and are moderate, so that a reference can be compared with.
+A program is plain data, so that both builds, mpmath, PyTorch and JAX can run the same one. Those that Hypothesis draws:
+`wild` programs may do anything to any double; `tame` ones stay where derivatives exist and are moderate, so that a
+reference can be compared with. `smooth_program` draws with Python's own generator, in a tenth of the time, and knows
+what it computes on the way, so it has every operation and is as harmless as a tame one.
 """
 
 from __future__ import annotations
 
 import math
+import random
+from array import array
 from dataclasses import dataclass
 
 import mpmath
@@ -22,6 +26,7 @@ BINARY = [
 ]  # fmt: skip
 TERNARY = ["clip", "where"]
 NARY = ["sum", "mean", "prod", "logsumexp", "softmax", "dot"]  # softmax: its first share; dot: an even number
+INTERNAL = ["identity", "gelu_slope"]  # nodes that only the transforms make
 
 OPERATORS = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
@@ -148,3 +153,94 @@ sane = programs(ORDINARY, ORDINARY, UNARY, BINARY, TERNARY, 15)
 # Odd fractions, so that no two different expressions meet at a kink by chance.
 FRACTION = st.integers(-2000, 2000).map(lambda n: n / 997 + math.sqrt(2) / 4096)
 tame = programs(FRACTION, FRACTION, TAME_UNARY, TAME_BINARY, ["where"], 12)
+
+
+# ---- without Hypothesis --------------------------------------------------------------------------------------------
+
+KINKS = {  # how far the operands are from a point without a derivative, or where the peers' differs from ours
+    "hypot": lambda x, w: max(abs(x), abs(w)),
+    "pow": lambda x, w: abs(x),
+    **dict.fromkeys(["abs", "sign", "relu", "leaky_relu", "elu"], lambda x, *_: abs(x)),
+    **dict.fromkeys(["maximum", "minimum"], lambda x, w: abs(x - w)),
+    "clip": lambda x, low, high: min(abs(x - low), abs(x - high), high - low),
+}
+
+
+def smooth_program(rng, rules, max_steps=12):
+    """A program over every operation of `rules.RULES`, where all of them are smooth."""
+    values = [rng.uniform(-2, 2) for _ in range(rng.randint(1, 4))]
+    count = len(values)
+    steps = []
+    size = rng.randint(1, max_steps)
+    while len(steps) < size:
+        name = rng.choice(NAMES)
+        arity = SIZES.get(name) or rng.randint(1, 4) * (2 if name == "dot" else 1)
+        operands = [_operand(rng, len(values)) for _ in range(arity)]
+        if all(isinstance(operand, float) for operand in operands):
+            operands[rng.randrange(arity)] = len(values) - 1
+        xs = [values[i] if isinstance(i, int) else i for i in operands]
+        y = smooth_value(rules, name, xs, [isinstance(i, int) for i in operands])
+        if y is not None:
+            steps.append((name, tuple(operands)))
+            values.append(y)
+    return Program(tuple(values[:count]), tuple(steps))
+
+
+def smooth_points(name, rules, count):
+    """Operands of one operation at which it is smooth, drawn by its name."""
+    rng = random.Random(name)
+    arity = SIZES.get(name) or (4 if name == "dot" else 3)
+    found = []
+    while len(found) < count:
+        xs = tuple(rng.uniform(-3, 3) for _ in range(arity))
+        if smooth_value(rules, name, xs, [True] * arity) is not None:
+            found.append(xs)
+    return found
+
+
+def smooth_value(rules, name, xs, needed):
+    """The value of an operation, None where it is not smooth: less than 0.01 away from a kink, or not moderate.
+
+    Operands and results are at most 6, the derivatives by the operands that need one at most 30, so that none is in the
+    tails where PyTorch and JAX lose digits to cancellation (docs/corners.md): at 6, 1 - tanh(x)**2 is good to 2e-12.
+    """
+    if max(map(abs, xs)) > 6.0 or (name in KINKS and KINKS[name](*xs) < 0.01):
+        return None
+    y, partials = _calculus(rules.RULES[name], name, xs)
+    moderate = all(-30.0 <= d <= 30.0 for d, by in zip(partials, needed, strict=True) if by)  # nan is not
+    return y if -6.0 <= y <= 6.0 and moderate else None
+
+
+NAMES = [*UNARY, *BINARY, *TERNARY, *NARY]
+SIZES = {**dict.fromkeys(UNARY, 1), **dict.fromkeys(BINARY, 2), **dict.fromkeys(TERNARY, 3)}
+
+
+def _operand(rng, count):
+    """A late scalar more often than an early one, or a number, which is whole half of the time."""
+    kind = rng.random()
+    if kind < 0.2:
+        return rng.uniform(-3, 3) if kind < 0.1 else float(rng.randint(-2, 3))
+    return rng.randrange(max(0, count - 3) if kind < 0.6 else 0, count)
+
+
+def _calculus(rule, name, xs):
+    """The value of a rule and its derivative by each operand."""
+    if name in NARY:
+        xs, partials = array("d", xs), array("d", bytes(8 * len(xs)))
+        y = rule.value(memoryview(xs))
+        rule.derivatives[0](memoryview(xs), y, memoryview(partials))
+        return y, partials
+    y = rule.value(*xs)
+    return y, [d(*xs, y) for d in rule.derivatives]
+
+
+def paths(leaves, order):
+    """For each leaf the sum over all paths of the products of |local derivatives|: what rounding is relative to."""
+    weight = dict.fromkeys(order, 0.0)
+    weight[order[-1]] = 1.0
+    for v in reversed(order):
+        if v._prev:
+            for operand, partial in zip(v._prev, v._partials, strict=True):
+                if operand.requires_grad and partial is not None:
+                    weight[operand] += weight[v] * abs(partial)
+    return [weight.get(x, 0.0) for x in leaves]

@@ -2,9 +2,9 @@
 
 from ._build import COMPILED, __version__  # first: it chooses between the compiled and the interpreted modules
 
-from . import engine, losses, nn, optim, training  # isort: skip
+from . import engine, losses, nn, optim, testing, training  # isort: skip
 from .engine import Scalar, Value
-from .errors import GlassgradError, GraphError, NonFiniteError, OperandError
+from .errors import GlassgradError, GradientError, GraphError, NonFiniteError, OperandError
 from .functions import (
     abs as abs, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, clip, cos, cosh, dot, elu, erf, exp,
     expm1, gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod,
@@ -24,11 +24,12 @@ engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
 # Without abs and sum, which are public too: `from glassgrad import *` must not replace Python's own.
 __all__ = [
-    "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "LossError", "ModelError", "NonFiniteError",
-    "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh", "dot",
-    "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp",
-    "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum",
-    "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh",
-    "softmax", "softplus", "sqrt", "square", "tan", "tanh", "training", "value_and_grad", "vjp", "where",
+    "COMPILED", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError", "LossError", "ModelError",
+    "NonFiniteError", "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__",
+    "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos",
+    "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot",
+    "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum",
+    "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu",
+    "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh", "testing", "training", "value_and_grad",
+    "vjp", "where",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Protocol
 
-__all__ = ["GlassgradError", "GraphError", "NonFiniteError", "OperandError"]
+__all__ = ["GlassgradError", "GradientError", "GraphError", "NonFiniteError", "OperandError"]
 
 
 class RealScalar(Protocol):
@@ -39,6 +39,20 @@ class NonFiniteError(GlassgradError, ArithmeticError):
 
 class GraphError(GlassgradError, ValueError):
     """A graph is not a graph of scalars: a cycle, a damaged snapshot, an operation that cannot be copied."""
+
+
+class GradientError(GlassgradError, AssertionError):
+    """A derivative is not that of the function: `testing.check_grad` says where, and which operation makes it so.
+
+    Attributes:
+        input: what the derivative is by, as in `argument 0['w'][2]`; '' where it is along a random direction.
+        operation: the one most responsible; '' where none was found.
+        derivative, difference: the derivative, and what differences of values give instead.
+        uncertainty: what the difference may be off by.
+    """
+
+    input = operation = ""
+    derivative = difference = uncertainty = float("nan")
 
 
 def is_number(x: object) -> bool:
