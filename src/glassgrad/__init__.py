@@ -10,6 +10,7 @@ from .functions import (
     expm1, gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod,
     reciprocal, relu, sigmoid, sign, silu, sin, sinh, softmax, softplus, sqrt, square, sum as sum, tan, tanh, where,
 )  # fmt: skip
+from .functional import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .graph import Graph
 from .losses import LossError
 from .modes import allow_nonfinite, no_grad, scope
@@ -26,8 +27,8 @@ __all__ = [
     "COMPILED", "DrawingError", "GlassgradError", "Graph", "GraphError", "LossError", "ModelError", "NonFiniteError",
     "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh", "dot",
-    "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "hypot", "leaky_relu", "log", "log1p", "log2", "log10",
-    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal",
-    "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh",
-    "training", "where",
+    "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp",
+    "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum",
+    "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
+    "softplus", "sqrt", "square", "tan", "tanh", "training", "value_and_grad", "vjp", "where",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ cdef class scope(Block):
 cdef unsigned long long _owner
 cdef Modes _cached
 
-cdef Modes current()
+cpdef Modes current()
 cdef Modes _of_thread()
 @cython.locals(info=Info)
 cpdef Info new_info(str label, str scope, str op)

@@ -80,8 +80,8 @@ class Tape:
         self.open = False
         self.finite = modes.current().allow_nonfinite == 0  # whether a derivative that is not finite is an error
         roots, variables = list(outputs), list(inputs)
-        self.outs = INDEX * len(roots)  # numbers; -1 for an output that depends on no input
-        self.ins = INDEX * len(variables)  # and for an input that no output depends on
+        self.outs = array("i", [-1]) * len(roots)  # numbers; -1 for an output that depends on no input
+        self.ins = array("i", [-1]) * len(variables)  # and for an input that no output depends on
         self.first = self.sources = self.places = INDEX  # node k has the edges first[k] to first[k + 1]: each with
         self.partials = ZERO  # the operand's number, its place among the operands, and the derivative by it
         self.edges = 0

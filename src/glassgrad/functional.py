@@ -1,0 +1,601 @@
+"""Derivatives of functions: `grad`, `jacobian`, `hessian` and their relatives; and of Values: `gradients`.
+
+A transform makes an input of every number it differentiates by, runs the function once, and takes the derivatives from
+what was recorded: `if`, `while`, recursion and closures are all fine. Functions take and return trees of numbers (see
+`trees`), and so do their derivatives.
+
+- **Numbers in, numbers out; Values in, Values out.** Of numbers, derivatives are floats, read off a `tape`. With a
+  Value among the arguments, or inside another transform on whose inputs they depend, they are Values, which `symbolic`
+  makes, to be differentiated again.
+- Each call has inputs of its own, so nested transforms do not mix theirs up. One that fails leaves nothing behind.
+- No `grad` changes: neither of a model's weights that the function uses, nor of Values among the arguments.
+- With `no_grad` around it, a transform gives constants; inside the function `no_grad` means what it always does.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+from . import modes, sparsity, symbolic, trees
+from .engine import Value
+from .errors import GlassgradError, GraphError, OperandError, shown
+from .tape import Tape, release, variable
+
+T = TypeVar("T")
+Argnums = int | Sequence[int]
+Function = Callable[..., Any]
+
+__all__ = ["grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+
+
+# ---- of Values -----------------------------------------------------------------------------------------------------
+
+
+def gradients(outputs: Any, inputs: T, seeds: Any = None, *, strict: bool = False) -> T:
+    """The derivative by each input of the sum of the outputs, as Values, to be differentiated again.
+
+    Arguments:
+        outputs: a Value or a tree of them.
+        inputs: a Value or a tree of them, also results of operations.
+        seeds: what each output is multiplied with, numbers or Values in the structure of `outputs`; 1 if left out.
+        strict: whether an input that no output depends on is an error; otherwise the derivative by it is 0.
+
+    Returns:
+        a Value in the place of each input. No `grad` changes.
+
+    Raises:
+        OperandError: an input is no Value, or an output is neither a Value nor a number.
+        GraphError: an operation written by hand is on the way, or, with `strict`, there is no way at all.
+        NonFiniteError: a derivative is infinite.
+
+    Example:
+        >>> x = Value(2.0)
+        >>> slope = gradients(x**3, x)
+        >>> slope.data, gradients(slope, x).data
+        (12.0, 12.0)
+    """
+    variables, structure = trees.flatten(inputs)
+    for i, x in enumerate(variables):
+        if not isinstance(x, Value):
+            raise OperandError(
+                f"gradients: inputs{structure.path(i)} is {shown(x)}, and derivatives are by Values: make it one, "
+                "before the outputs are computed from it, or use grad(f)"
+            )
+    results, made = trees.flatten(outputs)
+    trees.scalars(results, lambda i: f"gradients: outputs{made.path(i)}")
+    weights: list[Any] = [1.0] * len(results)
+    if seeds is not None:
+        weights, _ = trees.leaves_like(made, seeds, "gradients: seeds", "outputs")
+    tape = Tape(_values(results), variables)
+    if strict:
+        _refuse_unused(tape, lambda i: f"gradients: no output depends on inputs{structure.path(i)}")
+    return trees.rebuild(structure, _values(symbolic.pull(tape, weights)))  # type: ignore[no-any-return]
+
+
+# ---- of functions with one result ----------------------------------------------------------------------------------
+
+
+def grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False, strict: bool = False) -> Function:
+    """A function of the same arguments that gives the derivatives of `f`, which returns one scalar.
+
+    Arguments:
+        f: any function. Where its arguments have numbers to differentiate by it gets Values, in an array of objects
+            for a NumPy array; all other arguments it gets as they are.
+        argnums: which argument, by position, to differentiate by, or a tuple of some; -1 is the last.
+        has_aux: whether `f` returns a pair: the scalar, and something to hand out as it is.
+        strict: whether an input that the result does not depend on is an error; otherwise the derivative by it is 0.
+
+    Returns:
+        a function that gives the derivatives in the structure of the argument, or a tuple of such if argnums is one;
+        with `has_aux` a pair of that and what `f` returned besides.
+
+    Raises:
+        OperandError: where it is called: an argument to differentiate by is missing or has something else than numbers
+            in it, or `f` returns something else than one scalar.
+        GraphError: with `strict`, the result does not depend on an input.
+        NonFiniteError: a result or a derivative is undefined or infinite.
+
+    Example:
+        >>> grad(lambda x: x**3)(2.0)
+        12.0
+        >>> grad(grad(lambda x: x**3))(2.0)
+        12.0
+        >>> grad(lambda p: p["a"] * p["b"] ** 2)({"a": 1.0, "b": 3.0})
+        {'a': 9.0, 'b': 6.0}
+    """
+    who = _who("grad", f)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        slopes = run.gradient(strict)
+        return (slopes, run.aux) if has_aux else slopes
+
+    return _named(gradient, who, "Its derivatives")
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False, strict: bool = False) -> Function:
+    """A function of the same arguments that gives what `f` returns, one scalar, and its derivatives, as `grad` does.
+
+    Arguments:
+        f, argnums, has_aux, strict: as in `grad`.
+
+    Returns:
+        a function that gives a pair (value, derivatives); with `has_aux`, ((value, aux), derivatives).
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `grad`.
+
+    Example:
+        >>> value_and_grad(lambda x: x**3)(2.0)
+        (8.0, 12.0)
+    """
+    who = _who("value_and_grad", f)
+
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        slopes = run.gradient(strict)
+        value = run.leaves(run.outputs)[0]
+        return ((value, run.aux) if has_aux else value), slopes
+
+    return _named(value_and_gradient, who, "Its value and its derivatives")
+
+
+def hessian(
+    f: Function, argnums: Argnums = 0, *, has_aux: bool = False, sparse: bool = False, strict: bool = False
+) -> Function:
+    """A function of the same arguments that gives the second derivatives of `f`, which returns one scalar.
+
+    The pattern of the matrix is found from the graph and its columns are coloured, so a banded Hessian costs as many
+    sweeps as its band is wide, whatever its size. It is exactly symmetric.
+
+    Arguments:
+        f, argnums, has_aux, strict: as in `grad`.
+        sparse: whether to give a `scipy.sparse.csr_array`, with all inputs in a row.
+
+    Returns:
+        a function that gives the structure of the argument, with that structure again in the place of each number;
+        a NumPy array of shape S gives one of shape S + S.
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `grad`; an operation written by hand has no second derivative.
+
+    Example:
+        >>> hessian(lambda x: x[0] ** 2 * x[1])([1.0, 2.0])
+        [[4.0, 2.0], [2.0, 0.0]]
+    """
+    who = _who("hessian", f)
+
+    def second_derivatives(*args: Any, **kwargs: Any) -> Any:
+        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        tape = run.tape_of_slopes(strict)
+        n = len(run.inputs)
+        if run.symbolic:
+            if sparse:
+                raise _sparse_values(who)
+            found = trees.rebuild_matrix(run.by, run.by, _symmetric(tape, n))
+        else:
+            starts, indices = sparsity.symmetrized(*tape.pattern())
+            colours, used = sparsity.star_colour(starts, indices)
+            sums = tape.compressed(colours, used, True)
+            entries = sparsity.recover_symmetric(starts, indices, colours, used, sums)
+            if sparse:
+                found = _csr(who, starts, indices, entries, n)
+            else:
+                found = trees.rebuild_matrix(run.by, run.by, run.leaves(_dense(starts, indices, entries, n)))
+        return (found, run.aux) if has_aux else found
+
+    return _named(second_derivatives, who, "Its second derivatives")
+
+
+def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False) -> Function:
+    """A function that gives the product of the Hessian of `f` with a vector, for the price of a few gradients.
+
+    Arguments:
+        f, has_aux: as in `grad`.
+        argnums: which argument, by position, to differentiate by; only one.
+
+    Returns:
+        a function of the arguments of `f`, with the vector right after the one to differentiate by, in its structure:
+        (x, v) for f(x), (x, v, a) for f(x, a). It gives the product in the structure of x.
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `hessian`.
+
+    Example:
+        >>> hvp(lambda x: x[0] ** 2 * x[1])([1.0, 2.0], [1.0, 0.0])
+        [4.0, 2.0]
+    """
+    who = _who("hvp", f)
+    _positions(argnums, who)
+    if not isinstance(argnums, int):
+        raise OperandError(f"{who} differentiates by one argument: argnums is a number, not {shown(argnums)}")
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        place = argnums + len(args) - 1 if argnums < 0 else argnums
+        if not 0 <= place < len(args) - 1:
+            raise OperandError(
+                f"{who} takes the vector right after argument {argnums}, as in (x, v), but it was called with "
+                f"{_counted(len(args))}"
+            )
+        run = _Run(who, f, place, (*args[: place + 1], *args[place + 2 :]), kwargs, has_aux)
+        v, values = trees.leaves_like(run.by, args[place + 1], f"{who}: the vector", f"argument {place}")
+        found = trees.rebuild(run.by, run.push(run.tape_of_slopes(False), v, values))
+        return (found, run.aux) if has_aux else found
+
+    return _named(product, who, "The product of its Hessian with a vector")
+
+
+# ---- of functions with any results ---------------------------------------------------------------------------------
+
+
+def jacobian(
+    f: Function,
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool = False,
+    sparse: bool = False,
+    mode: Literal["forward", "reverse"] | None = None,
+    strict: bool = False,
+) -> Function:
+    """A function of the same arguments that gives the derivative of each result of `f` by each input.
+
+    Arguments:
+        f, argnums, has_aux, strict: as in `grad`, but `f` returns any tree of scalars.
+        sparse: whether to give a `scipy.sparse.csr_array`, with a row for each result and a column for each input. Its
+            pattern is found from the graph, and columns or rows that do not overlap share a sweep.
+        mode: sweep 'forward', once for each input, or 'reverse', once for each result; None chooses.
+
+    Returns:
+        a function that gives the structure of what `f` returns, with the structure of the argument in the place of each
+        number; where both are NumPy arrays, of shapes S and T, it is one array of shape S + T.
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `grad`.
+
+    Example:
+        >>> jacobian(lambda x: [x[0] * x[1], x[0] + 3 * x[1]])([1.0, 2.0])
+        [[2.0, 1.0], [1.0, 3.0]]
+    """
+    who = _who("jacobian", f)
+    if mode not in (None, "forward", "reverse"):
+        raise OperandError(f"{who}: mode is 'forward', 'reverse' or None, not {shown(mode)}")
+
+    def derivatives(*args: Any, **kwargs: Any) -> Any:
+        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        m, n = len(run.outputs), len(run.inputs)
+        forward = n <= m if mode is None else mode == "forward"
+        if strict:
+            run.refuse_unused()
+        if run.symbolic:
+            if sparse:
+                raise _sparse_values(who)
+            found = trees.rebuild_matrix(run.made, run.by, _matrix(run.tape, m, n, forward))
+        elif sparse:
+            starts, indices = run.tape.pattern()
+            colours, used, by_column = sparsity.colour(starts, indices, n, mode)
+            sums = run.tape.compressed(colours, used, by_column)
+            entries = sparsity.recover(starts, indices, n, colours, used, by_column, sums)
+            found = _csr(who, starts, indices, entries, n)
+        else:
+            found = trees.rebuild_matrix(run.made, run.by, run.leaves(run.tape.jacobian(forward)))
+        return (found, run.aux) if has_aux else found
+
+    return _named(derivatives, who, "Its derivatives")
+
+
+@overload
+def vjp(
+    f: Function, *primals: Any, has_aux: Literal[False] = False
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]: ...
+@overload
+def vjp(f: Function, *primals: Any, has_aux: Literal[True]) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]: ...
+def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """What `f` returns for these arguments, and the function that takes derivatives back through it.
+
+    Arguments:
+        f: any function; it is differentiated by all of its arguments.
+        primals: the arguments.
+        has_aux: whether `f` returns a pair: a tree of scalars, and something to hand out as it is.
+
+    Returns:
+        (results, pullback), with `has_aux` (results, pullback, aux). pullback(cotangents) takes a number for each
+        result, in their structure, and gives the derivatives of the sum of the results, each times its number: a tuple
+        with one tree for each argument. It may be called many times.
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `grad`.
+
+    Example:
+        >>> results, pullback = vjp(lambda x, y: [x * y, x + y], 2.0, 3.0)
+        >>> results, pullback([1.0, 0.0]), pullback([0.0, 1.0])
+        ([6.0, 5.0], (3.0, 2.0), (1.0, 1.0))
+    """
+    who = _who("vjp", f)
+    run = _Run(who, f, range(len(primals)), primals, {}, has_aux)
+    results = trees.rebuild(run.made, run.leaves(run.outputs))
+
+    def pullback(cotangents: Any) -> tuple[Any, ...]:
+        seeds, values = trees.leaves_like(run.made, cotangents, f"{who}: the cotangent", f"the result of {run.name}")
+        if values or run.symbolic:
+            return trees.rebuild(run.by, _values(symbolic.pull(run.tape, seeds)))  # type: ignore[no-any-return]
+        return trees.rebuild(run.by, run.leaves(run.tape.pull(array("d", seeds))))  # type: ignore[no-any-return]
+
+    return (results, pullback, run.aux) if has_aux else (results, pullback)
+
+
+@overload
+def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: Literal[False] = False) -> tuple[Any, Any]: ...
+@overload
+def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: Literal[True]) -> tuple[Any, Any, Any]: ...
+def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
+    """What `f` returns for these arguments, and how fast that changes where they move: forward mode.
+
+    Arguments:
+        f: any function; it is differentiated by all of its arguments.
+        primals: a tuple of the arguments.
+        tangents: a tuple of their velocities, in the same structure.
+        has_aux: whether `f` returns a pair: a tree of scalars, and something to hand out as it is.
+
+    Returns:
+        (results, velocities of the results), with `has_aux` and aux.
+
+    Raises:
+        OperandError, GraphError, NonFiniteError: as in `grad`.
+
+    Example:
+        >>> jvp(lambda x, y: [x * y, x + y], (2.0, 3.0), (1.0, 0.0))
+        ([6.0, 5.0], [3.0, 1.0])
+    """
+    who = _who("jvp", f)
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple | list):
+            raise OperandError(
+                f"{who}: {name} is a tuple with one entry for each argument, as in (x,), not {shown(given)}"
+            )
+    run = _Run(who, f, range(len(primals)), tuple(primals), {}, has_aux)
+    v, values = trees.leaves_like(run.by, tuple(tangents), f"{who}: tangents", "primals")
+    velocities = trees.rebuild(run.made, run.push(run.tape, v, values))
+    results = trees.rebuild(run.made, run.leaves(run.outputs))
+    return (results, velocities, run.aux) if has_aux else (results, velocities)
+
+
+# ---- one run of a function -----------------------------------------------------------------------------------------
+
+
+class _Run:
+    """A call of a function on inputs of its own, and what it returned."""
+
+    __slots__ = (
+        "aux",
+        "by",
+        "constant",
+        "inputs",
+        "made",
+        "name",
+        "outputs",
+        "places",
+        "symbolic",
+        "taken",
+        "tape",
+        "who",
+    )
+
+    def __init__(
+        self, who: str, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool
+    ) -> None:
+        self.who = who
+        self.name = _name(f)
+        self.places = _places(argnums, who, len(args))
+        chosen = [args[place] for place in self.places]
+        leaves, self.taken = trees.flatten_all(chosen)
+        values = trees.scalars(leaves, self.called)
+        no_grad = modes.current().no_grad > 0
+        for place, x in zip(self.places, chosen, strict=True):
+            if x is None:
+                raise OperandError(f"{who}: argument {place} is None, and there is nothing in it to differentiate by")
+        if values and no_grad:
+            leaves = _data(leaves)
+        self.inputs = list(map(variable, leaves))
+        self.by: trees.Structure = self.taken  # the structure of derivatives
+        if isinstance(argnums, int):
+            self.by = self.taken.children[0] if self.taken.children else trees.LEAF
+        given = list(args)
+        for place, x in zip(self.places, trees.rebuild(self.taken, self.inputs), strict=True):
+            given[place] = x
+        try:
+            with _Recording():
+                result = f(*given, **kwargs)
+        finally:
+            release(self.inputs)
+        self.aux: Any = None
+        if has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise OperandError(
+                    f"{who}: with has_aux=True {self.name} returns a pair (result, aux), not {shown(result)}"
+                )
+            result, self.aux = result
+        if result is None:
+            raise OperandError(f"{who}: {self.name} returned None; is a return missing?")
+        results, self.made = trees.flatten(result)
+        trees.scalars(results, lambda i: f"{who}: the result{self.made.path(i)} of {self.name}")
+        self.outputs = _values(results)
+        self.tape = Tape(self.outputs, self.inputs)
+        values = values or self.tape.open
+        self.symbolic = values and not no_grad  # derivatives are Values, to be differentiated again
+        self.constant = values and no_grad  # they are Values, but constants
+
+    def called(self, index: int) -> str:
+        """An input, in errors."""
+        i, path = self.taken.locate(index)
+        return f"{self.who}: argument {self.places[i]}{path}"
+
+    def refuse_unused(self) -> None:
+        """Raise an error for an input that no result depends on."""
+        _refuse_unused(self.tape, lambda i: f"{self.called(i)} has no influence on the result")
+
+    def leaves(self, found: Any) -> Any:
+        """These Values or numbers, as Values or numbers, whichever this call gives."""
+        if self.symbolic:
+            return _values(found)
+        if self.constant:
+            return [Value(x, requires_grad=False) for x in _data(found)]
+        return found if type(found) is array else _data(found)
+
+    def gradient(self, strict: bool) -> Any:
+        """The derivatives of the only result, in the structure of the argument."""
+        self.check_scalar()
+        if strict:
+            self.refuse_unused()
+        if self.symbolic:
+            return trees.rebuild(self.by, _values(symbolic.pull(self.tape, [1.0])))
+        return trees.rebuild(self.by, self.leaves(self.tape.pull(array("d", [1.0]))))
+
+    def tape_of_slopes(self, strict: bool) -> Tape:
+        """The tape of the derivatives of the only result: of the second derivatives."""
+        self.check_scalar()
+        if strict:
+            self.refuse_unused()
+        with _Recording():
+            return Tape(_values(symbolic.pull(self.tape, [1.0])), self.inputs)
+
+    def push(self, tape: Tape, tangents: list[Any], values: bool) -> Any:
+        """The velocities of what a tape records; `values` says whether there is a Value among the tangents."""
+        if self.symbolic or values:
+            return _values(symbolic.push(tape, tangents))
+        return self.leaves(tape.push(array("d", tangents)))
+
+    def check_scalar(self) -> None:
+        """Raise an error if the function returned something else than one scalar."""
+        if str(self.made) != "number":
+            raise OperandError(
+                f"{self.who} differentiates one scalar, and {self.name} returned {trees.a(self.made)}: return their "
+                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian for the derivatives of "
+                "all"
+            )
+
+
+class _Recording:
+    """As outside of `no_grad`."""
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        now = modes.current()
+        self.before = now.no_grad
+        now.no_grad = 0
+
+    def __exit__(self, *_error: object) -> None:
+        modes.current().no_grad = self.before
+
+
+# ---- what the transforms share -------------------------------------------------------------------------------------
+
+
+def _values(found: Sequence[Any]) -> list[Value]:
+    """Each as a Value: a number as a constant, None as 0."""
+    return [x if isinstance(x, Value) else Value(x or 0.0, requires_grad=False) for x in found]
+
+
+def _data(found: Any) -> list[float]:
+    """Each as a number."""
+    return [x.data if isinstance(x, Value) else x for x in found]
+
+
+def _refuse_unused(tape: Tape, message: Callable[[int], str]) -> None:
+    used = tape.reached()
+    if not all(used):
+        raise GraphError(f"{message(used.index(False))}; without strict=True the derivative by it is 0")
+
+
+def _name(f: Function) -> str:
+    name = getattr(f, "__name__", "f")
+    return name if name.isidentifier() else "f"
+
+
+def _who(transform: str, f: Function) -> str:
+    """What errors call a transform of f."""
+    if not callable(f):
+        raise OperandError(f"{transform} takes a function, not {shown(f)}; of Values, gradients() gives derivatives")
+    return f"{transform}({_name(f)})"
+
+
+def _named(function: Function, name: str, what: str) -> Function:
+    """The function with a name and a docstring to be known by."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{what}; see `glassgrad.{name.partition('(')[0]}`."
+    return function
+
+
+def _positions(argnums: Any, who: str) -> Sequence[int]:
+    positions = [argnums] if isinstance(argnums, int) else argnums
+    if not isinstance(positions, Sequence) or not all(
+        isinstance(i, int) and not isinstance(i, bool) for i in positions
+    ):
+        raise OperandError(f"{who}: argnums is the position of an argument or a tuple of some, not {shown(argnums)}")
+    return positions
+
+
+def _places(argnums: Argnums, who: str, count: int) -> list[int]:
+    """The positions of the arguments to differentiate by, counted from 0."""
+    places = []
+    for i in _positions(argnums, who):
+        if not -count <= i < count:
+            raise OperandError(f"{who} differentiates by argument {i}, but it was called with {_counted(count)}")
+        if i % count in places:
+            raise OperandError(f"{who}: argnums {shown(argnums)} names argument {i % count} twice")
+        places.append(i % count)
+    return places
+
+
+def _counted(count: int) -> str:
+    return f"{count or 'no'} argument{'s' * (count != 1)} by position"
+
+
+def _unit(i: int, n: int) -> list[float]:
+    return [float(i == j) for j in range(n)]
+
+
+def _matrix(tape: Tape, m: int, n: int, forward: bool) -> list[Value]:
+    """The derivative of each of m outputs by each of n inputs, row by row, as Values."""
+    if forward:
+        columns = [symbolic.push(tape, _unit(j, n)) for j in range(n)]
+        return _values([column[i] for i in range(m) for column in columns])
+    return _values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m))])
+
+
+def _symmetric(tape: Tape, n: int) -> list[Any]:
+    """The same for a symmetric matrix: what is right of the diagonal stands below it too."""
+    entries: list[Any] = [None] * (n * n)
+    for i in range(n):
+        entries[i * n + i : i * n + n] = entries[i * n + i :: n] = _values(symbolic.pull(tape, _unit(i, n))[i:])
+    return entries
+
+
+def _dense(starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> array[float]:
+    """A square matrix row by row, from the entries of its pattern."""
+    found = array("d", [0.0]) * (n * n)
+    for i in range(n):
+        for at in range(starts[i], starts[i + 1]):
+            found[i * n + indices[at]] = entries[at]
+    return found
+
+
+def _csr(who: str, starts: Sequence[int], indices: Sequence[int], entries: array[float], n: int) -> Any:
+    """A sparse matrix of SciPy with n columns, from the entries of its pattern."""
+    try:
+        import numpy as np
+        from scipy import sparse
+    except ImportError:
+        raise GlassgradError(f"{who} needs SciPy for sparse=True: pip install 'glassgrad[sparse]'") from None
+    index = np.int32 if len(entries) < 2**31 else np.int64
+    parts = (np.array(entries), np.array(indices, dtype=index), np.array(starts, dtype=index))
+    return sparse.csr_array(parts, shape=(len(starts) - 1, n))
+
+
+def _sparse_values(who: str) -> OperandError:
+    return OperandError(
+        f"{who}: sparse=True gives numbers, and here derivatives are Values: give it floats, outside of other "
+        "transforms, or leave sparse out"
+    )
