@@ -28,7 +28,7 @@ LAYERS = [
     {"functions"},
     {"tape", "sparsity", "trees"},
     {"symbolic"},
-    {"functional"},
+    {"functional", "series"},
     {"graph"},
     {"viz"},
     {"nn", "losses", "lr_scheduler", "optim", "training"},

@@ -16,6 +16,7 @@ from .losses import LossError
 from .modes import allow_nonfinite, no_grad, scope
 from .nn import ModelError, StateError
 from .optim import OptimError
+from .series import taylor
 from .training import TrainingError
 from .viz.dot import DrawingError, draw_dot
 from .viz.notebook import mimebundle as _mimebundle
@@ -29,6 +30,6 @@ __all__ = [
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos", "cosh", "dot",
     "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp",
     "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum",
-    "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
-    "softplus", "sqrt", "square", "tan", "tanh", "training", "value_and_grad", "vjp", "where",
+    "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh",
+    "softmax", "softplus", "sqrt", "square", "tan", "tanh", "taylor", "training", "value_and_grad", "vjp", "where",
 ]  # fmt: skip
