@@ -319,8 +319,22 @@ def apply(name: str, *operands: Any) -> Any:
         return rules_on_series().RULES[name].value(*operands)
     for x in operands:
         if isinstance(x, Series):
-            return x.made.get((name, *operands)) or operation(name, operands, x.made)
+            made = x.made.get((name, *operands))
+            if made is None and name == "pow":
+                made = power_below(x, operands[1])
+            return operation(name, operands, x.made) if made is None else made
     return symbolic.apply(name, *operands)
+
+
+def power_below(x: Any, w: Any) -> Series | None:
+    """x**w as x**(w + 1) / x, where that is at hand: else x**0.5 would ask for x**-0.5, that for x**-1.5, and so on.
+
+    Not where w is a small whole number: there the row ends, and all that comes after is exactly 0.
+    """
+    if not isinstance(w, float) or x == 0.0 or (0.0 <= w < 100.0 and w.is_integer()):
+        return None
+    y = x.made.get(("pow", x, w + 1.0))
+    return None if y is None else y / x
 
 
 def operation(name: str, operands: Sequence[Any], made: dict[tuple[Any, ...], Series]) -> Series:
@@ -346,7 +360,7 @@ def operation(name: str, operands: Sequence[Any], made: dict[tuple[Any, ...], Se
                 moving = moving + step * d[k - j]
         return constant + moving / k
 
-    y = made[key] = Series([], following, made)
+    made[key] = y = Series([], following, made)
     return y
 
 
@@ -363,4 +377,5 @@ def slopes(name: str, operands: Sequence[Any], y: Series) -> Iterator[tuple[Seri
         ]
     for x, d in zip(operands, by_each, strict=True):
         if isinstance(x, Series) and (isinstance(d, Series) or d != 0.0):
-            yield x, Series([d], undefined, y.made) if d - d != 0.0 else d
+            pole = not isinstance(d, Series) and d - d != 0.0
+            yield x, Series([d], undefined, y.made) if pole else d

@@ -256,6 +256,7 @@ def load_rules(kind: str, step: Callable[[str, int], Callable[..., Any]], number
             NAN=_libm.NAN,
         ),
         "is_finite": lambda x: number(x) - number(x) == 0.0,
+        "is_constant": lambda x: type(x) is float,
         "sum_error": lambda x, w, y: 0.0,  # noqa: ARG005 - what rounding took off is 0 in exact arithmetic
         "product_error": lambda x, w, y: 0.0,  # noqa: ARG005
         "difference_error": lambda x, w: 0.0,  # noqa: ARG005
