@@ -38,6 +38,8 @@ cdef Value binary(
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
 @cython.locals(now=modes.Modes, out=Value, info=Info)
 cdef Value many(int code, tuple operands, int inherited, double y, object partials)
+@cython.locals(inherited=int, out=Value, info=Info)
+cpdef Value by_rule(int code, object rule, tuple operands, double y, object partials)
 @cython.locals(x=double, w=double, v=double, y=double, inherited=int)
 cdef Value ternary(
     tuple operands, int code,

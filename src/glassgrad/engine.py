@@ -176,6 +176,24 @@ def many(code: int, operands: tuple[object, ...], inherited: int, y: float, part
     return out
 
 
+def by_rule(code: int, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
+    """The node for an operation outside the table, on Values and floats: a PRIMITIVE, a CALL or a PICK."""
+    inherited = 0
+    for operand in operands:
+        if isinstance(operand, Value):
+            inherited |= cython.cast(Value, operand)._flags
+    if y - y != 0.0 and not modes.current().allow_nonfinite:
+        raise not_finite(rule.name, operands, y, modes.scope_name())
+    out: Value = many(code, operands, inherited, y, partials)
+    if out._code == code:
+        info: Info = out._info
+        info.rule = rule
+        info.op = rule.symbol
+        if code == rules.CALL:  # its rule may refer to anything
+            track(out)
+    return out
+
+
 def ternary(
     operands: tuple[object, ...],
     code: int,
@@ -508,6 +526,8 @@ class Value:
             return info.backward
         if self._code == rules.CUSTOM:
             return functools.partial(sweep.no_backward, self)
+        if self._code == rules.CALL or self._code == rules.PICK:
+            raise GraphError(f"{named(self)} is a result of {self._rule}, through which gradients go in backward() only")
         return functools.partial(sweep.pass_on, self, self._prev, self._partials or ())
 
     @_backward.setter
@@ -526,8 +546,9 @@ class Value:
 
     @property
     def _rule(self) -> str:
-        """The name of the operation's row in `rules.RULES`; 'leaf' or 'custom' for what has none."""
-        return rules.NAMES[self._code]
+        """The name of the operation's row in `rules.RULES`, or of its own; 'leaf' or 'custom' for what has none."""
+        info: Info | None = self._info
+        return rules.NAMES[self._code] if info is None or info.rule is None else info.rule.name
 
     @property
     def _partials(self) -> tuple[float | None, ...] | None:

@@ -9,7 +9,7 @@ cdef extern from "Python.h":
 
 cdef class Info:
     cdef public str label, scope, op
-    cdef public object backward, partials
+    cdef public object backward, partials, rule
     cdef public tuple operands
     cdef public bint shared
 

@@ -27,12 +27,13 @@ R = TypeVar("R")
 
 @cython.cclass
 class Info:
-    """What few nodes have: a label, a scope, more than two operands, a symbol and a backward function written by hand.
+    """What few nodes have: a label, a scope, more than two operands, a symbol, a backward function written by hand, or
+    a rule outside the table.
 
     All nodes made in one scope share its Info; a node that needs anything else gets one of its own.
     """
 
-    __slots__ = ("backward", "label", "op", "operands", "partials", "scope", "shared")
+    __slots__ = ("backward", "label", "op", "operands", "partials", "rule", "scope", "shared")
 
     label: str
     scope: str
@@ -40,6 +41,7 @@ class Info:
     backward: Callable[[], object] | None
     operands: tuple[Any, ...] | None  # Values and floats
     partials: array[float] | None  # the derivative by each of them
+    rule: Any  # of a PRIMITIVE as in `rules.Rule`; see `custom` for those of a CALL and a PICK
     shared: bool
 
 
@@ -51,7 +53,7 @@ def new_info(label: str, scope: str, op: str) -> Info:
     info.op = op
     info.shared = False
     if not cython.compiled:
-        info.backward = info.operands = info.partials = None
+        info.backward = info.operands = info.partials = info.rule = None
     return info
 
 
@@ -179,6 +181,21 @@ class AllowNonfinite(Block):
 
     def __repr__(self) -> str:
         return "allow_nonfinite()"
+
+
+class Recording:
+    """A block inside of which operations are recorded, whatever is around it."""
+
+    __slots__ = ("no_grad",)
+
+    def __enter__(self) -> None:
+        modes: Modes = current()
+        self.no_grad = modes.no_grad
+        modes.no_grad = 0
+
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        modes: Modes = current()
+        modes.no_grad = self.no_grad
 
 
 @overload

@@ -78,7 +78,10 @@ def _rule(name, symbol, formula, value, derivatives, derivative_texts):
 
 LEAF = 0  # a node that no operation made
 CUSTOM = 1  # an operation written by hand: its `_backward` is the user's
-FIRST_CODE = 2
+PRIMITIVE = 2  # an operation with a row of its own outside the table
+CALL = 3  # a function that says itself how gradients go back through it
+PICK = 4  # one of several results of a CALL
+FIRST_CODE = 5
 
 
 # ---- error-free steps: the rounding error of one operation, exactly (Knuth 1969, Dekker 1971) ----------------------
@@ -1168,4 +1171,4 @@ SOFTMAX = _rule(
     ("y * (1 - y) by x1, -y * yi by xi",),
 )
 
-NAMES = ("leaf", "custom", *RULES)  # an operation's name by its code
+NAMES = ("leaf", "custom", "primitive", "call", "pick", *RULES)  # an operation's name by its code

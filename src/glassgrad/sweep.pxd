@@ -3,6 +3,7 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from . cimport engine, modes, rules
 from .engine cimport Value
+from .modes cimport Info
 
 cdef unsigned long long _stamp
 cdef object ZERO
@@ -45,13 +46,14 @@ cdef class Sweep:
     cdef bint finite
     cdef Nodes order, leaves
     cdef list held
+    cdef dict waiting
     cdef double* before
     @cython.locals(leaf="Node *", node="Node *", by_hand=cython.uint, total=double, i=cython.Py_ssize_t)
     cdef int run(self, Value root, double seed) except -1
     @cython.locals(
         by_hand=cython.uint, i=cython.Py_ssize_t, n=cython.Py_ssize_t, results="double *", before="double *",
         stamp=cython.uint, node="Node *", leaf=Value, active=cython.Py_ssize_t,
-        swept=cython.Py_ssize_t)
+        swept=cython.Py_ssize_t, reached=list)
     cdef object derivatives(self, Value root, list inputs)
     @cython.locals(leaf="Node *", i=cython.Py_ssize_t, n=cython.Py_ssize_t)
     cdef int remember(self) except -1
@@ -67,10 +69,12 @@ cdef class Sweep:
 
 @cython.locals(g=double, none="Node *")
 cdef int propagate(Node* node, Sweep sweep) except -1
-@cython.locals(i=cython.Py_ssize_t, operands=tuple, numbers="double *")
+@cython.locals(i=cython.Py_ssize_t, operands=tuple, numbers="double *", info=Info)
 cdef int propagate_many(Value node, double g, Sweep sweep) except -1
 @cython.locals(operand=Value, grad=double)
 cdef int propagate_by_hand(Value node, Sweep sweep) except -1
+@cython.locals(info=Info, total=double)
+cdef int propagate_call(Value node, double g, Sweep sweep) except -1
 cpdef int no_backward(Value node) except -1
 @cython.locals(total=double)
 cdef int add_to(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1

@@ -27,6 +27,7 @@ except ImportError:
 from . import engine, modes, rules
 from .engine import Value
 from .errors import GraphError, NonFiniteError, level_of_caller, named, number
+from .modes import Info
 
 _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant for a `_backward` that sweeps
 _stamp = 0
@@ -164,7 +165,7 @@ def order_below(
             count += 2
             a, b = node._a, node._b
             if a is none and b is none:
-                by_hand = by_hand or node._code == rules.CUSTOM
+                by_hand = by_hand or node._code == rules.CUSTOM or node._code == rules.CALL
                 todo.count = count
                 add_many(cython.cast(Value, node), todo)
                 items, count = todo.items, todo.count
@@ -248,13 +249,14 @@ def derivatives(root: Value, inputs: list[Value]) -> array[float] | None:
 class Sweep:
     """One pass back from a root: the order of it, and what it takes to undo it."""
 
-    __slots__ = ("before", "finite", "held", "leaves", "order")
+    __slots__ = ("before", "finite", "held", "leaves", "order", "waiting")
 
     def __init__(self, finite: bool) -> None:
         self.finite = finite  # whether a gradient that is not finite is an error
         self.order = Nodes()  # operations, operands first
         self.leaves = Nodes()
         self.held: list[Value] = []  # all of them, where Python code runs on the way
+        self.waiting: dict[int, dict[int, float]] = {}  # by the id of a CALL, the gradients of its results
         if not cython.compiled:
             self.before: list[float] = []  # for each leaf its gradient, and whether it had any
 
@@ -291,11 +293,12 @@ class Sweep:
 
         None if the root also depends on an input of another transform that is running.
         """
+        found, grads = ZERO * len(inputs), ZERO * 1
+        reached = [False] * len(inputs)
         by_hand = order_below([root], self.order, self.leaves, self.held, None, False)
         n = self.order.count
-        found = ZERO * len(inputs)
-        grads, results = ZERO * (n + self.leaves.count), modes.doubles(found)
-        before = modes.doubles(grads)
+        grads *= n + self.leaves.count  # in place: a new one would be watched by the garbage collector
+        results, before = modes.doubles(found), modes.doubles(grads)
         if by_hand:
             refuse_cycle(self.held, by_hand)
         stamp = root._stamp  # every node of this walk has it
@@ -308,8 +311,11 @@ class Sweep:
             active += node._flags & engine.ACTIVE
             if node._flags & engine.IN_SWEEP:
                 swept = i
-        for leaf in inputs:
-            active -= leaf._flags & engine.ACTIVE if leaf._stamp == stamp else 0
+        for i in range(len(inputs)):
+            leaf = inputs[i]
+            if leaf._stamp == stamp:
+                reached[i] = True
+                active -= leaf._flags & engine.ACTIVE
         try:
             if swept >= 0:
                 raise swept_already(cython.cast(Value, self.order.items[swept]))
@@ -322,7 +328,7 @@ class Sweep:
                 propagate(self.order.items[i], self)
             for i in range(len(inputs)):
                 leaf = inputs[i]
-                results[i] = leaf._grad if leaf._stamp == stamp else 0.0
+                results[i] = leaf._grad if reached[i] else 0.0
             return found
         finally:
             for i in range(n + self.leaves.count):
@@ -407,6 +413,13 @@ def propagate_many(node: Value, g: float, sweep: Sweep) -> None:
     """The same for a node whose operands are in a tuple, or that was made by hand."""
     if node._code == rules.CUSTOM:
         propagate_by_hand(node, sweep)
+    elif node._code == rules.CALL:
+        propagate_call(node, g, sweep)
+    elif node._code == rules.PICK:
+        if g != 0.0:
+            info: Info = node._info  # type: ignore[assignment]
+            seeds = sweep.waiting.setdefault(id(info.operands[0]), {})  # type: ignore[index]
+            seeds[info.rule.index] = g
     elif g != 0.0 and node._info is not None:
         operands = node._info.operands
         partials = node._info.partials
@@ -429,6 +442,20 @@ def propagate_by_hand(node: Value, sweep: Sweep) -> None:
                 )
     else:
         no_backward(node)
+
+
+def propagate_call(node: Value, g: float, sweep: Sweep) -> None:
+    """The same for a function that says itself how gradients go back: once, with those of all its results."""
+    info: Info = node._info  # type: ignore[assignment]
+    operands: tuple[Any, ...] = info.operands  # type: ignore[assignment]
+    seeds = sweep.waiting.pop(id(node), {0: g} if g != 0.0 else {})
+    grads = info.rule.pull(operands, seeds) if seeds else ()
+    for operand, grad in zip(operands, grads, strict=bool(seeds)):
+        if isinstance(operand, Value) and operand._flags & engine.REQUIRES_GRAD:
+            total = operand._grad + grad
+            if sweep.finite and total - total != 0.0 and operand._grad - operand._grad == 0.0:
+                raise not_differentiable(node, operand, grad, 1.0)
+            operand._grad = total
 
 
 def no_backward(node: Value) -> None:

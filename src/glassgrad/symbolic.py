@@ -281,6 +281,7 @@ def pull(tape: Tape, seeds: Iterable[Value | float]) -> list[Value | float | Non
     for node in tape.nodes:
         table.know(node)
     adjoints: list[Any] = [None] * len(tape.nodes)
+    waiting: dict[int, dict[int, Any]] = {}
     for output, seed in zip(tape.outs, seeds, strict=True):
         if output >= 0:
             accumulate(adjoints, output, as_term(seed, table))
@@ -288,7 +289,9 @@ def pull(tape: Tape, seeds: Iterable[Value | float]) -> list[Value | float | Non
         for k in range(len(tape.nodes) - 1, -1, -1):
             start, end = first[k], first[k + 1]
             g = adjoints[k]
-            if start < end and g is not None:
+            if k in tape.calls:
+                pull_call(tape, k, adjoints, waiting, table)
+            elif start < end and g is not None:
                 partials = partials_of(tape, k, table)
                 for e in range(start, end):
                     accumulate(adjoints, sources[e], product(g, partials[e - start], tape, k, e))
@@ -302,12 +305,16 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
     for node in tape.nodes:
         table.know(node)
     velocities: list[Any] = [None] * len(tape.nodes)
+    waiting: dict[int, list[Any]] = {}
     for i, tangent in zip(tape.ins, tangents, strict=True):
         if i >= 0:
             accumulate(velocities, i, as_term(tangent, table))
     with modes.AllowNonfinite():
         for k in range(len(tape.nodes)):
             start, end = first[k], first[k + 1]
+            if k in tape.calls:
+                push_call(tape, k, velocities, waiting, table)
+                continue
             partials = []
             for e in range(start, end):
                 g = velocities[sources[e]]
@@ -317,9 +324,40 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
     return [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
 
 
+def pull_call(tape: Tape, k: int, adjoints: list[Any], waiting: dict[int, dict[int, Any]], table: Table) -> None:
+    """A sweep back at a CALL, or a PICK: one of its results, whose adjoint waits for those of the others."""
+    node: Value = tape.calls[k]
+    info: Info = node._info  # type: ignore[assignment]
+    start, end = tape.first[k], tape.first[k + 1]
+    if node._code == rules.PICK:
+        if adjoints[k] is not None:
+            waiting.setdefault(tape.sources[start], {})[info.rule.index] = bare(adjoints[k])
+    else:
+        seeds = waiting.pop(k, {0: bare(adjoints[k])} if adjoints[k] is not None else {})
+        grads = info.rule.pull_values(info.operands, seeds) if seeds else ()
+        for e in range(start, end) if seeds else ():
+            accumulate(adjoints, tape.sources[e], as_term(grads[tape.places[e]], table))
+
+
+def push_call(tape: Tape, k: int, velocities: list[Any], waiting: dict[int, list[Any]], table: Table) -> None:
+    """The same for a sweep forward."""
+    node: Value = tape.calls[k]
+    info: Info = node._info  # type: ignore[assignment]
+    start, end = tape.first[k], tape.first[k + 1]
+    if node._code == rules.PICK:
+        accumulate(velocities, k, as_term(waiting[tape.sources[start]][info.rule.index], table))
+    else:
+        tangents: list[Value | float] = [0.0] * len(info.operands)  # type: ignore[arg-type]
+        for e in range(start, end):
+            tangents[tape.places[e]] = bare(velocities[tape.sources[e]])
+        waiting[k] = info.rule.push_values(info.operands, tangents)
+        if not info.rule.several:
+            accumulate(velocities, k, as_term(waiting[k][0], table))
+
+
 def accumulate(sums: list[Any], k: int, x: Any) -> None:
     """sums[k] += x, where nothing and 0.0 are None."""
-    if isinstance(x, Term) or x != 0.0:
+    if isinstance(x, Term) or (x is not None and x != 0.0):
         sums[k] = x if sums[k] is None else add(sums[k], x)
 
 
@@ -332,7 +370,7 @@ def product(g: Any, partial: Any, tape: Tape, k: int, e: int) -> Any:
     return c
 
 
-def as_term(x: Value | float, table: Table) -> Any:
+def as_term(x: Value | float | None, table: Table) -> Any:
     """A Term for a Value that requires a gradient, the number of any other."""
     if isinstance(x, Value):
         value: Value = x
@@ -348,13 +386,16 @@ def bare(x: Any) -> Value | float:
 def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     """The derivatives on the edges of node k."""
     node: Value = tape.nodes[k]
+    info: Info | None = node._info
     first, places = tapes.ints(tape.first), tapes.ints(tape.places)
     start, end = first[k], first[k + 1]
     if node._code == rules.CUSTOM:
-        return [once(node, tape.partials[e]) for e in range(start, end)]
+        return [as_term(once(node, tape.partials[e]), table) for e in range(start, end)]
+    if node._code == rules.PRIMITIVE:
+        found = [info.rule.slope(places[e], info.operands, node) for e in range(start, end)]  # type: ignore[union-attr]
+        return [as_term(x, table) for x in found]
     derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
     y = term(node, table)
-    info: Info | None = node._info
     if node._a is None and node._b is None and info is not None and info.operands is not None:
         operands = [as_term(x, table) for x in info.operands]
         if len(derivatives) > 1:

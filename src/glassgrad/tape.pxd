@@ -3,6 +3,7 @@ cimport cython
 from cpython.array cimport array as Array
 from . cimport engine, modes, rules, sweep
 from .engine cimport Value
+from .modes cimport Info
 from .sweep cimport Node, Nodes
 
 cdef double OUTSIDE, INPUT
@@ -14,11 +15,15 @@ cpdef Value variable(x)
 @cython.locals(node=Value)
 cpdef int release(list variables) except -1
 
+@cython.locals(x=Value)
+cpdef list used(list results, list inputs)
+
 cdef class Tape:
     cdef readonly list nodes
     cdef readonly bint open
     cdef readonly Array first, sources, places, partials, ins, outs
     cdef bint finite
+    cdef readonly dict calls
     cdef Py_ssize_t edges
     @cython.locals(order=Nodes, leaves=Nodes, held=list, by_hand=dict, seen=cython.uint, node=Value, edges=cython.Py_ssize_t)
     cdef int record(self, list outputs, list inputs) except -1
@@ -35,13 +40,19 @@ cdef class Tape:
     @cython.locals(
         adjoints="double *", weights="double *", partials="double *", first="int *", sources="int *", ins="int *",
         outs="int *", i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, g=double,
-        total=double, results="double *")
+        total=double, results="double *", calls=bint, waiting=dict)
     cpdef object pull(self, seeds)
     @cython.locals(
         velocities="double *", starts="double *", partials="double *", first="int *", sources="int *", ins="int *",
         outs="int *", i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, g=double,
-        total=double, results="double *")
+        total=double, results="double *", calls=bint, waiting=dict)
     cpdef object push(self, tangents)
+    @cython.locals(
+        node=Value, info=Info, first="int *", sources="int *", places="int *", e=cython.Py_ssize_t, total=double,
+        grad=double)
+    cdef int pull_call(self, Py_ssize_t k, double* adjoints, dict waiting) except -1
+    @cython.locals(node=Value, info=Info, first="int *", sources="int *", places="int *", e=cython.Py_ssize_t)
+    cdef int push_call(self, Py_ssize_t k, double* velocities, dict waiting) except -1
     @cython.locals(partial=double, c=double, node=Value, operand=Value)
     cdef int refuse(self, Py_ssize_t k, Py_ssize_t e, double g, double before) except -1
     cpdef object jacobian(self, bint forward)
@@ -58,6 +69,8 @@ cdef class Tape:
         partials="double *", first="int *", sources="int *", k=cython.Py_ssize_t, e=cython.Py_ssize_t,
         lane=cython.int, partial=double, source=cython.Py_ssize_t)
     cdef int sweep_back(self, double* lanes) except -1
+    cdef object one_by_one(self, groups, Py_ssize_t count, bint forward)
+    cdef int redo(self, found, groups, Py_ssize_t count, bint forward, Py_ssize_t group) except -1
     cdef int repair(self, found, groups, Py_ssize_t count, bint forward) except -1
     @cython.locals(
         seen="int *", input_at="int *", todo="int *", first="int *", sources="int *", ins="int *", outs="int *",

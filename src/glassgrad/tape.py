@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 try:
     import cython
@@ -26,6 +27,7 @@ except ImportError:
 from . import engine, modes, rules, sweep
 from .engine import Value
 from .errors import GraphError
+from .modes import Info
 from .sweep import Nodes
 
 LANES = 8  # directions in one sweep: what two or four vector registers hold
@@ -58,6 +60,16 @@ def release(variables: list[Value]) -> None:
         node._flags &= ~engine.ACTIVE
 
 
+def used(results: list[Any], inputs: list[Value]) -> list[Value]:
+    """The Values besides these inputs that results depend on: leaves that require a gradient, inputs of transforms."""
+    own = {id(x) for x in inputs}
+    roots = [x for x in results if isinstance(x, Value)]
+    active = {id(x): x for x in sweep.walk(roots) if x._flags & engine.ACTIVE and id(x) not in own}
+    below = sweep.walk(roots, active)
+    leaves = [x for x in below if x._code == rules.LEAF and x._flags & engine.REQUIRES_GRAD and id(x) not in own]
+    return [*active.values(), *leaves]
+
+
 # ---- the tape ------------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +85,7 @@ class Tape:
         open: whether the outputs also depend on an input of another transform that is running.
     """
 
-    __slots__ = ("edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
+    __slots__ = ("calls", "edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
 
     def __init__(self, outputs: Iterable[Value], inputs: Iterable[Value]) -> None:
         self.nodes: list[Value] = []
@@ -82,15 +94,19 @@ class Tape:
         roots, variables = list(outputs), list(inputs)
         self.outs = array("i", [-1]) * len(roots)  # numbers; -1 for an output that depends on no input
         self.ins = array("i", [-1]) * len(variables)  # and for an input that no output depends on
-        self.first = self.sources = self.places = INDEX  # node k has the edges first[k] to first[k + 1]: each with
-        self.partials = ZERO  # the operand's number, its place among the operands, and the derivative by it
+        self.first = INDEX * 1  # node k has the edges first[k] to first[k + 1]
+        self.sources = INDEX * 1  # an edge's operand: its number
+        self.places = INDEX * 1  # its place among the operands
+        self.partials = ZERO * 1  # the derivative by it
         self.edges = 0
+        self.calls: dict[int, Value] = {}  # functions that say themselves how derivatives go through them, and results
         with sweep._one_at_a_time:
             self.record(roots, variables)
 
     def record(self, outputs: list[Value], inputs: list[Value]) -> None:
         order, leaves = Nodes(), Nodes()
         held: list[Value] = []
+        grads = ZERO * 1
         by_hand: dict[int, list[tuple[Value, float]]] = {}
         seen = sweep.order_below(outputs, order, leaves, held, None, False)
         if seen:
@@ -101,13 +117,13 @@ class Tape:
         edges = count_edges(order)
         if edges + order.count + leaves.count > 0x7FFFFFFF:
             raise GraphError(f"a tape has room for 2,147,483,647 entries, not for a graph of {order.count} operations")
-        room = ZERO * (order.count + leaves.count)
-        self.first = INDEX * (order.count + leaves.count + 1)
-        self.sources = INDEX * edges
-        self.places = INDEX * edges
-        self.partials = ZERO * edges
+        grads *= order.count + leaves.count  # in place: new arrays would be watched by the garbage collector
+        self.first *= order.count + leaves.count + 1
+        self.sources *= edges
+        self.places *= edges
+        self.partials *= edges
         if outputs:
-            self.number(order, leaves, outputs, inputs, by_hand, modes.doubles(room), {})
+            self.number(order, leaves, outputs, inputs, by_hand, modes.doubles(grads), {})
 
     def number(
         self,
@@ -163,6 +179,8 @@ class Tape:
                     if node._b is not none:
                         self.edge(node._b, 1, node._db, numbers)
                 if self.edges > before or number_of(node, numbers) == INPUT:
+                    if node._code == rules.CALL or node._code == rules.PICK:
+                        self.calls[len(self.nodes)] = cython.cast(Value, node)
                     set_number(node, len(self.nodes), numbers)
                     self.nodes.append(cython.cast(Value, node))
                     first[len(self.nodes)] = self.edges
@@ -209,12 +227,15 @@ class Tape:
         room = ZERO * len(self.nodes)
         adjoints, weights, partials = modes.doubles(room), modes.doubles(seeds), modes.doubles(self.partials)
         first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        calls, waiting = bool(self.calls), {}
         for i in range(len(self.outs)):
             if outs[i] >= 0:
                 adjoints[outs[i]] += weights[i]
         for k in range(len(self.nodes) - 1, -1, -1):
             g = adjoints[k]
-            if g != 0.0:
+            if calls and k in self.calls:
+                self.pull_call(k, adjoints, waiting)
+            elif g != 0.0:
                 for e in range(first[k], first[k + 1]):
                     total = adjoints[sources[e]] + g * partials[e]
                     if total - total != 0.0:
@@ -235,7 +256,11 @@ class Tape:
         for j in range(len(self.ins)):
             if ins[j] >= 0:
                 velocities[ins[j]] += starts[j]
+        calls, waiting = bool(self.calls), {}
         for k in range(len(self.nodes)):
+            if calls and k in self.calls:
+                self.push_call(k, velocities, waiting)
+                continue
             for e in range(first[k], first[k + 1]):
                 g = velocities[sources[e]]
                 if g != 0.0:
@@ -249,6 +274,39 @@ class Tape:
             if outs[i] >= 0:
                 results[i] = velocities[outs[i]]
         return found
+
+    def pull_call(self, k: int, adjoints: array[float], waiting: dict[int, dict[int, float]]) -> None:
+        """A sweep back at a CALL, or at a PICK: one of its results, whose adjoint waits for those of the others."""
+        node: Value = self.calls[k]
+        info: Info = node._info  # type: ignore[assignment]
+        first, sources, places = ints(self.first), ints(self.sources), ints(self.places)
+        if node._code == rules.PICK:
+            if adjoints[k] != 0.0:
+                waiting.setdefault(sources[first[k]], {})[info.rule.index] = adjoints[k]
+        else:
+            seeds = waiting.pop(k, {0: adjoints[k]} if adjoints[k] != 0.0 else {})
+            grads = info.rule.pull(info.operands, seeds) if seeds else [0.0] * len(info.operands)  # type: ignore[arg-type]
+            for e in range(first[k], first[k + 1]):
+                grad = grads[places[e]]
+                total = adjoints[sources[e]] + grad
+                if self.finite and total - total != 0.0:
+                    raise sweep.not_differentiable(node, self.nodes[sources[e]], grad, 1.0)
+                adjoints[sources[e]] = total
+
+    def push_call(self, k: int, velocities: array[float], waiting: dict[int, list[float]]) -> None:
+        """The same for a sweep forward."""
+        node: Value = self.calls[k]
+        info: Info = node._info  # type: ignore[assignment]
+        first, sources, places = ints(self.first), ints(self.sources), ints(self.places)
+        if node._code == rules.PICK:
+            velocities[k] = waiting[sources[first[k]]][info.rule.index]
+        else:
+            tangents = [0.0] * len(info.operands)  # type: ignore[arg-type]
+            for e in range(first[k], first[k + 1]):
+                tangents[places[e]] = velocities[sources[e]]
+            waiting[k] = info.rule.push(info.operands, tangents)
+            if not info.rule.several:
+                velocities[k] = waiting[k][0]
 
     def refuse(self, k: int, e: int, g: float, before: float) -> None:
         """Raise an error for g times the derivative on an edge of node k, as `sweep.refuse_not_finite` does."""
@@ -276,6 +334,8 @@ class Tape:
             outputs by groups (forward) or groups by inputs (back).
         """
         m, n = len(self.outs), len(self.ins)
+        if self.calls:
+            return self.one_by_one(groups, count, forward)
         found = ZERO * (m * count if forward else count * n)
         room = ZERO * (LANES * len(self.nodes))
         results, lanes, into = modes.doubles(found), modes.doubles(room), ints(groups)
@@ -302,6 +362,21 @@ class Tape:
         self.repair(found, groups, count, forward)
         return found
 
+    def one_by_one(self, groups: array[int], count: int, forward: bool) -> array[float]:
+        """The same with a sweep for each group, where a CALL is on the way."""
+        found = ZERO * (len(self.outs) * count if forward else count * len(self.ins))
+        for group in range(count):
+            self.redo(found, groups, count, forward, group)
+        return found
+
+    def redo(self, found: array[float], groups: array[int], count: int, forward: bool, group: int) -> None:
+        """Sweep for one group, with checks."""
+        seeds = array("d", [float(g == group) for g in groups])
+        if forward:
+            found[group::count] = self.push(seeds)
+        else:
+            found[group * len(self.ins) : (group + 1) * len(self.ins)] = self.pull(seeds)
+
     def sweep_forward(self, lanes: array[float]) -> None:
         """Velocities in all lanes, without a check."""
         partials, first, sources = modes.doubles(self.partials), ints(self.first), ints(self.sources)
@@ -327,11 +402,7 @@ class Tape:
         width = count if forward else len(self.ins)
         broken = {(i % width if forward else i // width) for i, x in enumerate(found) if x - x != 0.0}
         for group in sorted(broken):
-            seeds = array("d", [float(g == group) for g in groups])
-            if forward:
-                found[group::count] = self.push(seeds)
-            else:
-                found[group * width : (group + 1) * width] = self.pull(seeds)
+            self.redo(found, groups, count, forward, group)
 
     def pattern(self) -> tuple[array[int], array[int]]:
         """Which inputs each output depends on: for output i, inputs[starts[i]:starts[i + 1]], ascending.
