@@ -332,6 +332,61 @@ def test_operations_written_by_hand(gg):
         gg.taylor(double, 3.0, 2)
 
 
+def test_primitives(gg):
+    custom = pytest.importorskip(f"{gg.__name__}.custom")
+
+    @custom.primitive
+    def times_exp(x, w):
+        return x * math.exp(w)
+
+    times_exp.derivative("x")(lambda x, w: gg.exp(w))
+    times_exp.derivative("w")(lambda x, w, y: y)
+
+    def right(t):
+        return gg.sin(t) * gg.exp(t * t)
+
+    assert gg.taylor(lambda t: times_exp(gg.sin(t), t * t), 0.5, 12) == close(gg.taylor(right, 0.5, 12), rel=1e-13)
+    t = gg.Value(0.5)
+    got = gg.taylor(lambda t: times_exp(gg.sin(t), t * t), t, 3)
+    assert gg.gradients(got[3], t).data == close(4 * gg.taylor(right, 0.5, 4)[4])
+
+    @custom.primitive
+    def sine(x):
+        return math.sin(x)
+
+    sine.derivative(math.cos)
+    assert gg.taylor(sine, 0.5, 1) == [math.sin(0.5), math.cos(0.5)]
+    with pytest.raises(gg.GraphError, match="written for numbers only"):
+        gg.taylor(sine, 0.5, 2)
+
+    def deep(x):
+        for _ in range(3000):
+            x = times_exp(x, 1e-3)
+        return x
+
+    assert gg.taylor(deep, 2.0, 3) == close([2 * math.exp(3.0), math.exp(3.0), 0.0, 0.0])
+
+
+def test_checkpoints_and_custom_gradients(gg):
+    custom = pytest.importorskip(f"{gg.__name__}.custom")
+    step = custom.checkpoint(lambda x: x + 0.1 * (x - x**3))
+    pair = custom.checkpoint(lambda x, w: [gg.sin(x) * w, x / w])
+
+    def plain(x, step=step, pair=pair):
+        for _ in range(5):
+            x = step(x)
+        a, b = pair(x, x * x)
+        return a - b
+
+    right = gg.taylor(lambda x: plain(x, step.__wrapped__, pair.__wrapped__), 0.5, 6)
+    assert gg.taylor(plain, 0.5, 6) == close(right, rel=1e-12)
+    assert gg.taylor(plain, 0.5, 0) == right[:1]
+    t = gg.Value(0.5)
+    assert gg.gradients(gg.taylor(plain, t, 2)[2], t).data == close(3 * right[3])
+    twice = custom.custom_gradient(lambda x: (gg.sin(x), lambda g: 2 * gg.cos(x) * g))
+    assert gg.taylor(twice, 0.5, 2) == close([math.sin(0.5), 2 * math.cos(0.5), -math.sin(0.5)])
+
+
 @pytest.mark.parametrize("order", [-1, 2.0, True, "3", None])
 def test_orders_that_are_none(gg, order):
     with pytest.raises(gg.OperandError, match=r"taylor\(sin.*an integer, 0 or more, not"):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +25,7 @@ from . import modes, symbolic, trees
 from .engine import Value
 from .errors import NonFiniteError, OperandError, named, shown
 from .functional import Function, _Run, _values, _who
-from .tape import Tape
+from .tape import Tape, release, variable
 
 __all__ = ["taylor"]
 
@@ -85,63 +85,145 @@ def expand(run: _Run, velocities: list[Any], order: int, table: symbolic.Table |
     """For each order the coefficients of all results: Values that are made in `table`, or else numbers."""
     finite = modes.current().allow_nonfinite == 0
     tape = run.tape
-    found: list[list[Coefficient]] = [[]] * len(tape.nodes)
+    found: list[Any] = [None] * len(tape.nodes)
     with modes.AllowNonfinite():
         for i, x, velocity in zip(tape.ins, run.inputs, velocities, strict=True):
             if i >= 0:
-                found[i] = [coefficient(x, table), coefficient(velocity, table), *[0.0] * order][: order + 1]
-        for k in range(len(tape.nodes)):
-            if not found[k]:
-                found[k] = coefficients(tape, k, found, order, table)
+                found[i] = Series([coefficient(x, table), coefficient(velocity, table), *[0.0] * order], zero, {})
+        for k in range(len(found)):
+            if found[k] is None:
+                made: dict[Any, Series] = {}
+                known = node_series(tape, k, found, made, table).to(order)
+                found[k] = Series(known, zero, {})
+                made.clear()  # else it and the series in it would refer to each other
     results = []
     for output, k in zip(run.outputs, tape.outs, strict=True):
         if k >= 0 and finite and not is_finite(found[k]):
             raise no_series(tape, found, k)
-        results.append(found[k] if k >= 0 else [coefficient(output, table), *[0.0] * order])
-    return [[symbolic.bare(row[k]) for row in results] for k in range(order + 1)]
+        results.append(found[k] if k >= 0 else Series([coefficient(output, table)], zero, {}))
+    return [[symbolic.bare(y[k]) for y in results] for k in range(order + 1)]
 
 
-def coefficients(
-    tape: Tape, k: int, found: list[list[Coefficient]], order: int, table: symbolic.Table | None
-) -> list[Coefficient]:
-    """The coefficients of node k, from those found for its operands."""
+def node_series(
+    tape: Tape, k: int, found: list[Series], made: dict[Any, Series], table: symbolic.Table | None
+) -> Series:
+    """The series of node k, from those found for its operands."""
+    node: Value = tape.nodes[k]
+    y0 = coefficient(node, table)
+    name, rule = symbolic.kind_of(node)
+    if rule is None and name != "custom":
+        operands: list[Any] = [coefficient(x, table) for x in node._prev]
+        for i, x in enumerate(operands):
+            if type(x) is not float:  # a Term that does not move
+                operands[i] = Series([x], zero, made)
+        for e in range(tape.first[k], tape.first[k + 1]):
+            x = found[tape.sources[e]]
+            operands[tape.places[e]] = Series(x.known, x.following, made)
+        y = apply(name, *operands) if name in ARITHMETIC else operation(name, operands, made)
+        if type(y) is float:  # x * 0.0
+            return Series([y0], zero, made)
+        if y.known:  # x * 1.0 is x
+            return Series([y0], y.__getitem__, made)
+    elif name == "custom":
+        y = by_hand(tape, k, found, made, table)
+    elif name == "primitive":
+        y = primitive(tape, k, rule, found, made, table)
+    else:
+        y = call(tape, k, rule, found, made, table)
+    y.known.append(y0)
+    return y
+
+
+def by_hand(tape: Tape, k: int, found: list[Series], made: dict[Any, Series], table: symbolic.Table | None) -> Series:
+    """The series of an operation written by hand, which has first derivatives only."""
+    node: Value = tape.nodes[k]
+
+    def refuse(_k: int) -> Coefficient:
+        raise symbolic.no_second_derivative(node)
+
+    def slopes() -> Iterator[tuple[Series, Any]]:
+        for e in range(tape.first[k], tape.first[k + 1]):
+            partial = tape.partials[e] if table is None else symbolic.once(node, tape.partials[e])
+            yield found[tape.sources[e]], Series([coefficient(partial, table)], refuse, made)
+
+    return integral(slopes, made)
+
+
+def primitive(
+    tape: Tape, k: int, rule: Any, found: list[Series], made: dict[Any, Series], table: symbolic.Table | None
+) -> Series:
+    """The series of a primitive, from the graphs of its derivatives, made on inputs of their own."""
     node: Value = tape.nodes[k]
     edges = range(tape.first[k], tape.first[k + 1])
-    y0 = coefficient(node, table)
-    if order == 0:
-        return [y0]
-    if node._rule == "custom":
-        return [y0, *by_hand(tape, node, edges, found, order, table)]
-    made: dict[tuple[Any, ...], Series] = {}
-    operands: list[Any] = [coefficient(x, table) for x in node._prev]
-    for i, x in enumerate(operands):
-        if type(x) is not float:  # a Term that does not move
-            operands[i] = Series([x], zero, made)
-    for e in edges:
-        operands[tape.places[e]] = Series(found[tape.sources[e]], zero, made)
-    y = apply(node._rule, *operands) if node._rule in ARITHMETIC else operation(node._rule, operands, made)
-    if type(y) is float:  # x * 0.0
-        return [y0, *[0.0] * order]
-    if not y.known:
-        y.known.append(y0)
-    known = y.to(order)
-    made.clear()  # else it and the series in it would refer to each other
-    return [y0, *known[1:]]
+    xs = [found[tape.sources[e]] for e in edges]
+
+    @functools.cache
+    def derivatives() -> list[Series]:
+        operands = list(node._prev)
+        inputs = [variable(x if table is not None else x.data) for x in (*tape_operands(tape, k), node)]
+        for e, x in zip(edges, inputs, strict=False):
+            operands[tape.places[e]] = x
+        try:
+            outputs = [rule.slope(tape.places[e], tuple(operands), inputs[-1]) for e in edges]
+        finally:
+            release(inputs)
+        return graph_series(outputs, inputs, [*xs, y], made, table)
+
+    def slope(i: int, e: int) -> Series:
+        known = [tape.partials[e]] if table is None else []  # which may be all that there is: written with `math`
+        return Series(known, lambda j: derivatives()[i][j], made)
+
+    def slopes() -> Iterator[tuple[Series, Any]]:
+        return ((xs[i], slope(i, e)) for i, e in enumerate(edges))
+
+    y = integral(slopes, made)
+    return y
 
 
-def by_hand(
-    tape: Tape, node: Value, edges: range, found: list[list[Coefficient]], order: int, table: symbolic.Table | None
-) -> list[Coefficient]:
-    """The coefficient of order 1 of an operation written by hand, which has first derivatives only."""
-    if order > 1:
-        raise symbolic.no_second_derivative(node)
-    total = 0.0
-    for e in edges:
-        partial = tape.partials[e]
-        if table is not None:
-            partial = coefficient(symbolic.once(node, partial), table)
-        total = total + partial * found[tape.sources[e]][1]
-    return [total]
+def call(
+    tape: Tape, k: int, rule: Any, found: list[Series], made: dict[Any, Series], table: symbolic.Table | None
+) -> Series:
+    """The series of a CALL that has one result, or of a PICK: from the graphs of its gradients, on its operands."""
+    if hasattr(rule, "index"):  # a PICK
+        k, index = tape.sources[tape.first[k]], rule.index
+        _, rule = symbolic.kind_of(tape.nodes[k])
+    elif rule.several:
+        return Series([], zero, made)
+    else:
+        index = 0
+    node: Value = tape.nodes[k]
+    xs = [found[e] for e in tape.sources[tape.first[k] : tape.first[k + 1]]]
+
+    def slopes() -> Iterator[tuple[Series, Any]]:
+        gradients = rule.pull_values(node._prev, {index: 1.0})
+        wanted = [gradients[place] for place in tape.places[tape.first[k] : tape.first[k + 1]]]
+        yield from zip(xs, graph_series(wanted, tape_operands(tape, k), xs, made, table), strict=True)
+
+    return integral(slopes, made)
+
+
+def graph_series(
+    outputs: list[Any], inputs: list[Value], given: list[Series], made: dict[Any, Series], table: symbolic.Table | None
+) -> list[Series]:
+    """The series of Values and numbers that were computed from these inputs, whose series are given."""
+    roots = _values(outputs)
+    tape = Tape(roots, inputs)
+    found: list[Any] = [None] * len(tape.nodes)
+    for i, x in zip(tape.ins, given, strict=True):
+        if i >= 0:
+            found[i] = x
+    for k in range(len(found)):
+        if found[k] is None:
+            found[k] = node_series(tape, k, found, made, table)
+    return [
+        found[k] if k >= 0 else Series([coefficient(x, table)], zero, made)
+        for x, k in zip(roots, tape.outs, strict=True)
+    ]
+
+
+def tape_operands(tape: Tape, k: int) -> list[Value]:
+    """The operands of node k that are on the tape, one for each edge."""
+    return [tape.nodes[tape.sources[e]] for e in range(tape.first[k], tape.first[k + 1])]
 
 
 def coefficient(x: Value | float, table: symbolic.Table | None) -> Coefficient:
@@ -151,11 +233,11 @@ def coefficient(x: Value | float, table: symbolic.Table | None) -> Coefficient:
     return x.data if table is None else symbolic.as_term(x, table)
 
 
-def is_finite(known: list[Coefficient]) -> bool:
-    return all(x - x == 0.0 for x in map(symbolic.number, known))
+def is_finite(y: Series) -> bool:
+    return all(x - x == 0.0 for x in map(symbolic.number, y.known))
 
 
-def no_series(tape: Tape, found: list[list[Coefficient]], k: int) -> NonFiniteError:
+def no_series(tape: Tape, found: list[Series], k: int) -> NonFiniteError:
     """The error for coefficients of node k that are not finite, naming the operation that began it."""
     e = tape.first[k]
     while e < tape.first[k + 1]:
@@ -165,7 +247,7 @@ def no_series(tape: Tape, found: list[list[Coefficient]], k: int) -> NonFiniteEr
             k = tape.sources[e]
             e = tape.first[k]
     node: Value = tape.nodes[k]
-    numbers = list(map(symbolic.number, found[k]))
+    numbers = list(map(symbolic.number, found[k].known))
     order = next(i for i, x in enumerate(numbers) if x - x != 0.0)
     return NonFiniteError(
         f"{node._rule}({', '.join([named(x) for x in node._prev[:8]])}) has no Taylor series to order {order}: the "
@@ -191,7 +273,7 @@ class Series:
     __slots__ = ("following", "known", "made")
 
     def __init__(
-        self, known: list[Coefficient], following: Callable[[int], Coefficient], made: dict[tuple[Any, ...], Series]
+        self, known: list[Coefficient], following: Callable[[int], Coefficient], made: dict[Any, Series]
     ) -> None:
         self.known = known
         self.following = following
@@ -225,7 +307,7 @@ class Series:
     def __sub__(self, other: Any) -> Series:
         if isinstance(other, Series):
             return self.new(lambda k: self[k] - other[k])
-        return self + -other
+        return self.__add__(-other)
 
     def __rsub__(self, other: float) -> Series:
         return -self + other
@@ -322,7 +404,10 @@ def apply(name: str, *operands: Any) -> Any:
             made = x.made.get((name, *operands))
             if made is None and name == "pow":
                 made = power_below(x, operands[1])
-            return operation(name, operands, x.made) if made is None else made
+            if made is None:
+                made = operation(name, operands, x.made)
+                made.known.append(symbolic.apply(name, *[x[0] if isinstance(x, Series) else x for x in operands]))
+            return made
     return symbolic.apply(name, *operands)
 
 
@@ -337,16 +422,23 @@ def power_below(x: Any, w: Any) -> Series | None:
     return None if y is None else y / x
 
 
-def operation(name: str, operands: Sequence[Any], made: dict[tuple[Any, ...], Series]) -> Series:
-    """The series of an operation: its derivative along the line is the sum of `d` times that of `x`."""
+def operation(name: str, operands: Sequence[Any], made: dict[Any, Series]) -> Series:
+    """The series of an operation of the table, from its derivatives; its coefficient of order 0 is to be filled in."""
     key = (name, *operands)
+    y = made[key] = integral(lambda: partials(name, operands, made[key]), made)
+    return y
+
+
+def integral(slopes: Callable[[], Iterable[tuple[Series, Any]]], made: dict[Any, Series]) -> Series:
+    """The series whose derivative is the sum over some pairs (x, d) of d times the derivative of x.
+
+    Its coefficient of order 0 is to be filled in. The pairs are asked for when it is: they may depend on it.
+    """
     ways: list[tuple[Series, Any, list[tuple[int, Coefficient]]]] = []
 
     def following(k: int) -> Coefficient:
-        if k == 0:
-            return symbolic.apply(name, *[x[0] if isinstance(x, Series) else x for x in operands])
         if k == 1:
-            ways.extend([(x, d, []) for x, d in slopes(name, operands, made[key])])
+            ways.extend([(x, d, []) for x, d in slopes()])
         constant = moving = 0.0
         for x, d, steps in ways:
             c = x[k]
@@ -360,11 +452,10 @@ def operation(name: str, operands: Sequence[Any], made: dict[tuple[Any, ...], Se
                 moving = moving + step * d[k - j]
         return constant + moving / k
 
-    made[key] = y = Series([], following, made)
-    return y
+    return Series([], following, made)
 
 
-def slopes(name: str, operands: Sequence[Any], y: Series) -> Iterator[tuple[Series, Any]]:
+def partials(name: str, operands: Sequence[Any], y: Series) -> Iterator[tuple[Series, Any]]:
     """Each operand that is a series, and the derivative by it: a series or a number."""
     rule = rules_on_series().RULES[name]
     if name in NARY:

@@ -45,3 +45,5 @@ cpdef bare(x)
 @cython.locals(node=Value, info=Info, start=cython.Py_ssize_t, end=cython.Py_ssize_t, e=cython.Py_ssize_t,
     first="int *", places="int *")
 cdef list partials_of(Tape tape, Py_ssize_t k, Table table)
+@cython.locals(info=Info)
+cpdef tuple kind_of(Value node)

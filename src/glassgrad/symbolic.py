@@ -410,6 +410,12 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     return [derivatives[places[e]](left, right, y) for e in range(start, end)]
 
 
+def kind_of(node: Value) -> tuple[str, Any]:
+    """The operation's name in `rules.NAMES`, and the rule of one that is not in the table: see `custom`."""
+    info: Info | None = node._info
+    return rules.NAMES[node._code], None if info is None else info.rule
+
+
 def once(node: Value, partial: float) -> Value | float:
     """The derivative of an operation written by hand: a number, which refuses to be differentiated again."""
     operands = [x for x in node._prev if x.requires_grad]
