@@ -28,7 +28,7 @@ LAYERS = [
     {"functions"},
     {"tape", "sparsity", "trees"},
     {"symbolic"},
-    {"functional", "custom", "differences"},
+    {"functional", "custom", "differences", "series"},
     {"testing"},
     {"graph"},
     {"viz"},

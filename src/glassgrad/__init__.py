@@ -3,6 +3,7 @@
 from ._build import COMPILED, __version__  # first: it chooses between the compiled and the interpreted modules
 
 from . import engine, losses, nn, optim, testing, training  # isort: skip
+from .custom import checkpoint, custom_gradient, primitive
 from .engine import Scalar, Value
 from .errors import GlassgradError, GradientError, GraphError, NonFiniteError, OperandError
 from .functions import (
@@ -16,6 +17,7 @@ from .losses import LossError
 from .modes import allow_nonfinite, no_grad, scope
 from .nn import ModelError, StateError
 from .optim import OptimError
+from .series import taylor
 from .training import TrainingError
 from .viz.dot import DrawingError, draw_dot
 from .viz.notebook import mimebundle as _mimebundle
@@ -25,11 +27,11 @@ engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 # Without abs and sum, which are public too: `from glassgrad import *` must not replace Python's own.
 __all__ = [
     "COMPILED", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError", "LossError", "ModelError",
-    "NonFiniteError", "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value", "__version__",
-    "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "clip", "cos",
-    "cosh", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot",
-    "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum",
-    "mean", "minimum", "nn", "no_grad", "optim", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu",
-    "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh", "testing", "training", "value_and_grad",
-    "vjp", "where",
+    "NonFiniteError", "OperandError", "OptimError", "Scalar", "StateError", "TrainingError", "Value",
+    "__version__", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "cbrt", "checkpoint", "clip", "cos", "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "expm1",
+    "gelu", "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log10",
+    "log1p", "log2", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim",
+    "primitive", "prod", "reciprocal", "relu", "scope", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
+    "softplus", "sqrt", "square", "tan", "tanh", "taylor", "testing", "training", "value_and_grad", "vjp", "where",
 ]  # fmt: skip

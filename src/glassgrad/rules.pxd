@@ -22,6 +22,7 @@ ctypedef void (*NaryDerivative)(double[::1], double, double[::1]) noexcept
 cdef double sum_error(double x, double w, double y) noexcept
 cdef double product_error(double x, double w, double y) noexcept
 cdef bint is_finite(double x) noexcept
+cdef bint is_constant(double x) noexcept
 cdef double identity(double x) noexcept
 cdef double identity_dx(double x, double y) noexcept
 cdef double add(double x, double w) noexcept

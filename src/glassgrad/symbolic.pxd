@@ -18,8 +18,8 @@ cdef class Term:
     cdef Table table
 
 @cython.locals(out=Term)
-cdef Term term(Value node, Table table)
-cdef double number(x) except? -1
+cpdef Term term(Value node, Table table)
+cpdef double number(x) except? -1
 @cython.locals(x=Term)
 cpdef of_one(str name, a)
 @cython.locals(x=Term)
@@ -40,8 +40,8 @@ cdef int accumulate(list sums, Py_ssize_t k, x) except -1
 @cython.locals(y=double)
 cdef product(g, partial, Tape tape, Py_ssize_t k, Py_ssize_t e)
 @cython.locals(value=Value)
-cdef as_term(x, Table table)
-cdef bare(x)
+cpdef as_term(x, Table table)
+cpdef bare(x)
 @cython.locals(node=Value, info=Info, start=cython.Py_ssize_t, end=cython.Py_ssize_t, e=cython.Py_ssize_t,
     first="int *", places="int *")
 cdef list partials_of(Tape tape, Py_ssize_t k, Table table)
@@ -49,3 +49,5 @@ cdef list partials_of(Tape tape, Py_ssize_t k, Table table)
 cdef int pull_call(Tape tape, Py_ssize_t k, list adjoints, dict waiting, Table table) except -1
 @cython.locals(node=Value, info=Info)
 cdef int push_call(Tape tape, Py_ssize_t k, list velocities, dict waiting, Table table) except -1
+@cython.locals(info=Info)
+cpdef tuple kind_of(Value node)

@@ -229,23 +229,34 @@ MAKE: dict[str, Callable[..., Value]] = {
 
 @functools.cache
 def rules_on_terms() -> ModuleType:
-    """The module of the rules, loaded again with every operation of the table as a step that makes a node."""
+    """The rules with every operation of the table as a step that makes a node."""
+    return load_rules("terms", lambda name, count: functools.partial((of_one, of_two, apply)[count - 1], name), number)
+
+
+def load_rules(kind: str, step: Callable[[str, int], Callable[..., Any]], number: Callable[[Any], float]) -> ModuleType:
+    """The module of the rules, loaded again for another kind of numbers.
+
+    Arguments:
+        kind: what to call them in the module's name.
+        step: what to call in place of an operation, given by its name and how many operands it has.
+        number: the number by which one of them is compared.
+    """
     path = Path(__file__).with_name("rules.py")
-    spec = importlib.util.spec_from_file_location(f"{__package__}._rules_on_terms", path)
+    spec = importlib.util.spec_from_file_location(f"{__package__}._rules_on_{kind}", path)
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     globals_ = vars(module)
     for name, rule in module.RULES.items():
-        step = {1: of_one, 2: of_two, 3: apply}[rule.value.__code__.co_argcount]
-        globals_[rule.value.__name__] = functools.partial(step, name)
+        globals_[rule.value.__name__] = step(name, rule.value.__code__.co_argcount)
     globals_ |= {
         "libm": SimpleNamespace(
-            pow=functools.partial(apply, "pow"),
+            pow=step("pow", 2),
             copysign=lambda x, w: _libm.copysign(number(x), number(w)),
             INFINITY=_libm.INFINITY,
             NAN=_libm.NAN,
         ),
         "is_finite": lambda x: number(x) - number(x) == 0.0,
+        "is_constant": lambda x: type(x) is float,
         "sum_error": lambda x, w, y: 0.0,  # noqa: ARG005 - what rounding took off is 0 in exact arithmetic
         "product_error": lambda x, w, y: 0.0,  # noqa: ARG005
         "difference_error": lambda x, w: 0.0,  # noqa: ARG005
@@ -399,16 +410,27 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     return [derivatives[places[e]](left, right, y) for e in range(start, end)]
 
 
+def kind_of(node: Value) -> tuple[str, Any]:
+    """The operation's name in `rules.NAMES`, and the rule of one that is not in the table: see `custom`."""
+    info: Info | None = node._info
+    return rules.NAMES[node._code], None if info is None else info.rule
+
+
 def once(node: Value, partial: float) -> Value | float:
     """The derivative of an operation written by hand: a number, which refuses to be differentiated again."""
     operands = [x for x in node._prev if x.requires_grad]
 
     def refuse() -> None:
-        raise GraphError(
-            f"{named(node)} is an operation {node._op!r} written by hand, whose _backward gives numbers: no second "
-            "derivative follows from them; write it as @glassgrad.primitive, with derivatives in glassgrad's functions"
-        )
+        raise no_second_derivative(node)
 
     out = Value(partial, operands, f"∂{node._op}")
     out._backward = refuse
     return out
+
+
+def no_second_derivative(node: Value) -> GraphError:
+    """The error for differentiating an operation written by hand more than once."""
+    return GraphError(
+        f"{named(node)} is an operation {node._op!r} written by hand, whose _backward gives numbers: no second "
+        "derivative follows from them; write it as @glassgrad.primitive, with derivatives in glassgrad's functions"
+    )
