@@ -187,7 +187,7 @@ def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partia
         raise not_finite(rule.name, operands, y, modes.scope_name())
     out: Value = many(code, operands, inherited, y, partials)
     if out._code == code:
-        info: Info = out._info
+        info: Info = own_info(out)
         info.rule = rule
         info.op = rule.symbol
         if code == rules.CALL:  # its rule may refer to anything
@@ -527,8 +527,8 @@ class Value:
             return info.backward
         if self._code == rules.CUSTOM:
             return functools.partial(sweep.no_backward, self)
-        if self._code == rules.CALL or self._code == rules.PICK:
-            raise GraphError(f"{named(self)} is a result of {self._rule}, through which gradients go in backward() only")
+        if self._code in (rules.CALL, rules.PICK):
+            raise GraphError(f"{named(self)} is a result of {self._rule}: gradients go through it in backward() only")
         return functools.partial(sweep.pass_on, self, self._prev, self._partials or ())
 
     @_backward.setter

@@ -14,11 +14,12 @@ what was recorded: `if`, `while`, recursion and closures are all fine. Functions
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
-from . import modes, sparsity, symbolic, trees
+from . import modes, sparsity, sweep, symbolic, trees
 from .engine import Value
 from .errors import GlassgradError, GraphError, OperandError, shown
 from .tape import Tape, release, variable
@@ -367,21 +368,6 @@ def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> A
 class _Run:
     """A call of a function on inputs of its own, and what it returned."""
 
-    __slots__ = (
-        "aux",
-        "by",
-        "constant",
-        "inputs",
-        "made",
-        "name",
-        "outputs",
-        "places",
-        "symbolic",
-        "taken",
-        "tape",
-        "who",
-    )
-
     def __init__(
         self, who: str, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool
     ) -> None:
@@ -390,12 +376,12 @@ class _Run:
         self.places = _places(argnums, who, len(args))
         chosen = [args[place] for place in self.places]
         leaves, self.taken = trees.flatten_all(chosen)
-        values = trees.scalars(leaves, self.called)
-        no_grad = modes.current().no_grad > 0
+        self.given_values = trees.scalars(leaves, self.called)  # whether there are Values among the inputs
+        self.no_grad = modes.current().no_grad > 0
         for place, x in zip(self.places, chosen, strict=True):
             if x is None:
                 raise OperandError(f"{who}: argument {place} is None, and there is nothing in it to differentiate by")
-        if values and no_grad:
+        if self.given_values and self.no_grad:
             leaves = _data(leaves)
         self.inputs = list(map(variable, leaves))
         self.by: trees.Structure = self.taken  # the structure of derivatives
@@ -421,10 +407,21 @@ class _Run:
         results, self.made = trees.flatten(result)
         trees.scalars(results, lambda i: f"{who}: the result{self.made.path(i)} of {self.name}")
         self.outputs = _values(results)
-        self.tape = Tape(self.outputs, self.inputs)
-        values = values or self.tape.open
-        self.symbolic = values and not no_grad  # derivatives are Values, to be differentiated again
-        self.constant = values and no_grad  # they are Values, but constants
+
+    @functools.cached_property
+    def tape(self) -> Tape:
+        """The derivative of the results by the inputs."""
+        return Tape(self.outputs, self.inputs)
+
+    @functools.cached_property
+    def values(self) -> bool:
+        """Whether derivatives are Values."""
+        return self.given_values or self.tape.open
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether they are to be differentiated again; otherwise, Values or not, they are constants."""
+        return self.values and not self.no_grad
 
     def called(self, index: int) -> str:
         """An input, in errors."""
@@ -439,13 +436,18 @@ class _Run:
         """These Values or numbers, as Values or numbers, whichever this call gives."""
         if self.symbolic:
             return _values(found)
-        if self.constant:
+        if self.values:
             return [Value(x, requires_grad=False) for x in _data(found)]
         return found if type(found) is array else _data(found)
 
     def gradient(self, strict: bool) -> Any:
         """The derivatives of the only result, in the structure of the argument."""
         self.check_scalar()
+        if not (strict or self.given_values):  # the way that most calls go: without a tape
+            found = sweep.derivatives(self.outputs[0], self.inputs)
+            if found is not None:
+                self.values = False
+                return trees.rebuild(self.by, found)
         if strict:
             self.refuse_unused()
         if self.symbolic:

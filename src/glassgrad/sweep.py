@@ -165,7 +165,7 @@ def order_below(
             count += 2
             a, b = node._a, node._b
             if a is none and b is none:
-                by_hand = by_hand or node._code == rules.CUSTOM or node._code == rules.CALL
+                by_hand = by_hand or node._code in (rules.CUSTOM, rules.CALL)
                 todo.count = count
                 add_many(cython.cast(Value, node), todo)
                 items, count = todo.items, todo.count

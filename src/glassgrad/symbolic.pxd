@@ -6,8 +6,12 @@ from .modes cimport Info
 from . cimport tape as tapes
 from .tape cimport Tape
 
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(object)
+
 cdef class Table:
     cdef dict made
+    cdef int keep(self, tuple key, Value node) except -1
     @cython.locals(name=str)
     cdef int know(self, Value node) except -1
     @cython.locals(node=Value)

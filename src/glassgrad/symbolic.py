@@ -54,9 +54,9 @@ class Table:
         right = node._db if node._flags & engine.RIGHT_NUMBER else node._b
         if right is not None:
             if left != 0.0 and right != 0.0:
-                self.made[(name, left, right)] = node
+                self.keep((name, left, right), node)
         elif left is not None:
-            self.made[(name, left)] = node
+            self.keep((name, left), node)
 
     def operation(self, key: tuple[Any, ...]) -> Term:
         """The node of an operation, its name and then its operands, Values and numbers; a new one if there is none."""
@@ -66,8 +66,14 @@ class Table:
             for x in key:
                 if type(x) is float and x == 0.0:  # 0.0 and -0.0 would be one key
                     return term(node, self)
-            self.made[key] = node
+            self.keep(key, node)
         return term(node, self)
+
+    def keep(self, key: tuple[Any, ...], node: Value) -> None:
+        """Note a node. The garbage collector need not visit its key, which is in no cycle: that takes half the time."""
+        if cython.compiled:
+            PyObject_GC_UnTrack(key)  # type: ignore[name-defined]  # noqa: F821 - symbolic.pxd
+        self.made[key] = node
 
 
 @cython.freelist(256)
@@ -219,9 +225,7 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
     "neg": operator.neg, "identity": identity, "gelu_slope": gelu_slope,
 }  # fmt: skip
-MAKE: dict[str, Callable[..., Value]] = {
-    name: OPERATORS.get(name) or functools.partial(functions._apply, name) for name in rules.RULES
-}
+MAKE: dict[str, Callable[..., Any]] = {name: OPERATORS.get(name) or getattr(functions, name) for name in rules.RULES}
 
 
 # ---- the rules on Terms ----------------------------------------------------------------------------------------------
@@ -315,7 +319,7 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
             if k in tape.calls:
                 push_call(tape, k, velocities, waiting, table)
                 continue
-            partials = []
+            partials: list[Any] = []
             for e in range(start, end):
                 g = velocities[sources[e]]
                 if g is not None:
@@ -403,10 +407,10 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
         by_all = [0.0] * len(operands)
         derivatives[0](operands, y, by_all)
         return [by_all[places[e]] for e in range(start, end)]
-    left = node._da if node._flags & engine.LEFT_NUMBER else as_term(node._a, table)  # type: ignore[arg-type]
+    left = node._da if node._flags & engine.LEFT_NUMBER else as_term(node._a, table)
     if len(derivatives) == 1:
         return [derivatives[0](left, y)]
-    right = node._db if node._flags & engine.RIGHT_NUMBER else as_term(node._b, table)  # type: ignore[arg-type]
+    right = node._db if node._flags & engine.RIGHT_NUMBER else as_term(node._b, table)
     return [derivatives[places[e]](left, right, y) for e in range(start, end)]
 
 

@@ -196,7 +196,7 @@ class Tape:
                     if node._b is not none:
                         self.edge(node._b, 1, node._db, numbers)
                 if self.edges > before or number_of(node, numbers) == INPUT:
-                    if node._code == rules.CALL or node._code == rules.PICK:
+                    if node._code in (rules.CALL, rules.PICK):
                         self.calls[len(self.nodes)] = cython.cast(Value, node)
                     set_number(node, len(self.nodes), numbers)
                     self.nodes.append(cython.cast(Value, node))
@@ -228,7 +228,7 @@ class Tape:
         """The same for all of a node whose operands are in a tuple."""
         info = node._info
         if info is not None and info.operands is not None:
-            partials = modes.doubles(info.partials)
+            partials = modes.doubles(info.partials)  # type: ignore[arg-type]  # operands have derivatives
             for i in range(len(info.operands)):
                 if isinstance(info.operands[i], Value):
                     self.edge(cython.cast("Node *", info.operands[i]), i, partials[i], numbers)
@@ -244,7 +244,8 @@ class Tape:
         room = ZERO * len(self.nodes)
         adjoints, weights, partials = modes.doubles(room), modes.doubles(seeds), modes.doubles(self.partials)
         first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
-        calls, waiting = bool(self.calls), {}
+        calls = bool(self.calls)
+        waiting: dict[int, dict[int, float]] = {}
         for i in range(len(self.outs)):
             if outs[i] >= 0:
                 adjoints[outs[i]] += weights[i]
@@ -273,7 +274,8 @@ class Tape:
         for j in range(len(self.ins)):
             if ins[j] >= 0:
                 velocities[ins[j]] += starts[j]
-        calls, waiting = bool(self.calls), {}
+        calls = bool(self.calls)
+        waiting: dict[int, list[float]] = {}
         for k in range(len(self.nodes)):
             if calls and k in self.calls:
                 self.push_call(k, velocities, waiting)
