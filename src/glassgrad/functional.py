@@ -25,6 +25,7 @@ from .errors import GlassgradError, GraphError, OperandError, shown
 from .tape import Tape, release, variable
 
 T = TypeVar("T")
+COLOURS = 256  # in one go: their sums take 2 kB for each result
 Argnums = int | Sequence[int]
 Function = Callable[..., Any]
 
@@ -275,9 +276,7 @@ def jacobian(
             found = trees.rebuild_matrix(run.made, run.by, _matrix(run.tape, m, n, forward))
         elif sparse:
             starts, indices = run.tape.pattern()
-            colours, used, by_column = sparsity.colour(starts, indices, n, mode)
-            sums = run.tape.compressed(colours, used, by_column)
-            entries = sparsity.recover(starts, indices, n, colours, used, by_column, sums)
+            entries = _entries(run.tape, starts, indices, n, mode)
             found = _csr(who, starts, indices, entries, n)
         else:
             found = trees.rebuild_matrix(run.made, run.by, run.leaves(run.tape.jacobian(forward)))
@@ -557,6 +556,18 @@ def _symmetric(tape: Tape, n: int) -> list[Any]:
     entries: list[Any] = [None] * (n * n)
     for i in range(n):
         entries[i * n + i : i * n + n] = entries[i * n + i :: n] = _values(symbolic.pull(tape, _unit(i, n))[i:])
+    return entries
+
+
+def _entries(tape: Tape, starts: array[int], indices: array[int], n: int, mode: str | None) -> array[float]:
+    """The entries of a sparse matrix with n columns, in the order of its pattern."""
+    colours, used, by_column = sparsity.colour(starts, indices, n, mode)
+    entries = array("d", [0.0]) * len(indices)
+    for base in range(0, used, COLOURS):  # a full row and a full column take as many colours as there are columns
+        groups = array("i", [c - base for c in colours])
+        count = min(COLOURS, used - base)
+        sums = tape.compressed(groups, count, by_column)
+        sparsity.recover(starts, indices, n, groups, count, by_column, sums, entries)
     return entries
 
 

@@ -14,9 +14,9 @@ cpdef tuple transposed(starts, indices, Py_ssize_t count)
 cpdef tuple colour_rows(starts, indices, Py_ssize_t count)
 @cython.locals(
     first="int *", columns="int *", into="int *", given="double *", out="double *", i=cython.Py_ssize_t,
-    j=cython.Py_ssize_t, at=cython.Py_ssize_t)
-cpdef object recover(
-    starts, indices, Py_ssize_t count, colours, Py_ssize_t used, bint by_column, sums)
+    j=cython.Py_ssize_t, at=cython.Py_ssize_t, c=cython.int)
+cpdef int recover(
+    starts, indices, Py_ssize_t count, colours, Py_ssize_t used, bint by_column, sums, entries) except -1
 @cython.locals(
     n=cython.Py_ssize_t, first="int *", columns="int *", own="int *", once=list, twice=list, hubs=list, earliest=dict,
     used=int, c=int, v=cython.Py_ssize_t, w=cython.Py_ssize_t, at=cython.Py_ssize_t)

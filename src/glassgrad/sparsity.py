@@ -104,16 +104,20 @@ def recover(
     used: int,
     by_column: bool,
     sums: array[float],
-) -> array[float]:
-    """The entries of a matrix, in the order of its pattern, from the sums of its columns or rows of each colour."""
-    entries = ZERO * len(indices)
+    entries: array[float],
+) -> None:
+    """Fill in the entries of a matrix, in the order of its pattern, from the sums of its columns or rows of a colour.
+
+    Only those of the colours from 0 to used - 1 are there.
+    """
     first, columns, into = tape.ints(starts), tape.ints(indices), tape.ints(colours)
     given, out = modes.doubles(sums), modes.doubles(entries)
     for i in range(len(starts) - 1):
         for at in range(first[i], first[i + 1]):
             j = columns[at]
-            out[at] = given[i * used + into[j]] if by_column else given[into[i] * count + j]
-    return entries
+            c = into[j] if by_column else into[i]
+            if 0 <= c < used:
+                out[at] = given[i * used + c] if by_column else given[c * count + j]
 
 
 # ---- Hessians ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import operator
+from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -310,6 +311,7 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
         table.know(node)
     velocities: list[Any] = [None] * len(tape.nodes)
     waiting: dict[int, list[Any]] = {}
+    tangents = list(tangents)
     for i, tangent in zip(tape.ins, tangents, strict=True):
         if i >= 0:
             accumulate(velocities, i, as_term(tangent, table))
@@ -324,8 +326,14 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
                 g = velocities[sources[e]]
                 if g is not None:
                     partials = partials or partials_of(tape, k, table)
-                    accumulate(velocities, k, product(g, partials[e - start], tape, k, e))
-    return [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
+                    partial = partials[e - start]
+                    if number(partial) != 0.0 or is_finite(number(g)):  # 0 times infinity is 0
+                        accumulate(velocities, k, multiply(g, partial))
+    found = [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
+    numbers = [engine.plain(x) or 0.0 for x in found]
+    if tape.finite and any([y - y != 0.0 for y in numbers]):
+        tape.push(array("d", [engine.plain(t) for t in tangents]))  # raises the error
+    return found
 
 
 def pull_call(tape: Tape, k: int, adjoints: list[Any], waiting: dict[int, dict[int, Any]], table: Table) -> None:
@@ -357,6 +365,10 @@ def push_call(tape: Tape, k: int, velocities: list[Any], waiting: dict[int, list
         waiting[k] = info.rule.push_values(info.operands, tangents)
         if not info.rule.several:
             accumulate(velocities, k, as_term(waiting[k][0], table))
+
+
+def is_finite(x: float) -> bool:
+    return x - x == 0.0
 
 
 def accumulate(sums: list[Any], k: int, x: Any) -> None:

@@ -57,6 +57,8 @@ cdef class Tape:
     cdef int push_call(self, Py_ssize_t k, double* velocities, dict waiting) except -1
     @cython.locals(partial=double, c=double, node=Value, operand=Value)
     cdef int refuse(self, Py_ssize_t k, Py_ssize_t e, double g, double before) except -1
+    @cython.locals(first="int *", sources="int *", partials="double *", e=cython.Py_ssize_t, g=double)
+    cdef int refuse_forward(self, Py_ssize_t k, double* velocities) except -1
     cpdef object jacobian(self, bint forward)
     @cython.locals(
         m=cython.Py_ssize_t, n=cython.Py_ssize_t, results="double *", lanes="double *", into="int *", starts="int *",

@@ -281,17 +281,15 @@ class Tape:
                 self.push_call(k, velocities, waiting)
                 continue
             for e in range(first[k], first[k + 1]):
-                g = velocities[sources[e]]
-                if g != 0.0:
-                    total = velocities[k] + g * partials[e]
-                    if total - total != 0.0:
-                        self.refuse(k, e, g, velocities[k])
-                    velocities[k] = total
+                if velocities[sources[e]] != 0.0 and partials[e] != 0.0:
+                    velocities[k] += velocities[sources[e]] * partials[e]
         found = ZERO * len(self.outs)
         results = modes.doubles(found)
         for i in range(len(self.outs)):
             if outs[i] >= 0:
                 results[i] = velocities[outs[i]]
+                if self.finite and results[i] - results[i] != 0.0:
+                    self.refuse_forward(outs[i], velocities)
         return found
 
     def pull_call(self, k: int, adjoints: array[float], waiting: dict[int, dict[int, float]]) -> None:
@@ -335,6 +333,27 @@ class Tape:
             node: Value = self.nodes[k]
             operand = self.nodes[self.sources[e]]
             raise sweep.not_differentiable(node, operand, g, partial)
+
+    def refuse_forward(self, k: int, velocities: array[float]) -> None:
+        """Raise the error for the velocity of node k, which is not finite, where that began.
+
+        In a sweep forward an infinite velocity may still meet a derivative of 0, so only results count.
+        """
+        first, sources, partials = ints(self.first), ints(self.sources), modes.doubles(self.partials)
+        e = first[k]
+        while e < first[k + 1]:
+            g = velocities[sources[e]]
+            if g - g != 0.0 and partials[e] != 0.0:
+                k = sources[e]  # it came from below
+                e = first[k]
+            elif g != 0.0 and g * partials[e] - g * partials[e] != 0.0:
+                self.refuse(k, e, g, 0.0)
+                break  # an undefined derivative, which is delivered
+            else:
+                e += 1
+        else:
+            if first[k] < e:  # the sum of finite terms overflowed
+                self.refuse(k, e - 1, velocities[sources[e - 1]], 0.0)
 
     def jacobian(self, forward: bool) -> array[float]:
         """The derivative of every output by every input, row by row, through sweeps forward or back."""
