@@ -146,7 +146,7 @@ def term(node: Value, table: Table) -> Term:
 
 def number(x: Any) -> float:
     """The number of a Term, or of a plain number."""
-    return cython.cast(Term, x).node._data if isinstance(x, Term) else x
+    return cython.cast(Term, x).node._data if isinstance(x, Term) else x  # type: ignore[no-any-return]
 
 
 def apply(name: str, *operands: Any) -> Any:
@@ -331,7 +331,7 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
                         accumulate(velocities, k, multiply(g, partial))
     found = [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
     numbers = [engine.plain(x) or 0.0 for x in found]
-    if tape.finite and any([y - y != 0.0 for y in numbers]):
+    if tape.finite and not all([is_finite(y) for y in numbers]):  # noqa: C419 - a C function has no generators
         tape.push(array("d", [engine.plain(t) for t in tangents]))  # raises the error
     return found
 
