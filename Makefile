@@ -3,11 +3,13 @@
 #   PYTHON=python3.12 make test     another interpreter (3.11 or newer); .venv is made anew when it changes
 #   GLASSGRAD_COMPILE=off make test without the extension; see setup.py
 #   make test ARGS='-k softmax'     arguments for pytest
+#   make test PEERS=0               without PyTorch and JAX, large downloads: what is compared with them is skipped
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one pip at a time
 PYTHON ?= python3
 ARGS ?=
+PEERS ?= 1
 
 # Prints: version, key, interpreter. The key names a set-up, so that another interpreter, a C compiler that came or
 # went, another GLASSGRAD_COMPILE, or a checkout that was moved each get a fresh .venv instead of a wrong one.
@@ -43,7 +45,7 @@ setup: $(PACKAGE) $(GROUP)test $(GROUP)lint $(GROUP)types ## .venv with the pack
 demo: $(PACKAGE) ## train a real classifier and leave pictures behind
 	@$(VENV)/bin/glassgrad demo $(ARGS)
 
-test: $(PACKAGE) $(GROUP)test ## the whole test suite, on the compiled and on the interpreted build
+test: $(PACKAGE) $(GROUP)test $(if $(filter 0,$(PEERS)),,$(GROUP)peers) ## the whole test suite, on the compiled and on the interpreted build
 	@$(RUN) -m pytest -q $(ARGS)
 
 lint: $(GROUP)lint ## ruff: rules and formatting

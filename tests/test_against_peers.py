@@ -9,6 +9,8 @@ local derivatives, which is what rounding is relative to where paths cancel; the
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import random
 from collections import Counter
 
@@ -30,20 +32,30 @@ def drawn(count, seed):
     return programs
 
 
+def need(peer):
+    """Skip, or fail where the whole suite is meant to run, if a peer is not installed."""
+    if importlib.util.find_spec(peer) is None:
+        missing = f"{peer} is not installed, and gradients are compared with it: `pip install --group peers`"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+
+
 @pytest.fixture(scope="session")
 def by_torch():
+    need("torch")
     programs = drawn(10_500, seed=1)
     return list(zip(programs, peers.in_a_process(peers.torch_gradients, programs), strict=True))
 
 
 @pytest.fixture(scope="session")
 def by_jax():
+    need("jax")
     programs = drawn(2_000, seed=2)
     return list(zip(programs, peers.in_a_process(peers.jax_gradients, programs), strict=True))
 
 
 @pytest.fixture(scope="session")
 def second_by_torch():
+    need("torch")
     programs = drawn(1_500, seed=3)
     return list(zip(programs, peers.in_a_process(peers.torch_hessian_products, programs), strict=True))
 
