@@ -11,6 +11,7 @@ import gc
 import itertools
 import json
 import math
+import os
 import random
 import statistics
 import subprocess
@@ -239,7 +240,9 @@ def measure(name, rounds):
 def in_its_own_process(*arguments):
     """What `one` tells; nothing if the library does not offer the transform."""
     command = [sys.executable, __file__, "one", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The peers were compiled to bytecode when they were installed; an editable glassgrad is at its first import.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     found = {}
     for line in done.stdout.splitlines():
         found |= json.loads(line)
