@@ -1,4 +1,4 @@
-"""Makes the READMEs' pictures by the READMEs' own code: `python docs/make_images.py`, after a change to what draws."""
+"""Makes the pages' pictures by the pages' own code: `python docs/make_images.py`, after a change to what draws."""
 
 import contextlib
 import re
@@ -6,23 +6,26 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from glassgrad import Graph
+from glassgrad import Graph, Value
 from glassgrad.viz import svg
 
-IMAGES = Path(__file__).resolve().parent / "images"
-README = IMAGES.parents[1] / "README.md"
+DOCS = Path(__file__).resolve().parent
+IMAGES = DOCS / "images"
+PAGES = [DOCS.parent / "README.md", DOCS / "derivatives.md"]
 
 
 def main() -> None:
-    """Write both pictures into docs/images."""
-    names = {}
+    """Write all pictures into docs/images."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
-            exec(block, names)
-            if "partials=True).render" in block:
-                # Our own renderer whether or not Graphviz is installed: the file must not depend on the machine.
-                picture = svg.draw(Graph.of(names["c"]), partials=True)
-                (IMAGES / "article.svg").write_text(picture, encoding="utf-8")
+        for page in PAGES:
+            names = {}
+            for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+                exec(block, names)
+                for drawn, name in re.findall(r'draw_dot\((.+), partials=True\)\.render\("(\w+)"', block):
+                    # Our own renderer whether or not Graphviz is installed: the file must not depend on the machine.
+                    roots = eval(drawn, names)
+                    graph = Graph.of(roots) if isinstance(roots, Value) else Graph.of(*roots)
+                    (IMAGES / f"{name}.svg").write_text(svg.draw(graph, partials=True), encoding="utf-8")
         shutil.copy("moons.png", IMAGES)
 
 

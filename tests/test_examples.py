@@ -1,4 +1,4 @@
-"""examples/names_gpt.py as its reader runs it, and against the same program on plain Python scalars."""
+"""The examples as their reader runs them, against plain Python scalars, NIST's numbers and SciPy's ODE solver."""
 
 import math
 import os
@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from conftest import BUILDS, environment
+from scipy import integrate, optimize
 
 NAMES = ["anna", "ella", "emma", "hanna", "leah", "maria", "mia", "nora", "sara", "una"]
 
@@ -228,3 +231,127 @@ def test_no_token_is_guessed_from_what_comes_after_it(gg, programs):
 
     assert first_logits([6, 0, 1, 2])[:2] == first_logits([6, 0, 5, 3])[:2]
     assert first_logits([6, 0, 1])[2] != first_logits([6, 2, 1])[2]
+
+
+# ---- regression and ode: fits of real data -------------------------------------------------------------------------
+
+FITS = ["regression", "ode"]
+WITHOUT = """
+import runpy, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {package!r}:
+            raise ImportError(f"{{name}} is not there, says the test")
+sys.meta_path.insert(0, Blocked())
+sys.argv = [{path!r}]
+runpy.run_path({path!r}, run_name="__main__")
+"""
+
+
+def fitted(root, name, *options, cwd, build="compiled"):
+    command = [sys.executable, str(root / "examples" / f"{name}.py"), *map(str, options)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(build) | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, text=True,
+        encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [1, 2])
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_regression_is_right_to_the_digits_that_nist_certifies(root, tmp_path, build, start):
+    pytest.importorskip("matplotlib")
+    done = fitted(root, "regression", "--start", start, cwd=tmp_path, build=build)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [list(map(float, line.split()[1:])) for line in done.stdout.splitlines() if re.match(r"b\d ", line)]
+    assert len(rows) == 7
+    for estimate, certified, digits, error, certified_error, error_digits in rows:
+        assert estimate == pytest.approx(certified, rel=1e-10)
+        assert error == pytest.approx(certified_error, rel=1e-10)
+        assert 10 <= digits <= 11
+        assert 10 <= error_digits <= 11
+    assert (tmp_path / "regression.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_fit_through_runge_kutta_is_that_through_scipys_solver(root, tmp_path, monkeypatch, build):
+    pytest.importorskip("matplotlib")
+    done = fitted(root, "ode", "--plot", "there.svg", cwd=tmp_path, build=build)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "derivatives of 42 outputs by 6 inputs agree" in done.stdout
+    assert (tmp_path / "there.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert len(list(tmp_path.iterdir())) == 1
+
+    monkeypatch.syspath_prepend(root / "examples")
+    import ode
+
+    def residuals(logs):
+        a, b, c, d, *start = np.exp(logs)
+        course = integrate.solve_ivp(
+            lambda _, y: [(a - b * y[1]) * y[0], (d * y[0] - c) * y[1]], (0, 20), start, "DOP853", range(21),
+            rtol=1e-10, atol=1e-10,
+        )  # fmt: skip
+        return np.log(course.y).ravel() - np.log([*ode.HARES, *ode.LYNX])
+
+    found = optimize.least_squares(residuals, np.log(list(ode.UNKNOWNS.values())), "3-point", xtol=1e-10)
+    errors = np.sqrt(2 * found.cost / 36 * np.diag(np.linalg.inv(found.jac.T @ found.jac)))
+    rows = [tuple(map(float, match)) for match in re.findall(r"([\d.]+) ± ([\d.]+)$", done.stdout, re.MULTILINE)]
+    for (value, error), log, log_error in zip(rows, found.x, errors, strict=False):
+        assert value == pytest.approx(np.exp(log), rel=1e-4, abs=6e-5)  # printed to four decimals
+        assert error == pytest.approx(np.exp(log) * log_error, rel=1e-3, abs=6e-5)
+    assert len(rows) == 7
+    assert rows[6][0] == pytest.approx(2 * math.pi / math.exp((found.x[0] + found.x[2]) / 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_prints_the_same_each_time(root, tmp_path, name):
+    first, second = (fitted(root, name, cwd=tmp_path) for _ in range(2))
+    assert first.stdout == second.stdout != ""
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_without_scipy_says_what_to_install(root, tmp_path, name):
+    code = WITHOUT.format(package="scipy", path=str(root / "examples" / f"{name}.py"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{name}: ")
+    assert done.stderr.endswith("pip install scipy\n")
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_without_matplotlib_prints_all_the_same(root, tmp_path, name):
+    code = WITHOUT.format(package="matplotlib", path=str(root / "examples" / f"{name}.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment("compiled") | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\nno picture without matplotlib: pip install matplotlib\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "reason"),
+    [
+        ("regression", ["--start", 3], 2, "--start: invalid choice: 3"),
+        ("ode", ["--steps", 0], 2, "--steps 0 is not a whole number from 1 to 1000"),
+        ("ode", ["--steps", "few"], 2, "--steps: invalid int value: 'few'"),
+        ("regression", ["--plot", "nowhere/fit.png"], 1, "regression: cannot write nowhere"),
+        ("ode", ["--plot", "fit.text"], 1, "ode: cannot write fit.text: Format 'text' is not supported"),
+    ],
+)
+def test_a_fit_refuses_what_makes_no_sense(root, tmp_path, name, options, code, reason):
+    pytest.importorskip("matplotlib")
+    done = fitted(root, name, *options, cwd=tmp_path)
+    assert done.returncode == code
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_whose_reader_goes_away_ends_quietly(root, tmp_path, name):
+    command = [sys.executable, str(root / "examples" / f"{name}.py")]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
