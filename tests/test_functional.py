@@ -425,7 +425,7 @@ def test_threads_share_what_a_function_captures(gg):
     w = gg.Value(3.0)
 
     def work(i):
-        return [gg.grad(lambda x: w * x * x)(float(k)) for k in range(100)] + [gg.gradients(w * w, w).data]
+        return [gg.grad(lambda x: w * x * x)(float(k)).data for k in range(100)] + [gg.gradients(w * w, w).data]
 
     assert in_threads(4, work) == [[6.0 * k for k in range(100)] + [6.0]] * 4
     assert w.grad == 0.0
@@ -525,8 +525,26 @@ def test_backward_inside_the_function(gg):
         loss.backward()  # its own business
         return w.grad * x + w * x
 
-    assert gg.grad(f)(2.0) == 9.0
+    assert gg.grad(f)(2.0).data == 9.0
     assert w.grad == 6.0
+
+
+def test_where_a_function_of_numbers_is_a_value_so_are_its_derivatives(gg):
+    """A model's weights are Values that somebody may differentiate by: what is made of its slope can be trained."""
+    w = gg.Value(3.0)
+    f = lambda x: w * x * x  # noqa: E731
+    (gg.grad(f)(2.0) - 1.0).square().backward()  # (2 w x - 1)²
+    assert w.grad == 2 * 11.0 * 4.0
+    value, slope = gg.value_and_grad(f)(2.0)
+    assert (value.data, slope.data, gg.gradients(slope, w).data) == (12.0, 12.0, 4.0)
+    _, pullback = gg.vjp(f, 2.0)
+    found = [gg.hessian(f)(2.0), gg.jacobian(f)(2.0), pullback(1.0)[0], gg.jvp(f, (2.0,), (1.0,))[1]]
+    assert [gg.gradients(x, w).data for x in [*found, gg.hvp(f)(2.0, 1.0)]] == [2.0, 4.0, 4.0, 4.0, 2.0]
+    with gg.no_grad():  # numbers for numbers, and faster
+        assert (gg.grad(f)(2.0), gg.hessian(f)(2.0), gg.value_and_grad(f)(2.0)) == (12.0, 6.0, (12.0, 12.0))
+    w.requires_grad = False
+    assert gg.grad(f)(2.0) == 12.0
+    assert gg.grad(lambda x: gg.Value(3.0, requires_grad=False) * x)(2.0) == 3.0
 
 
 def test_no_grad_around_a_transform_and_in_it(gg):

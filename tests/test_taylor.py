@@ -233,7 +233,9 @@ def test_containers_as_results(gg):
 def test_constants(gg):
     assert gg.taylor(lambda x: 5, 3.0, 2) == [5.0, 0.0, 0.0]
     weight = gg.Value(4.0)
-    assert gg.taylor(lambda x: weight * x, 3.0, 2) == [12.0, 4.0, 0.0]
+    assert [c.data for c in gg.taylor(lambda x: weight * x, 3.0, 2)] == [12.0, 4.0, 0.0]
+    with gg.no_grad():
+        assert gg.taylor(lambda x: weight * x, 3.0, 2) == [12.0, 4.0, 0.0]
     assert weight.grad == 0.0
     assert gg.taylor(lambda x: x * 0.0, 3.0, 2) == [0.0, 0.0, 0.0]
 

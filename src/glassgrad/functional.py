@@ -4,12 +4,14 @@ A transform makes an input of every number it differentiates by, runs the functi
 what was recorded: `if`, `while`, recursion and closures are all fine. Functions take and return trees of numbers (see
 `trees`), and so do their derivatives.
 
-- **Numbers in, numbers out; Values in, Values out.** Of numbers, derivatives are floats, read off a `tape`. With a
-  Value among the arguments, or inside another transform on whose inputs they depend, they are Values, which `symbolic`
-  makes, to be differentiated again.
+- **Numbers in, numbers out; Values in, Values out.** Of numbers, derivatives are floats, read off the graph or a `tape`.
+  With a Value among the arguments, or where the result depends on others that require a gradient (a model's weights,
+  inputs of another transform), it is a Value, and so are its derivatives: `symbolic` makes them, to be differentiated
+  again.
 - Each call has inputs of its own, so nested transforms do not mix theirs up. One that fails leaves nothing behind.
 - No `grad` changes: neither of a model's weights that the function uses, nor of Values among the arguments.
-- With `no_grad` around it, a transform gives constants; inside the function `no_grad` means what it always does.
+- With `no_grad` around it, a transform gives numbers for numbers and constants for Values; inside the function `no_grad`
+  means what it always does.
 """
 
 from __future__ import annotations
@@ -191,11 +193,11 @@ def hessian(
     return _named(second_derivatives, who, "Its second derivatives")
 
 
-def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False) -> Function:
+def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False, strict: bool = False) -> Function:
     """A function that gives the product of the Hessian of `f` with a vector, for the price of a few gradients.
 
     Arguments:
-        f, has_aux: as in `grad`.
+        f, has_aux, strict: as in `grad`.
         argnums: which argument, by position, to differentiate by; only one.
 
     Returns:
@@ -223,7 +225,7 @@ def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False) -> Function:
             )
         run = _Run(who, f, place, (*args[: place + 1], *args[place + 2 :]), kwargs, has_aux)
         v, values = trees.leaves_like(run.by, args[place + 1], f"{who}: the vector", f"argument {place}")
-        found = trees.rebuild(run.by, run.push(run.tape_of_slopes(False), v, values))
+        found = trees.rebuild(run.by, run.push(run.tape_of_slopes(strict), v, values))
         return (found, run.aux) if has_aux else found
 
     return _named(product, who, "The product of its Hessian with a vector")
@@ -415,7 +417,7 @@ class _Run:
     @functools.cached_property
     def values(self) -> bool:
         """Whether derivatives are Values."""
-        return self.given_values or self.tape.open
+        return self.given_values or (self.tape.open and not self.no_grad)
 
     @property
     def symbolic(self) -> bool:

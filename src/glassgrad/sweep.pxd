@@ -41,6 +41,7 @@ cdef int refuse_cycle(list order, unsigned int seen) except -1
 cpdef list operands_of(Value node)
 cpdef int backward(Value root, gradient) except -1
 cpdef object derivatives(Value root, list inputs)
+cdef bint is_trained(Node* leaf)
 
 cdef class Sweep:
     cdef bint finite
@@ -52,7 +53,7 @@ cdef class Sweep:
     cdef int run(self, Value root, double seed) except -1
     @cython.locals(
         by_hand=cython.uint, i=cython.Py_ssize_t, n=cython.Py_ssize_t, results="double *", before="double *",
-        stamp=cython.uint, node="Node *", leaf=Value, active=cython.Py_ssize_t,
+        stamp=cython.uint, node="Node *", leaf=Value, others=cython.Py_ssize_t,
         swept=cython.Py_ssize_t, reached=list)
     cdef object derivatives(self, Value root, list inputs)
     @cython.locals(leaf="Node *", i=cython.Py_ssize_t, n=cython.Py_ssize_t)

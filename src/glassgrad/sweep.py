@@ -236,12 +236,19 @@ def backward(root: Value, gradient: object) -> None:
 
 
 def derivatives(root: Value, inputs: list[Value]) -> array[float] | None:
-    """The derivative of a Value by each input, all of them different; no gradient is changed.
+    """The derivative of a Value by each input of a transform, made of a number; no gradient is changed.
 
-    None if it also depends on an input of another transform that is running.
+    None if it also depends on Values besides these that somebody may differentiate by.
     """
     with _one_at_a_time:
         return Sweep(modes.current().allow_nonfinite == 0).derivatives(root, inputs)
+
+
+def is_trained(leaf: Value) -> bool:
+    """Whether somebody may differentiate by a leaf: a weight of a model, an input of a transform that is running."""
+    return (
+        leaf._flags & engine.ACTIVE != 0 or leaf._flags & (engine.REQUIRES_GRAD | engine.PLAIN) == engine.REQUIRES_GRAD
+    )
 
 
 @cython.final
@@ -291,7 +298,7 @@ class Sweep:
     def derivatives(self, root: Value, inputs: list[Value]) -> array[float] | None:
         """The derivative of the root by each input; every gradient is as it was before.
 
-        None if the root also depends on an input of another transform that is running.
+        None if the root also depends on Values besides these that somebody may differentiate by.
         """
         found, grads = ZERO * len(inputs), ZERO * 1
         reached = [False] * len(inputs)
@@ -302,24 +309,24 @@ class Sweep:
         if by_hand:
             refuse_cycle(self.held, by_hand)
         stamp = root._stamp  # every node of this walk has it
-        active = 0
+        others = 0
         swept = -1
         for i in range(n + self.leaves.count):
             node = self.order.items[i] if i < n else self.leaves.items[i - n]
             before[i] = node._grad
             node._grad = 0.0
-            active += node._flags & engine.ACTIVE
+            if i >= n and is_trained(node):
+                others += 1
             if node._flags & engine.IN_SWEEP:
                 swept = i
         for i in range(len(inputs)):
             leaf = inputs[i]
             if leaf._stamp == stamp:
                 reached[i] = True
-                active -= leaf._flags & engine.ACTIVE
         try:
             if swept >= 0:
                 raise swept_already(cython.cast(Value, self.order.items[swept]))
-            if active:
+            if others:
                 return None
             if by_hand:
                 self.claim()
@@ -495,7 +502,7 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
     operands = ", ".join([named(x) for x in node._prev[:8]])
     return NonFiniteError(
         f"the gradient through {node._rule}({operands}) is not finite: its derivative by {named(operand)} is "
-        f"{partial!r}, times the gradient {g!r} that arrives; no gradient was changed. "
+        f"{partial!r}, times the gradient {g!r} that arrives. "
         "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
 

@@ -50,7 +50,7 @@ def variable(x: Value | float) -> Value:
     if isinstance(x, Value) and cython.cast(Value, x)._flags & engine.REQUIRES_GRAD:
         out = engine.unary(x, rules.IDENTITY, rules.identity, rules.identity_dx)
     else:
-        out = engine.new(rules.LEAF, engine.REQUIRES_GRAD, engine.plain(x))
+        out = engine.new(rules.LEAF, engine.REQUIRES_GRAD | engine.PLAIN, engine.plain(x))
     out._flags |= engine.ACTIVE
     return out
 
@@ -84,7 +84,7 @@ class Tape:
 
     Attributes:
         nodes: what depends on an input, operands first; a node's place in this list is its number here.
-        open: whether the outputs also depend on an input of another transform that is running.
+        open: whether the outputs also depend on Values besides the inputs that somebody may differentiate by.
     """
 
     __slots__ = ("calls", "edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
@@ -180,7 +180,7 @@ class Tape:
                         set_number(node, INPUT, numbers)
             for i in range(leaves.count):
                 node = leaves.items[i]
-                if node._flags & engine.ACTIVE and number_of(node, numbers) == OUTSIDE:
+                if number_of(node, numbers) == OUTSIDE and sweep.is_trained(node):
                     self.open = True
             for i in range(order.count):
                 node = order.items[i]
@@ -201,8 +201,6 @@ class Tape:
                     set_number(node, len(self.nodes), numbers)
                     self.nodes.append(cython.cast(Value, node))
                     first[len(self.nodes)] = self.edges
-                elif node._flags & engine.ACTIVE:
-                    self.open = True
             for i in range(len(outputs)):
                 outs[i] = cython.cast(cython.Py_ssize_t, number_of(cython.cast("Node *", outputs[i]), numbers))
             for i in range(len(inputs)):

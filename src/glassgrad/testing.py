@@ -233,7 +233,7 @@ class _Level:
         """The map's numbers at a point."""
         results = self.map(point)
         trees.scalars(results, lambda j: f"the result of the function{self.proof.results.path(j)}")
-        return [y.data if isinstance(y, Value) else y for y in results]
+        return _numbers(results)
 
     def combined(self, scalars: list[Any]) -> Any:
         """The scalar whose gradient is looked at next: the one result, or a random combination of all."""
@@ -251,7 +251,11 @@ class _Level:
 
     def push(self, direction: Sequence[float]) -> list[float]:
         """The derivative of each of the map's numbers along a direction, as forward mode has it."""
-        return functional.jvp(self.map, (self.proof.point,), (list(direction),))[1]  # type: ignore[no-any-return]
+        return _numbers(functional.jvp(self.map, (self.proof.point,), (list(direction),))[1])
+
+    def product(self, direction: Sequence[float]) -> list[float]:
+        """The Hessian times a direction, as `hvp` has it."""
+        return _numbers(self.hvp(self.proof.point, list(direction)))  # type: ignore[misc]
 
     # -- what is compared
 
@@ -265,7 +269,7 @@ class _Level:
         proof, n = self.proof, len(self.proof.point)
         chosen = range(n) if n <= ONE_BY_ONE else sorted(proof.rng.sample(range(n), ONE_BY_ONE))
         _, pull = functional.vjp(self.map, proof.point)
-        pulled = [pull(row)[0] for row in self.rows]
+        pulled = [_numbers(pull(row)[0]) for row in self.rows]
         reverse = _Comparison(self, "grad" if self.order > 1 or len(self.here) == 1 else "vjp", "differences")
         forward = _Comparison(self, "hvp" if self.hvp else "jvp", "differences")
         imaginary = _Comparison(self, reverse.mode, "a complex step")
@@ -276,7 +280,7 @@ class _Level:
                     raise self.kink(i, j, slope.sides)
             for row, derivatives in zip(self.rows, pulled, strict=True):
                 reverse.add(derivatives[i], _combination(row, found), i, row)
-            column = self.hvp(proof.point, proof.axis(i)) if self.hvp else self.push(proof.axis(i))
+            column = self.product(proof.axis(i)) if self.hvp else self.push(proof.axis(i))
             for row, derivative in zip(self.axes, column, strict=True):
                 forward.add(derivative, _combination(row, found), i, row)
             found = self.complex_step(i)
@@ -306,9 +310,9 @@ class _Level:
         symmetry = _Comparison(self, "hvp", "its transpose")
         for _ in range(DIRECTIONS):
             u, v, w = proof.direction(), proof.direction(), proof.random(len(self.here))
-            products.add(*self.products(w, self.push(u), pull(w)[0], u))
+            products.add(*self.products(w, self.push(u), _numbers(pull(w)[0]), u))
             if self.hvp:
-                symmetry.add(*self.products(u, self.hvp(proof.point, v), self.hvp(proof.point, u), v))
+                symmetry.add(*self.products(u, self.product(v), self.product(u), v))
         proof.checks += [check.line() for check in (products, symmetry) if check.count]
 
     def products(
@@ -609,6 +613,11 @@ def _noise(tape: Tape, results: list[Value]) -> list[float]:
 
 def _product(a: Iterable[float], b: Iterable[float]) -> float:
     return math.fsum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _numbers(found: Sequence[Any]) -> list[float]:
+    """Numbers for Values, which a function with weights of its own returns."""
+    return [y.data if isinstance(y, Value) else y for y in found]
 
 
 def _combination(weights: Sequence[float], found: Sequence[Slope]) -> Slope:
