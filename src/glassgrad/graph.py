@@ -205,10 +205,14 @@ def count_below(roots: Iterable[Value], limit: int) -> int:
 
 
 def _in_order(roots: Sequence[Value]) -> list[Value]:
-    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well."""
+    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well.
+
+    What is nobody's operand is left out: the node that several results of a function share, which has no number.
+    """
+    seen = {id(root) for root in roots}
     for node in sweep.walk(roots):
-        _ = node._prev  # makes the plain numbers among the operands nodes, which the next walk lists
-    return sweep.walk(roots)
+        seen.update(map(id, node._prev))  # makes the plain numbers among the operands nodes, which the next walk lists
+    return [node for node in sweep.walk(roots) if id(node) in seen]
 
 
 def _aligned(partials: tuple[float | None, ...] | None, count: int) -> tuple[float | None, ...]:
