@@ -476,7 +476,8 @@ class Value:
         """The operands in order, with repeats. A plain number among them becomes a constant Value when asked for."""
         info: Info | None = self._info
         if self._code == rules.PICK:
-            return info.operands[0]._prev  # type: ignore[union-attr,index]  # of the CALL, which has no number
+            call: Value = info.operands[0]  # type: ignore[union-attr,index]  # a PICK has it
+            return call._prev  # what stands for all results together has no number
         if info is not None and info.operands is not None:
             info.operands = tuple([v if isinstance(v, Value) else new(rules.LEAF, PLAIN, v) for v in info.operands])
             return info.operands

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Any
 
 try:
     import cython
@@ -68,13 +67,18 @@ def captured(results: list[Value], inputs: list[Value], depth: int) -> list[Valu
     todo = results[::-1]
     while todo:
         node: Value = todo.pop()
-        if id(node) not in seen and node._flags & engine.REQUIRES_GRAD:
-            seen.add(id(node))
-            own = node._code != rules.LEAF and node._flags & engine.DEPTH == depth
-            if own and not node._flags & engine.ACTIVE:
-                todo += reversed(sweep.operands_of(node))
-            else:
-                found.append(node)
+        if not node._flags & engine.REQUIRES_GRAD or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
+            found.append(node)
+        elif node._a is None and node._b is None:
+            todo += reversed(sweep.operands_of(node))
+        else:
+            if node._b is not None:
+                todo.append(node._b)
+            if node._a is not None:
+                todo.append(node._a)
     return found
 
 
