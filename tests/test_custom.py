@@ -752,6 +752,15 @@ def test_local_primitives_are_not_pickled(gg, sinc):
             pickle.dumps(x)
 
 
+def test_pickles_from_before_there_were_rules_are_read(gg):
+    x = gg.Value(3.0, "x")
+    restore, (cls, _, state), _ = (x.clip(0.0, 1.0)).__reduce__()
+    *rest, parts = state
+    assert len(parts) == 6
+    twin = restore(cls, [], (*rest, parts[:5]))
+    assert (twin.data, twin._rule, twin._prev[0]) == (1.0, "clip", x)
+
+
 def test_functions_are_copied_with_their_rule(gg, polar, pair):
     for f in (lambda x, w: list(polar(x, w).values()), pair):
         x, w = gg.Value(1.5, "x"), gg.Value(2.0, "w")
@@ -962,10 +971,24 @@ def test_more_levels_than_marks(gg):
         k = h * 1.01
         return wrap(lambda x: deep(x, k, depth - 1, wrap) + k * x)(x)
 
-    x, w = gg.Value(0.5), gg.Value(0.3)
-    y = deep(x, w, 70, gg.checkpoint)
-    assert y.data == deep(0.5, 0.3, 70, lambda f: f)
-    # going back would run it 2**70 times
+    def run(wrap):
+        x, w = gg.Value(0.5), gg.Value(0.3)
+        y = deep(x, w, 70, wrap)
+        y.backward()
+        return y.data, x.grad, w.grad
+
+    assert run(gg.checkpoint) == close(run(lambda f: f))
+
+
+def test_nested_checkpoints_run_as_often_as_they_are_deep(gg):
+    runs = []
+
+    def deep(x, depth):
+        runs.append(1)
+        return gg.checkpoint(lambda x: deep(x * 1.01, depth - 1))(x) if depth else x * x
+
+    gg.grad(lambda x: deep(x, 12))(0.5)
+    assert len(runs) <= 13 * 14 / 2
 
 
 def test_transforms_inside(gg):

@@ -32,7 +32,8 @@ class Graph:
     """Everything below some Values, one list per property, indexed by node id.
 
     Arguments:
-        ops: rule names as in `glassgrad.rules.RULES`; `'leaf'` for inputs, `'custom'` for operations written by hand.
+        ops: rule names as in `glassgrad.rules.RULES`; `'leaf'` for inputs, `'custom'` for operations written by hand,
+            a function's name for what `primitive`, `custom_gradient` and `checkpoint` make of one.
         symbols: what a picture shows for the operation: `'+'`, `'**2'`, `'tanh'`; empty for leaves.
         operands: ids of the operands, in order, repeats kept (`a * a` has the same id twice). Every id is smaller
             than the node's own.
