@@ -39,8 +39,11 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
         source: Info = info
         info = modes.new_info(source.label, source.scope, source.op)
         info.partials = source.partials
+        info.rule = source.rule
         if source.operands is not None:
             info.operands = tuple([copies.get(id(operand), operand) for operand in source.operands])
+            if node._code == rules.CALL:
+                refuse_captured(node, info.operands)
     twin: Value = engine.blank(type(node))
     twin._data = node._data
     twin._grad = node._grad
@@ -88,6 +91,18 @@ def closed_over(node: Value, verb: str) -> str:
     )
 
 
+def refuse_captured(node: Value, operands: tuple[Any, ...]) -> None:
+    """Check that a function which will run again has no operand copied that it reaches by itself, as a closure does."""
+    info: Info = node._info  # type: ignore[assignment]
+    own = len(operands) - info.rule.captured
+    for before, after in zip(info.operands[own:], operands[own:], strict=True):  # type: ignore[index]
+        if before is not after:
+            raise GraphError(
+                f"cannot copy a result of {node._rule}: it uses {named(before)} besides its arguments, and would not "
+                "use the copy of it when it runs again. Give it as an argument, or build the graph again"
+            )
+
+
 def reduce(node: Value) -> tuple[Any, ...]:
     """What pickle keeps of a Value.
 
@@ -97,9 +112,14 @@ def reduce(node: Value) -> tuple[Any, ...]:
     info: Info | None = node._info
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
-    parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials)
+    if node._code in (rules.CALL, rules.PICK):
+        raise GraphError(
+            f"cannot pickle {named(node)}, a result of {node._rule}: how gradients go through it is a function. "
+            "Build the graph again, or take the operation out of it with detach()"
+        )
+    parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials, info.rule)
     flags = node._flags & ~engine.OF_THIS_OBJECT
-    state = node._rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
+    state = rules.NAMES[node._code], node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
     return restore, (type(node), _Below(node), state), None if type(node) is Value else state_of(node)
 
 
@@ -107,17 +127,19 @@ def restore(cls: type[Value], below: object, state: tuple[Any, ...]) -> Value:
     """The node that `reduce` took apart."""
     del below  # its nodes are in `state` again, as operands
     node: Value = engine.blank(cls)
-    rule, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts = state
+    kind, node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts = state
     try:
-        node._code = rules.NAMES.index(rule)
+        node._code = rules.NAMES.index(kind)
     except ValueError:
         raise GraphError(
-            f"the pickle has an operation {rule!r}, which this glassgrad does not know; a newer one may have written it"
+            f"the pickle has an operation {kind!r}, which this glassgrad does not know; a newer one may have written it"
         ) from None
     node._flags |= flags
     if parts is not None:
-        label, scope, op, operands, partials = parts
+        label, scope, op, operands, partials, *rule = parts  # older ones have no rule
         info: Info = modes.new_info(label, scope, op)
+        if rule:
+            info.rule = rule[0]
         info.operands = operands
         info.partials = partials
         node._info = info

@@ -16,7 +16,7 @@ cdef class Value:
     cdef unsigned short _code, _flags
 
 cdef double NAN
-cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP, ALL_TRACKED, ACTIVE, OF_THIS_OBJECT
+cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP, ALL_TRACKED, ACTIVE, DEPTH, OF_THIS_OBJECT
 
 @cython.locals(out=Value)
 cdef Value new(int code, int flags, double y)

@@ -42,7 +42,8 @@ HOOKED = 64  # a leaf with a `_backward` written by hand
 IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the node
 ALL_TRACKED = 256  # the garbage collector knows the node and everything below it
 ACTIVE = 512  # an input of a transform that is running
-OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED | ACTIVE  # what a copy does not share
+DEPTH = modes.DEPTH  # how deep in `modes.Recording` blocks an operation was recorded
+OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED | ACTIVE | DEPTH  # what a copy does not share
 
 
 # ---- making nodes --------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., fl
         raise not_finite(rules.NAMES[code], (x,), y, modes.scope_name())
     if now.no_grad or not x._flags & REQUIRES_GRAD:
         return new(rules.LEAF, 0, y)
-    out: Value = new(code, REQUIRES_GRAD, y)
+    out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     out._a = x
     out._da = dx(x._data, y)
     out._info = now.info
@@ -133,7 +134,7 @@ def binary(
     inherited = (0 if a is None else a._flags) | (0 if b is None else b._flags)
     if now.no_grad or not inherited & REQUIRES_GRAD:
         return new(rules.LEAF, 0, y)
-    out: Value = new(code, REQUIRES_GRAD, y)
+    out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     if a is None:
         out._da = x
         out._flags |= LEFT_NUMBER
@@ -162,7 +163,7 @@ def many(code: int, operands: tuple[object, ...], inherited: int, y: float, part
         raise not_finite(rules.NAMES[code], operands, y, modes.scope_name())
     if now.no_grad or not inherited & REQUIRES_GRAD:
         return new(rules.LEAF, 0, y)
-    out: Value = new(code, REQUIRES_GRAD, y)
+    out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     info: Info = modes.new_info("", modes.scope_name(), "")
     info.operands = operands
     info.partials = partials
@@ -190,7 +191,7 @@ def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partia
         info: Info = own_info(out)
         info.rule = rule
         info.op = rule.symbol
-        if code == rules.CALL:  # its rule may refer to anything
+        if rule.refers:  # to what may be computed from the node
             track(out)
     return out
 
@@ -316,8 +317,10 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
     info: Info = own_info(node)
     info.op = symbol
     info.operands = operands
-    info.partials = None
+    info.partials = info.rule = None
     node._a = node._b = None
+    if node._code == rules.LEAF:  # no operation until now
+        node._flags |= modes.current().depth
     node._code = rules.CUSTOM
     node._flags = (node._flags | REQUIRES_GRAD) & ~(LEFT_NUMBER | RIGHT_NUMBER | HOOKED)
     track(node)  # a `_backward` refers to the node it belongs to: a cycle
@@ -472,6 +475,9 @@ class Value:
     def _prev(self) -> tuple[Value, ...]:
         """The operands in order, with repeats. A plain number among them becomes a constant Value when asked for."""
         info: Info | None = self._info
+        if self._code == rules.PICK:
+            call: Value = info.operands[0]  # type: ignore[union-attr,index]  # a PICK has it
+            return call._prev  # what stands for all results together has no number
         if info is not None and info.operands is not None:
             info.operands = tuple([v if isinstance(v, Value) else new(rules.LEAF, PLAIN, v) for v in info.operands])
             return info.operands
@@ -528,7 +534,7 @@ class Value:
         if self._code == rules.CUSTOM:
             return functools.partial(sweep.no_backward, self)
         if self._code in (rules.CALL, rules.PICK):
-            raise GraphError(f"{named(self)} is a result of {self._rule}: gradients go through it in backward() only")
+            return functools.partial(sweep.pass_on_call, self)
         return functools.partial(sweep.pass_on, self, self._prev, self._partials or ())
 
     @_backward.setter

@@ -4,13 +4,13 @@ A transform makes an input of every number it differentiates by, runs the functi
 what was recorded: `if`, `while`, recursion and closures are all fine. Functions take and return trees of numbers (see
 `trees`), and so do their derivatives.
 
-- **Numbers in, numbers out; Values in, Values out.** Of numbers, derivatives are floats, read off the graph or a `tape`.
+- **Numbers in, numbers out; Values in, Values out.** Of numbers, derivatives are floats, read off graph or `tape`.
   With a Value among the arguments, or where the result depends on others that require a gradient (a model's weights,
   inputs of another transform), it is a Value, and so are its derivatives: `symbolic` makes them, to be differentiated
   again.
 - Each call has inputs of its own, so nested transforms do not mix theirs up. One that fails leaves nothing behind.
 - No `grad` changes: neither of a model's weights that the function uses, nor of Values among the arguments.
-- With `no_grad` around it, a transform gives numbers for numbers and constants for Values; inside the function `no_grad`
+- With `no_grad` around it, a transform gives numbers for numbers, constants for Values; inside the function `no_grad`
   means what it always does.
 """
 

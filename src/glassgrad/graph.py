@@ -32,7 +32,8 @@ class Graph:
     """Everything below some Values, one list per property, indexed by node id.
 
     Arguments:
-        ops: rule names as in `glassgrad.rules.RULES`; `'leaf'` for inputs, `'custom'` for operations written by hand.
+        ops: rule names as in `glassgrad.rules.RULES`; `'leaf'` for inputs, `'custom'` for operations written by hand,
+            a function's name for what `primitive`, `custom_gradient` and `checkpoint` make of one.
         symbols: what a picture shows for the operation: `'+'`, `'**2'`, `'tanh'`; empty for leaves.
         operands: ids of the operands, in order, repeats kept (`a * a` has the same id twice). Every id is smaller
             than the node's own.
@@ -205,10 +206,14 @@ def count_below(roots: Iterable[Value], limit: int) -> int:
 
 
 def _in_order(roots: Sequence[Value]) -> list[Value]:
-    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well."""
+    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well.
+
+    What is nobody's operand is left out: the node that several results of a function share, which has no number.
+    """
+    seen = {id(root) for root in roots}
     for node in sweep.walk(roots):
-        _ = node._prev  # makes the plain numbers among the operands nodes, which the next walk lists
-    return sweep.walk(roots)
+        seen.update(map(id, node._prev))  # makes the plain numbers among the operands nodes, which the next walk lists
+    return [node for node in sweep.walk(roots) if id(node) in seen]
 
 
 def _aligned(partials: tuple[float | None, ...] | None, count: int) -> tuple[float | None, ...]:

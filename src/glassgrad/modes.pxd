@@ -14,7 +14,7 @@ cdef class Info:
     cdef public bint shared
 
 cdef class Modes:
-    cdef public int no_grad, allow_nonfinite
+    cdef public int no_grad, allow_nonfinite, depth
     cdef public Info info
     cdef public list outer
 

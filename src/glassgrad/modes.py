@@ -21,6 +21,9 @@ except ImportError:
 
 from .errors import GlassgradError, OperandError, shown, text
 
+DEPTH_STEP = 1024  # the bits of Value._flags that no other flag uses count to 63, and then begin again
+DEPTH = 63 * DEPTH_STEP
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -66,10 +69,11 @@ def doubles(numbers: array[float]) -> array[float]:
 class Modes:
     """The modes of one thread."""
 
-    __slots__ = ("allow_nonfinite", "info", "no_grad", "outer")
+    __slots__ = ("allow_nonfinite", "depth", "info", "no_grad", "outer")
 
     def __init__(self) -> None:
         self.no_grad = 0  # how many of these blocks the thread is in
+        self.depth = 0  # how many `Recording` blocks, as bits of Value._flags
         self.allow_nonfinite = 0
         self.info: Info | None = None  # of the innermost scope
         self.outer: list[Info | None] = []  # of the scopes around it
@@ -184,18 +188,22 @@ class AllowNonfinite(Block):
 
 
 class Recording:
-    """A block inside of which operations are recorded, whatever is around it."""
+    """A block inside of which operations are recorded, whatever is around it.
 
-    __slots__ = ("no_grad",)
+    Their nodes are marked with how deep such blocks are nested, so that a checkpoint tells its own from those it found.
+    """
+
+    __slots__ = ("depth", "no_grad")
 
     def __enter__(self) -> None:
         modes: Modes = current()
-        self.no_grad = modes.no_grad
+        self.no_grad, self.depth = modes.no_grad, modes.depth
         modes.no_grad = 0
+        modes.depth = (modes.depth + DEPTH_STEP) & DEPTH
 
     def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
         modes: Modes = current()
-        modes.no_grad = self.no_grad
+        modes.no_grad, modes.depth = self.no_grad, self.depth
 
 
 @overload

@@ -81,5 +81,7 @@ cpdef int no_backward(Value node) except -1
 cdef int add_to(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
 @cython.locals(c=double, total=double)
 cdef int refuse_not_finite(Node* operand, double g, double partial, Node* node, Sweep sweep) except -1
+@cython.locals(call=Value, info=Info)
+cpdef int pass_on_call(Value node) except -1
 @cython.locals(g=double, operand=Value)
 cpdef int pass_on(Value node, tuple operands, tuple partials) except -1

@@ -460,10 +460,10 @@ def propagate_call(node: Value, g: float, sweep: Sweep) -> None:
     for i in range(len(grads)):
         if isinstance(operands[i], Value):
             operand: Value = operands[i]
-            total = operand._grad + grads[i]
-            if sweep.finite and total - total != 0.0 and operand._grad - operand._grad == 0.0:
-                raise not_differentiable(node, operand, grads[i], 1.0)
             if operand._flags & engine.REQUIRES_GRAD:
+                total = operand._grad + grads[i]
+                if sweep.finite and total - total != 0.0 and operand._grad - operand._grad == 0.0:
+                    raise call_not_differentiable(node, grads[i])
                 operand._grad = total
 
 
@@ -505,6 +505,29 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
         f"{partial!r}, times the gradient {g!r} that arrives. "
         "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
+
+
+def call_not_differentiable(node: Value, found: float) -> NonFiniteError:
+    """The same for what a function gives that says itself how derivatives go through it."""
+    return NonFiniteError(
+        f"the derivative through {node._rule}({', '.join([named(x) for x in node._prev[:8]])}) is {found!r}; no "
+        "gradient was changed. Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
+    )
+
+
+def pass_on_call(node: Value) -> None:
+    """As `pass_on`, for a CALL or a PICK."""
+    call: Value = node
+    info: Info = node._info  # type: ignore[assignment]
+    index = 0
+    if node._code == rules.PICK:
+        index = info.rule.index
+        call = info.operands[0]  # type: ignore[index]
+        info = call._info  # type: ignore[assignment]
+    grads = info.rule.pull(info.operands, {index: node._grad}) if node._grad != 0.0 else ()
+    for operand, grad in zip(info.operands, grads, strict=False):  # type: ignore[arg-type]
+        if isinstance(operand, Value) and operand.requires_grad:
+            operand.grad += grad
 
 
 def pass_on(node: Value, operands: tuple[Value, ...], partials: tuple[float | None, ...]) -> None:

@@ -54,5 +54,7 @@ cdef list partials_of(Tape tape, Py_ssize_t k, Table table)
 cdef int pull_call(Tape tape, Py_ssize_t k, list adjoints, dict waiting, Table table) except -1
 @cython.locals(node=Value, info=Info)
 cdef int push_call(Tape tape, Py_ssize_t k, list velocities, dict waiting, Table table) except -1
+@cython.locals(y=double)
+cdef through_call(x, Tape tape, Py_ssize_t k, Table table)
 @cython.locals(info=Info)
 cpdef tuple kind_of(Value node)

@@ -348,7 +348,7 @@ def pull_call(tape: Tape, k: int, adjoints: list[Any], waiting: dict[int, dict[i
         seeds = waiting.pop(k, {0: bare(adjoints[k])} if adjoints[k] is not None else {})
         grads = info.rule.pull_values(info.operands, seeds) if seeds else ()
         for e in range(start, end) if seeds else ():
-            accumulate(adjoints, tape.sources[e], as_term(grads[tape.places[e]], table))
+            accumulate(adjoints, tape.sources[e], through_call(grads[tape.places[e]], tape, k, table))
 
 
 def push_call(tape: Tape, k: int, velocities: list[Any], waiting: dict[int, list[Any]], table: Table) -> None:
@@ -357,14 +357,26 @@ def push_call(tape: Tape, k: int, velocities: list[Any], waiting: dict[int, list
     info: Info = node._info  # type: ignore[assignment]
     start, end = tape.first[k], tape.first[k + 1]
     if node._code == rules.PICK:
-        accumulate(velocities, k, as_term(waiting[tape.sources[start]][info.rule.index], table))
+        if tape.sources[start] in waiting:
+            accumulate(velocities, k, through_call(waiting[tape.sources[start]][info.rule.index], tape, k, table))
     else:
         tangents: list[Value | float] = [0.0] * len(info.operands)  # type: ignore[arg-type]
         for e in range(start, end):
             tangents[tape.places[e]] = bare(velocities[tape.sources[e]])
-        waiting[k] = info.rule.push_values(info.operands, tangents)
-        if not info.rule.several:
-            accumulate(velocities, k, as_term(waiting[k][0], table))
+        if any([isinstance(x, Value) or x != 0.0 for x in tangents]):  # noqa: C419 - no generators in C functions
+            waiting[k] = info.rule.push_values(info.operands, tangents)
+            if not info.rule.several:
+                accumulate(velocities, k, through_call(waiting[k][0], tape, k, table))
+
+
+def through_call(x: Any, tape: Tape, k: int, table: Table) -> Any:
+    """What a CALL gives as a Term or a number; an error where `backward()` would raise one."""
+    found = as_term(x, table)
+    if found is not None:
+        y = number(found)
+        if y - y != 0.0 and tape.finite:
+            raise sweep.call_not_differentiable(tape.nodes[k], y)
+    return found
 
 
 def is_finite(x: float) -> bool:

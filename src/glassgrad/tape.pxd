@@ -15,8 +15,8 @@ cpdef Value variable(x)
 @cython.locals(node=Value)
 cpdef int release(list variables) except -1
 
-@cython.locals(x=Value)
-cpdef list used(list results, list inputs)
+@cython.locals(found=list, seen=set, todo=list, node=Value)
+cpdef list captured(list results, list inputs, int depth)
 
 cdef class Tape:
     cdef readonly list nodes

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Any
 
 try:
     import cython
@@ -61,14 +60,26 @@ def release(variables: list[Value]) -> None:
         node._flags &= ~engine.ACTIVE
 
 
-def used(results: list[Any], inputs: list[Value]) -> list[Value]:
-    """The Values besides these inputs that results depend on: leaves that require a gradient, inputs of transforms."""
-    own = {id(x) for x in inputs}
-    roots = [x for x in results if isinstance(x, Value)]
-    active = {id(x): x for x in sweep.walk(roots) if x._flags & engine.ACTIVE and id(x) not in own}
-    below = sweep.walk(roots, active)
-    leaves = [x for x in below if x._code == rules.LEAF and x._flags & engine.REQUIRES_GRAD and id(x) not in own]
-    return [*active.values(), *leaves]
+def captured(results: list[Value], inputs: list[Value], depth: int) -> list[Value]:
+    """The Values besides these inputs from which results were computed at a depth: those that were there before."""
+    found: list[Value] = []
+    seen = {id(x) for x in inputs}
+    todo = results[::-1]
+    while todo:
+        node: Value = todo.pop()
+        if not node._flags & engine.REQUIRES_GRAD or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
+            found.append(node)
+        elif node._a is None and node._b is None:
+            todo += reversed(sweep.operands_of(node))
+        else:
+            if node._b is not None:
+                todo.append(node._b)
+            if node._a is not None:
+                todo.append(node._a)
+    return found
 
 
 # ---- the tape ------------------------------------------------------------------------------------------------------
@@ -196,7 +207,7 @@ class Tape:
                     if node._b is not none:
                         self.edge(node._b, 1, node._db, numbers)
                 if self.edges > before or number_of(node, numbers) == INPUT:
-                    if node._code in (rules.CALL, rules.PICK):
+                    if self.edges > before and node._code in (rules.CALL, rules.PICK):
                         self.calls[len(self.nodes)] = cython.cast(Value, node)
                     set_number(node, len(self.nodes), numbers)
                     self.nodes.append(cython.cast(Value, node))
@@ -305,23 +316,28 @@ class Tape:
                 grad = grads[places[e]]
                 total = adjoints[sources[e]] + grad
                 if self.finite and total - total != 0.0:
-                    raise sweep.not_differentiable(node, self.nodes[sources[e]], grad, 1.0)
+                    raise sweep.call_not_differentiable(node, grad)
                 adjoints[sources[e]] = total
 
     def push_call(self, k: int, velocities: array[float], waiting: dict[int, list[float]]) -> None:
-        """The same for a sweep forward."""
+        """The same for a sweep forward: the velocities of all results wait for theirs."""
         node: Value = self.calls[k]
         info: Info = node._info  # type: ignore[assignment]
         first, sources, places = ints(self.first), ints(self.sources), ints(self.places)
         if node._code == rules.PICK:
-            velocities[k] = waiting[sources[first[k]]][info.rule.index]
+            if sources[first[k]] in waiting:
+                velocities[k] += waiting[sources[first[k]]][info.rule.index]
         else:
             tangents = [0.0] * len(info.operands)  # type: ignore[arg-type]
             for e in range(first[k], first[k + 1]):
                 tangents[places[e]] = velocities[sources[e]]
-            waiting[k] = info.rule.push(info.operands, tangents)
-            if not info.rule.several:
-                velocities[k] = waiting[k][0]
+            if any(tangents):
+                waiting[k] = info.rule.push(info.operands, tangents)
+                for velocity in waiting[k]:
+                    if self.finite and velocity - velocity != 0.0:
+                        raise sweep.call_not_differentiable(node, velocity)
+                if not info.rule.several:
+                    velocities[k] += waiting[k][0]
 
     def refuse(self, k: int, e: int, g: float, before: float) -> None:
         """Raise an error for g times the derivative on an edge of node k, as `sweep.refuse_not_finite` does."""
