@@ -1,11 +1,12 @@
 """Trees of scalars: what the transforms of `functional` take and return.
 
-A tree is a number, a Value, or a list, tuple, namedtuple, dict, dataclass or NumPy array of trees. `flatten` takes the
-scalars out of one, its leaves, and gives the structure that puts others in their place.
+A tree is a number, a Value, a plain NumPy array of them, or a list, tuple, namedtuple, dict or dataclass of trees.
+`flatten` takes the scalars out of one, its leaves, and gives the structure that puts others in their place.
 
 - The order of leaves is that of the tree: a dict's is the order of insertion, an array's is row by row.
 - None is a tree without leaves, as in JAX. A field of a dataclass stays as it is if its metadata say `static`, as in
-  `field(metadata={"static": True})`; `__post_init__` does not run again.
+  `field(metadata={"static": True})`; `__post_init__` does not run again, a
+  `cached_property` does.
 - A tree put together again is of the same kind; arrays are of float64, or of objects where they hold Values.
 - What a leaf is called in errors, `argument 0['w'][2]`, costs nothing until there is an error.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
 from array import array
 from collections.abc import Callable, Sequence
@@ -169,15 +171,24 @@ FIELD = ".{}"
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """The leaves of a tree, whatever they are, and its structure."""
+    """The leaves of a tree, whatever they are, and its structure.
+
+    Raises:
+        OperandError: it is too deep for Python's stack: some hundred containers in each other, or one in itself.
+    """
     leaves: list[Any] = []
-    return leaves, _flatten(tree, leaves)
+    try:
+        return leaves, _flatten(tree, leaves)
+    except RecursionError:
+        raise OperandError(
+            "a tree of numbers is nested too deeply, or contains itself: write it as a list of its levels, or raise "
+            "sys.setrecursionlimit"
+        ) from None
 
 
 def flatten_all(trees: Sequence[Any]) -> tuple[list[Any], Container]:
     """The same for some trees at once, together a tuple."""
-    leaves: list[Any] = []
-    return leaves, Container("tuple", range(len(trees)), POSITION, tuple).fill(list(trees), leaves)
+    return flatten(tuple(trees))  # type: ignore[return-value]  # the structure of a tuple is a Container
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
@@ -208,9 +219,13 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
 
 
 def is_array(x: object) -> bool:
-    """Whether x is a NumPy array: if NumPy was never imported, nothing is. Masked ones are not: they lack numbers."""
+    """Whether x is a NumPy array: if NumPy was never imported, nothing is.
+
+    Its subclasses are not, since the function gets a plain one: a matrix has another product, a masked array lacks
+    numbers, a quantity has a unit. A memory map has none of that.
+    """
     np: Any = sys.modules.get("numpy")
-    return isinstance(x, getattr(np, "ndarray", ())) and not hasattr(x, "mask")
+    return np is not None and type(x) in (getattr(np, "ndarray", None), getattr(np, "memmap", None))
 
 
 def _list_like(tree: list[Any]) -> Callable[[list[Any]], Any]:
@@ -230,15 +245,22 @@ def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Any]], Any]:
 
     def remake(items: list[Any]) -> dict[Any, Any]:
         made = copy.copy(tree)  # a defaultdict keeps its default
-        made.update(zip(keys, items, strict=True))
+        for key, item in zip(keys, items, strict=True):
+            made[key] = item  # a Counter's update() would add
         return made
 
     return remake
 
 
 def _dataclass_like(tree: Any, names: list[str]) -> Callable[[list[Any]], Any]:
+    cached = [
+        name for cls in type(tree).__mro__ for name, x in vars(cls).items() if isinstance(x, functools.cached_property)
+    ]
+
     def remake(items: list[Any]) -> Any:
         made = copy.copy(tree)
+        for name in cached:  # computed from the numbers that were there
+            vars(made).pop(name, None)
         for name, item in zip(names, items, strict=True):
             object.__setattr__(made, name, item)  # also where it is frozen
         return made
@@ -275,8 +297,12 @@ def _number(x: object, i: int, name: Callable[[int], str]) -> float:
             return number(x, name(i))  # which says what is wrong
     if type(x) is bool or getattr(getattr(x, "dtype", None), "kind", "") == "b":
         way_out = "a truth value has no derivative; write float(flag) where 0 or 1 is meant"
-    elif hasattr(x, "__len__") and not isinstance(x, str | bytes):
-        way_out = "make it a list, tuple, dict, dataclass or NumPy array of numbers"
+    elif type(x) in (list, tuple, dict):
+        way_out = "an array holds numbers only: put arrays into lists or dicts, not these into an array"
+    elif (hasattr(x, "__len__") or hasattr(x, "__iter__")) and not isinstance(x, str | bytes):
+        way_out = "make it a list, tuple, dict, dataclass or plain NumPy array of numbers"
+    elif hasattr(x, "__await__"):
+        way_out = "it runs later: give a plain function that returns the number"
     elif x is None:
         way_out = "a number is missing there"
     else:
