@@ -16,13 +16,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import math
 import sys
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from . import modes
 from .engine import Value
-from .errors import OperandError, number, shown
+from .errors import NonFiniteError, OperandError, named, number, shown
 
 Shape = tuple[int, ...]
 
@@ -311,13 +313,26 @@ def _number(x: object, i: int, name: Callable[[int], str]) -> float:
 
 
 def leaves_like(structure: Structure, tree: Any, what: str, like: str) -> tuple[list[Any], bool]:
-    """The leaves of a tree that must have this structure, that of `like`, and whether there is a Value among them."""
+    """The leaves of a tree that must have this structure, that of `like`, and whether there is a Value among them.
+
+    Raises:
+        OperandError: it has another structure, or something else than numbers in it.
+        NonFiniteError: one of them is nan or infinite, which would pass through linear functions unseen.
+    """
     leaves, found = flatten(tree)
     if str(found) != str(structure):
         leaves, found = flatten(_arranged(tree, structure))
         if str(found) != str(structure):
             raise OperandError(f"{what} is {a(found)}, and {like} is {a(structure)}: give both the same structure")
-    return leaves, scalars(leaves, lambda i: what + structure.path(i))
+    values = scalars(leaves, lambda i: what + structure.path(i))
+    if not modes.current().allow_nonfinite:
+        for i, x in enumerate(leaves):
+            if not math.isfinite(x.data if isinstance(x, Value) else x):
+                raise NonFiniteError(
+                    f"{what}{structure.path(i)} is {named(x)}; make it finite, or let IEEE results through with "
+                    "glassgrad.allow_nonfinite()"
+                )
+    return leaves, values
 
 
 def _arranged(tree: Any, like: Structure) -> Any:
