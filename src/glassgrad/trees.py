@@ -427,9 +427,9 @@ class _Block:
 
 
 def _as_array(leaves: Any, shape: Shape) -> Any:
-    """A NumPy array of float64; of objects where there is a Value."""
+    """A NumPy array of float64; of objects where there is something else than floats."""
     import numpy as np
 
-    if type(leaves) is array or not any(isinstance(x, Value) for x in leaves):
+    if type(leaves) is array or set(map(type, leaves)) <= {float}:
         return np.array(leaves, dtype=np.float64).reshape(shape)
     return np.fromiter(leaves, dtype=object, count=len(leaves)).reshape(shape)  # np.array would look into each Value
