@@ -207,6 +207,13 @@ def test_arctan2_on_the_axis_has_a_third_derivative(gg):
     assert y.data == close(6 / 2.0**4)
 
 
+def test_the_third_derivative_of_gelu_near_its_root(gg):
+    x = 1e-9
+    exact = float(mp.npdf(mpf(x)) * (mpf(x) ** 3 - 4 * mpf(x)))
+    assert gg.grad(gg.grad(gg.grad(gg.gelu)))(x) == close(exact, rel=1e-14, abs=0.0)
+    assert 6 * gg.taylor(gg.gelu, x, 3)[3] == close(exact, rel=1e-14, abs=0.0)
+
+
 def test_a_direction(gg):
     @dataclasses.dataclass
     class Point:

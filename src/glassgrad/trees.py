@@ -247,8 +247,7 @@ def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Any]], Any]:
 
     def remake(items: list[Any]) -> dict[Any, Any]:
         made = copy.copy(tree)  # a defaultdict keeps its default
-        for key, item in zip(keys, items, strict=True):
-            made[key] = item  # a Counter's update() would add
+        dict.update(made, zip(keys, items, strict=True))  # not its own update(): a Counter's adds
         return made
 
     return remake
