@@ -363,6 +363,23 @@ def test_the_edge_of_a_domain_is_told(gg):
     assert "not defined on both sides" in str(failure(gg, lambda x: x**1.5, (0.0,), order=1))
 
 
+def test_far_from_scale_there_is_no_false_alarm(gg, check_grad):
+    check_grad(lambda x: x * x, (1e-200,))  # the value is 0, and so is every central difference
+    check_grad(lambda x: x.log(), (1e-12,))
+    check_grad(lambda x: x.log(), (1e-250,), order=1)
+    check_grad(lambda x: x[0] * x[1] ** 2 + x[2].log(), ([1e-8, 1e8, 1e-3],))
+
+
+def test_the_slopes_at_a_kink_are_exact(gg):
+    text = str(failure(gg, lambda x: abs(x - 1.0) * 3.0, (1.0,), order=1))
+    assert "on the left the slope is -3, on the right 3," in text
+
+
+def test_a_complex_step_goes_through_arrays(gg, check_grad):
+    report = check_grad(lambda x: (x**3).sum(), (np.array([[1.0, 2.0]]),), order=1)
+    assert [check.count for check in report.checks if check.name == "grad, a complex step"] == [2]
+
+
 def test_near_a_kink_there_is_a_derivative(check_grad):
     check_grad(lambda x: x.relu() * x, (1e-5,))
     check_grad(lambda x: abs(x) ** 3, (-1e-5,))
@@ -385,6 +402,10 @@ def test_near_a_kink_there_is_a_derivative(check_grad):
         (abs, (1.0,), {"order": 1.5}, "order of 1 or more, not float 1.5"),
         (abs, (1.0,), {"rtol": -1}, "rtol is not negative, not -1"),
         (abs, (1.0,), {"atol": "x"}, "atol takes a real number, not str 'x'"),
+        (abs, (1.0,), {"seed": [1]}, r"seed is an integer, not list \[1\]"),
+        (lambda x: None, (1.0,), {}, "returned None; is a return missing"),
+        (lambda x: [], (1.0,), {}, "returned an empty list: there is nothing to differentiate"),
+        (lambda x: {"a": None}, (1.0,), {}, r"returned a dict with \['a'\] None: there is nothing to differentiate"),
         (lambda x: "text", (1.0,), {}, "the result of the function takes a real number, not str 'text'"),
         (lambda x: {"a": [x, None, True]}, (1.0,), {}, r"the result of the function\['a'\]\[2\] takes a real number"),
     ],

@@ -642,7 +642,7 @@ def test_wrong_argument_counts(gg, name):
         transform(f, 2)(1.0, 2.0)
     with pytest.raises(gg.OperandError, match="argument -3, but it was called with 2 arguments"):
         transform(f, -3)(1.0, 2.0)
-    with pytest.raises(gg.OperandError, match="argument 1, but it was called with 1 argument by position"):
+    with pytest.raises(gg.OperandError, match="argument 1, but it was called with 1 argument by position; give that"):
         transform(f, 1)(1.0, y=2.0)
     with pytest.raises(gg.OperandError, match="argument 0, but it was called with no arguments"):
         transform(f)()
@@ -771,6 +771,31 @@ def test_nan(gg):
     with gg.allow_nonfinite():
         assert math.isnan(gg.grad(lambda x: x * x)(math.nan))
     assert gg.grad(lambda x: x[0])([1.0, math.nan]) == [1.0, 0.0]  # no operation meets it
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_directions_that_are_not_finite(gg, bad):
+    """A linear function would let them through without any operation that meets them."""
+
+    def double(x):
+        return [2 * x[0], x[1]]
+
+    def first(x):
+        return x[0] ** 2 * x[1]
+
+    x = gg.Value(1.0)
+    calls = {
+        r"jvp\(double\): tangents\[0\]\[1\]": lambda: gg.jvp(double, ([1.0, 2.0],), ([1.0, bad],)),
+        r"vjp\(double\): the cotangent\[1\]": lambda: gg.vjp(double, [1.0, 2.0])[1]([1.0, bad]),
+        r"hvp\(first\): the vector\[0\]": lambda: gg.hvp(first)([1.0, 2.0], [bad, 1.0]),
+        r"taylor\(double\): the direction\[0\]": lambda: gg.taylor(double, [1.0, 2.0], 2, direction=[bad, 1.0]),
+        r"gradients: seeds": lambda: gg.gradients(2 * x, x, gg.Value(bad)),
+    }
+    for place, call in calls.items():
+        with pytest.raises(gg.NonFiniteError, match=rf"{place} is {bad}; make it finite"):
+            call()
+        with gg.allow_nonfinite():
+            call()
 
 
 def test_inputs_without_influence(gg):

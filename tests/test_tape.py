@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import time
 from array import array
 
 import pytest
@@ -68,7 +69,29 @@ def test_all_sweeps_give_what_backward_gives(gg, tape, seed):
     for i, row in enumerate(rows):
         inside = set(columns[starts[i] : starts[i + 1]])
         assert {j for j, x in enumerate(row) if x != 0.0} <= inside
+    many = tape(outputs, [*leaves, *(gg.Value(1.0) for _ in range(70))])  # which are walked to, from each output
+    assert many.pattern() == (starts, columns)
     assert recorded.reached() == [any(j in columns[starts[i] : starts[i + 1]] for i in range(m)) for j in range(n)]
+
+
+def test_the_pattern_of_a_trajectory_costs_linear_time(gg, tape):
+    def seconds(n):
+        x = [gg.Value(0.01) for _ in range(64)]
+        y = gg.sum(x)
+        outputs = [y]
+        for _ in range(n - 1):
+            y = (y * x[63]).sin()
+            outputs.append(y)
+        recorded = tape(outputs, x)
+        start = time.process_time()
+        starts, columns = recorded.pattern()
+        found = time.process_time() - start
+        assert list(starts) == [64 * i for i in range(n + 1)]
+        assert list(columns) == list(range(64)) * n
+        return found
+
+    small = min(seconds(100) for _ in range(5))
+    assert min(seconds(1000) for _ in range(3)) < 20 * small, "quadratic would be 100 times"
 
 
 def test_recording_leaves_every_gradient_alone(gg, tape):

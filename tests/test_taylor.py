@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+import gc
 import math
 from functools import cache
 
@@ -206,6 +207,13 @@ def test_arctan2_on_the_axis_has_a_third_derivative(gg):
     assert y.data == close(6 / 2.0**4)
 
 
+def test_the_third_derivative_of_gelu_near_its_root(gg):
+    x = 1e-9
+    exact = float(mp.npdf(mpf(x)) * (mpf(x) ** 3 - 4 * mpf(x)))
+    assert gg.grad(gg.grad(gg.grad(gg.gelu)))(x) == close(exact, rel=1e-14, abs=0.0)
+    assert 6 * gg.taylor(gg.gelu, x, 3)[3] == close(exact, rel=1e-14, abs=0.0)
+
+
 def test_a_direction(gg):
     @dataclasses.dataclass
     class Point:
@@ -286,6 +294,39 @@ def test_in_threads(gg):
 
     for i, got in enumerate(in_threads(8, work)):
         assert got == [close(i**5 / 120)] * 50
+
+
+def test_nothing_is_left_for_the_garbage_collector(gg):
+    @gg.primitive
+    def cube(x):
+        return x**3
+
+    cube.derivative(lambda x: 3 * x**2)
+
+    @gg.custom_gradient
+    def half(x):
+        return x / 2, lambda g: g / 2
+
+    def f(x):
+        return cube((x * x).exp().tanh() / x + gg.prod([x, x.sin()])) ** half(x)
+
+    def failing(x):
+        return (x - 2.0).sqrt() + x.exp()
+
+    def objects(x):
+        gg.taylor(f, x, 4)
+        with pytest.raises(gg.NonFiniteError):
+            gg.taylor(failing, x, 4)
+        return len(gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for x in (2.0, gg.Value(2.0)):
+            before = objects(x)
+            assert objects(x) - before < 10
+    finally:
+        gc.enable()
 
 
 def test_the_example_runs(gg):

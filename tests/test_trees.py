@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 import sys
 from array import array
@@ -15,6 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - the kind that is meant
+
+
+class Version(tuple):
+    """A tuple that cannot be made from its items, for all anybody knows."""
+
+    __slots__ = ()
 
 
 class Row(list):
@@ -35,6 +42,26 @@ class Box:
 
     def __post_init__(self):
         self.area = self.side**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Cached:
+    side: float
+
+    @functools.cached_property
+    def area(self):
+        return self.side**2
+
+
+class Diagonal(np.ndarray):
+    """An array in which `*` could mean anything."""
+
+
+class Soon:
+    """What a coroutine function returns, without Python's warning if nobody waits for it."""
+
+    def __await__(self):
+        yield
 
 
 def there_and_back(gg, tree, change=lambda x: x):
@@ -82,7 +109,8 @@ def test_kinds_of_dicts_stay_what_they_are(gg):
     tree = defaultdict(list, b=1.0, a=2.0)
     made = there_and_back(gg, tree, lambda x: -x)
     assert (made, list(made), made.default_factory) == ({"b": -1.0, "a": -2.0}, ["b", "a"], list)
-    assert type(there_and_back(gg, Counter(a=2))) is Counter
+    counts = there_and_back(gg, Counter(b=2, a=3), lambda x: -x)  # whose update() adds
+    assert (type(counts), list(counts.items())) == (Counter, [("b", -2), ("a", -3)])
 
 
 def test_leaves_stand_in_the_order_of_the_tree(gg):
@@ -97,6 +125,13 @@ def test_fields_of_dataclasses(gg):
     box = there_and_back(gg, Box(3.0), lambda x: -x)  # as it is: __post_init__ does not run again
     assert (box.side, box.area) == (-3.0, -9.0)
     assert gg.trees.flatten(Line)[0] == [Line]  # a class is no tree
+
+
+def test_what_a_dataclass_has_cached_is_computed_anew(gg):
+    tree = Cached(3.0)
+    assert tree.area == 9.0
+    made = there_and_back(gg, tree, lambda x: x + 1)
+    assert (made.area, tree.area) == (16.0, 9.0)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 1, 2)])
@@ -141,11 +176,19 @@ REFUSED = {
     "text": ("abc", r"at 0 takes a real number, not str 'abc'; convert it first"),
     "truth": (True, r"not bool True; a truth value has no derivative"),
     "truth of NumPy": (np.True_, r"a truth value has no derivative"),
-    "nothing": (None, r"not NoneType None; a number is missing"),
+    "nothing": (np.array([None]), r"not NoneType None; a number is missing"),
     "complex": (1j, r"keep \.real and \.imag apart"),
-    "set": ({1.0}, r"make it a list, tuple, dict, dataclass or NumPy array"),
+    "set": ({1.0}, r"make it a list, tuple, dict, dataclass or plain NumPy array"),
     "range": (range(3), r"make it a list"),
-    "masked": (np.ma.array([1.0, 2.0], mask=[True, False]), r"make it a list"),
+    "generator": ((x for x in [1.0]), r"make it a list"),
+    "map": (map(float, "12"), r"make it a list"),
+    "coroutine": (Soon(), r"it runs later: give a plain function"),
+    "masked": (np.ma.array([1.0, 2.0], mask=[True, False]), r"make it a list, .* or plain NumPy array"),
+    "matrix": (np.zeros((1, 2)).view(np.matrix), r"make it a list, .* or plain NumPy array"),
+    "subclass of arrays": (np.zeros(2).view(Diagonal), r"or plain NumPy array"),
+    "records": (np.zeros(2, dtype=[("a", float)]), r"at 0 .* not tuple \(0\.0,\); an array holds numbers only"),
+    "dicts in an array": (np.array([{"a": 1.0}]), r"not dict {'a': 1\.0}; an array holds numbers only"),
+    "a tuple of another kind": (Version((1, 2)), r"make it a list, tuple"),
     "object": (object(), r"give it a float or an int"),
     "class": (float, r"takes a real number, not type"),
 }
@@ -154,7 +197,18 @@ REFUSED = {
 @pytest.mark.parametrize(("leaf", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_scalar_is_refused(gg, leaf, message):
     with pytest.raises(gg.OperandError, match=message):
-        gg.trees.scalars([leaf], lambda i: f"at {i}")
+        gg.trees.scalars(gg.trees.flatten(leaf)[0], lambda i: f"at {i}")
+
+
+def test_a_tree_that_contains_itself_is_refused(gg):
+    tree = []
+    tree.append({"again": tree})
+    with pytest.raises(gg.OperandError, match="nested too deeply, or contains itself"):
+        gg.trees.flatten(tree)
+    for _ in range(10_000):
+        tree = [tree]
+    with pytest.raises(gg.OperandError, match="nested too deeply, or contains itself"):
+        gg.trees.flatten_all([tree])
 
 
 def test_an_integer_that_no_float_holds_is_refused(gg):
@@ -238,7 +292,8 @@ def test_any_tree_comes_back(gg, tree):
     leaves, structure = gg.trees.flatten(tree)
     assert gg.trees.rebuild(structure, leaves) == tree
     assert [eval("tree" + structure.path(i), {"tree": tree}) for i in range(len(leaves))] == leaves
-    again, _ = gg.trees.leaves_like(structure, tree, "the same", "it")
+    with gg.allow_nonfinite():
+        again, _ = gg.trees.leaves_like(structure, tree, "the same", "it")
     assert again == leaves
 
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import cmath
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+EPSILON = sys.float_info.epsilon
 FIRST_STEP = 0.1037  # relative to the size of the point; no fraction that a period may be a multiple of
 COLUMNS = 5  # extrapolations that still gain: each removes one even power of the step
 SETTLED = 1e-11  # relative error that is good enough to stop
@@ -30,7 +32,7 @@ class Slope:
     Arguments:
         value, error: the derivative. The error is infinite where no difference could be taken.
         sides: the one-sided differences on the left and on the right where they stay apart, else None.
-        reach: the largest difference on the way, infinite where it is not one of differences.
+        reach: the largest one-sided difference on the way, infinite where it is not one of differences.
     """
 
     value: float
@@ -53,7 +55,7 @@ class _Ladder:
 
     def add(self, below: float, here: float, above: float, h: float) -> None:
         """One more step, half as long as the one before."""
-        rounding = 2.0 * self.noise / h
+        rounding = 2.0 * max(self.noise, EPSILON * max(abs(below), abs(above))) / h
         row = [(above - below) / (2.0 * h)]
         for j, before in enumerate(self.row[: COLUMNS - 1]):
             row.append(row[j] + (row[j] - before) / (4.0 ** (j + 1) - 1.0))
@@ -66,9 +68,10 @@ class _Ladder:
             self.streak = self.streak + 1 if apart > 0.8 * self.apart > 0.0 else 0  # where it is smooth it halves
         grown = bool(self.row) and abs(row[0]) > 1.3 * abs(self.row[0]) > 32.0 * rounding
         self.steep = self.steep + 1 if grown else 0
-        if self.steep or not self.lost:
-            self.sides = ((here - below) / h, (above - here) / h)
-        self.row, self.apart, self.reach = row, apart, max(self.reach, abs(row[0]))
+        sides = ((here - below) / h, (above - here) / h)
+        if self.steep >= KINK or (not self.lost and self.streak <= 2 * KINK):  # shorter steps cost digits of a kink
+            self.sides = sides
+        self.row, self.apart, self.reach = row, apart, max(self.reach, *map(abs, sides))
 
     def settled(self, h: float) -> bool:
         """Whether a shorter step cannot tell more."""
@@ -105,11 +108,13 @@ def slopes(function: Callable[[float], Sequence[float]], size: float, noise: Seq
     here = function(0.0)
     ladders = [_Ladder(e) for e in noise]
     h = FIRST_STEP * size
-    while h > 1e-306 and (h > 1e-15 * size or any(math.isinf(ladder.error) for ladder in ladders)):
+    least = 1e-15 * size
+    while h > 1e-306 and (h > least or any(math.isinf(ladder.error) for ladder in ladders)):
         pair = _pair(function, h)
         if pair is None:
             ladders = [_Ladder(e) for e in noise]  # what longer steps gave belongs to another piece
             h /= 8.0
+            least = min(least, 1e-6 * h)
             continue
         for ladder, a, b, c in zip(ladders, pair[0], here, pair[1], strict=True):
             ladder.add(a, b, c, h)

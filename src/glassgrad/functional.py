@@ -530,7 +530,10 @@ def _places(argnums: Argnums, who: str, count: int) -> list[int]:
     places = []
     for i in _positions(argnums, who):
         if not -count <= i < count:
-            raise OperandError(f"{who} differentiates by argument {i}, but it was called with {_counted(count)}")
+            raise OperandError(
+                f"{who} differentiates by argument {i}, but it was called with {_counted(count)}; give that one by "
+                "position too, or choose another with argnums"
+            )
         if i % count in places:
             raise OperandError(f"{who}: argnums {shown(argnums)} names argument {i % count} twice")
         places.append(i % count)

@@ -758,7 +758,9 @@ def gelu_slope_near_root(x):
 def gelu_slope_dx(x, y):
     if x > 39.0 or x < -39.0:
         return 0.0
-    factor = ((SQRT_TWO - x) + SQRT_TWO_REST) * ((SQRT_TWO + x) + SQRT_TWO_REST)  # 2 - x² cancels near its roots
+    factor = 2.0 - x * x
+    if x > 1.0 or x < -1.0:  # this cancels near its roots; the product does not, but its derivative does near 0
+        factor = ((SQRT_TWO - x) + SQRT_TWO_REST) * ((SQRT_TWO + x) + SQRT_TWO_REST)
     return gauss_times(x, INV_SQRT_TWO_PI * factor, 0.0)
 
 

@@ -93,9 +93,13 @@ def expand(run: _Run, velocities: list[Any], order: int, table: symbolic.Table |
         for k in range(len(found)):
             if found[k] is None:
                 made: dict[Any, Series] = {}
-                known = node_series(tape, k, found, made, table).to(order)
+                try:
+                    known = node_series(tape, k, found, made, table).to(order)
+                finally:  # series refer to each other, exp even to itself: none shall wait for the garbage collector
+                    for series in made.values():
+                        series.following = zero
+                    made.clear()
                 found[k] = Series(known, zero, {})
-                made.clear()  # else it and the series in it would refer to each other
     results = []
     for output, k in zip(run.outputs, tape.outs, strict=True):
         if k >= 0 and finite and not is_finite(found[k]):
@@ -267,7 +271,7 @@ class Series:
     Arguments:
         known: the first coefficients.
         following: gives the coefficient of an order, when all of lower order are known.
-        made: the operations that the series at hand were put through, so that none is done twice.
+        made: what was made of the series at hand: by operation, so that none is done twice, and every integral.
     """
 
     __slots__ = ("following", "known", "made")
@@ -452,7 +456,8 @@ def integral(slopes: Callable[[], Iterable[tuple[Series, Any]]], made: dict[Any,
                 moving = moving + step * d[k - j]
         return constant + moving / k
 
-    return Series([], following, made)
+    y = made[following] = Series([], following, made)
+    return y
 
 
 def partials(name: str, operands: Sequence[Any], y: Series) -> Iterator[tuple[Series, Any]]:

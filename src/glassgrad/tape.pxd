@@ -7,8 +7,8 @@ from .modes cimport Info
 from .sweep cimport Node, Nodes
 
 cdef double OUTSIDE, INPUT
-cdef int LANES
-cdef object ZERO, INDEX, NONE
+cdef int LANES, FEW
+cdef object ZERO, INDEX, NONE, ONE
 
 @cython.locals(out=Value)
 cpdef Value variable(x)
@@ -81,6 +81,10 @@ cdef class Tape:
         i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, waiting=cython.Py_ssize_t,
         count=cython.Py_ssize_t)
     cpdef tuple pattern(self)
+    @cython.locals(
+        below=list, bits=list, first="int *", sources="int *", ins="int *", outs="int *", i=cython.Py_ssize_t,
+        j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t)
+    cdef tuple pattern_by_few(self)
 
 cdef int* ints(Array numbers)
 cdef double number_of(Node* node, dict numbers)

@@ -29,10 +29,12 @@ from .errors import GraphError
 from .modes import Info
 from .sweep import Nodes
 
+FEW = 64  # inputs: their sets cost less than walks from each output
 LANES = 8  # directions in one sweep: what two or four vector registers hold
 ZERO = array("d", [0.0])
 INDEX = array("i", [0])
 NONE = array("i", [-1])
+ONE = 1  # as an object: C's has no room for the 64th input
 OUTSIDE = -1  # the number of a node that does not depend on the inputs
 INPUT = -2  # the number of an operation that is an input, before it has one
 
@@ -459,8 +461,11 @@ class Tape:
     def pattern(self) -> tuple[array[int], array[int]]:
         """Which inputs each output depends on: for output i, inputs[starts[i]:starts[i + 1]], ascending.
 
-        The cost is that of walking down from each output to the inputs that it depends on.
+        The cost is that of walking down from each output to the inputs that it depends on; where inputs are few, as of
+        a long trajectory by its parameters, that of one walk.
         """
+        if len(self.ins) <= FEW:
+            return self.pattern_by_few()
         starts, found = array("i", [0]), array("i")
         count = len(self.nodes)
         room = (INDEX * count, INDEX * count, INDEX * (count + 1))
@@ -487,6 +492,25 @@ class Tape:
                         todo[waiting] = sources[e]
                         waiting += 1
             found[row:] = array("i", sorted(found[row:]))
+            starts.append(len(found))
+        return starts, found
+
+    def pattern_by_few(self) -> tuple[array[int], array[int]]:
+        """The same, from the set of inputs below each node: the bits of an integer."""
+        starts, found = array("i", [0]), array("i")
+        below = [0] * len(self.nodes)
+        first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        bits = [ONE << j for j in range(len(self.ins))]
+        for j in range(len(self.ins)):
+            if ins[j] >= 0:
+                below[ins[j]] = bits[j]
+        for k in range(len(self.nodes)):
+            for e in range(first[k], first[k + 1]):
+                below[k] |= below[sources[e]]
+        for i in range(len(self.outs)):
+            if outs[i] >= 0:
+                inputs = below[outs[i]]
+                found.extend([j for j in range(len(bits)) if inputs & bits[j]])
             starts.append(len(found))
         return starts, found
 

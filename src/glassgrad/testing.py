@@ -14,14 +14,13 @@ from __future__ import annotations
 import math
 import random
 import statistics
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import functional, trees
-from .differences import FIRST_STEP, Complex, Slope, slopes
+from .differences import EPSILON, FIRST_STEP, Complex, Slope, slopes
 from .engine import Value
 from .errors import GradientError, OperandError, named, number, shown
 from .functions import dot
@@ -32,7 +31,6 @@ __all__ = ["Check", "Report", "check_grad"]
 ONE_BY_ONE = 32  # inputs that are each compared on their own; of more, so many drawn at random
 EACH = 16  # results that are each compared on their own; of more, random combinations
 DIRECTIONS = 3  # random ones, for what is compared in all inputs or results at once
-EPSILON = sys.float_info.epsilon
 IMAGINARY = 1e-40  # the complex step, whose square is lost beside 1
 
 Map = Callable[[list[Any]], list[Any]]  # from a flat list of scalars to another
@@ -112,7 +110,7 @@ def check_grad(
     Raises:
         GradientError: a derivative is wrong; or there is none, because the function has a kink or jumps at the point,
             or gives another value each time.
-        OperandError: an argument of this function makes no sense.
+        OperandError: an argument of this function makes no sense, or `f` returns no number.
 
     Example:
         >>> from glassgrad import GradientError, Value, testing
@@ -137,6 +135,8 @@ def check_grad(
         raise OperandError(f"check_grad takes the arguments as a tuple, not {shown(args)}: write check_grad(f, (x,))")
     if type(order) is not int or order < 1:
         raise OperandError(f"check_grad takes an order of 1 or more, not {shown(order)}")
+    if type(seed) is not int:
+        raise OperandError(f"check_grad: seed is an integer, not {shown(seed)}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not number(tolerance, f"check_grad: {name}") >= 0.0:
             raise OperandError(f"check_grad: {name} is not negative, not {tolerance}")
@@ -176,6 +176,10 @@ class _Proof:
         """The function, from a flat list to a flat list. Numbers become constants: it expects Values."""
         scalars = [Value(x, requires_grad=False) if isinstance(x, float) else x for x in scalars]
         results, self.results = trees.flatten(self.f(*trees.rebuild(self.structure, scalars)))
+        if not results:
+            made = trees.a(self.results)
+            why = "is a return missing?" if made == "None" else "there is nothing to differentiate"
+            raise OperandError(f"check_grad: the function returned {made}{';' if made == 'None' else ':'} {why}")
         return results
 
     def name(self, i: int) -> str:
@@ -348,7 +352,7 @@ class _Level:
         falls: list[float] = []
         before = 0.0
         t = FIRST_STEP
-        while t > 1e-12:
+        while t > 1e-306:  # as `differences.slopes`: until it is lost in rounding, which is earlier
             terms = [d * t**k / math.factorial(k) for k, d in enumerate(derivatives, 1)]
             try:
                 there = _product(self.weights, self.values(self.proof.moved(direction, t)))
@@ -468,7 +472,9 @@ class _Comparison:
         level, proof = self.level, self.level.proof
         row = row or level.weights
         size = max(abs(derivative), abs(right.value))
-        if not right.error <= max(1e-3 * size, 1e-9 * right.reach, proof.atol, 1e4 * math.fsum(level.noise)):
+        x = abs(proof.point[i]) if i is not None else 1.0
+        rounding = 1e4 * math.fsum(level.noise) / (min(x, 1.0) or 1.0)  # over a step of a ten thousandth of the input
+        if not right.error <= max(1e-3 * size, 1e-9 * right.reach, proof.atol, rounding):
             raise level.unsettled(right, i, row)
         if not abs(derivative - right.value) <= proof.atol + proof.rtol * size + right.error:
             raise level.wrong(self, derivative, right, i, row)

@@ -1,11 +1,12 @@
 """Trees of scalars: what the transforms of `functional` take and return.
 
-A tree is a number, a Value, or a list, tuple, namedtuple, dict, dataclass or NumPy array of trees. `flatten` takes the
-scalars out of one, its leaves, and gives the structure that puts others in their place.
+A tree is a number, a Value, a plain NumPy array of them, or a list, tuple, namedtuple, dict or dataclass of trees.
+`flatten` takes the scalars out of one, its leaves, and gives the structure that puts others in their place.
 
 - The order of leaves is that of the tree: a dict's is the order of insertion, an array's is row by row.
 - None is a tree without leaves, as in JAX. A field of a dataclass stays as it is if its metadata say `static`, as in
-  `field(metadata={"static": True})`; `__post_init__` does not run again.
+  `field(metadata={"static": True})`; `__post_init__` does not run again, a
+  `cached_property` does.
 - A tree put together again is of the same kind; arrays are of float64, or of objects where they hold Values.
 - What a leaf is called in errors, `argument 0['w'][2]`, costs nothing until there is an error.
 """
@@ -14,13 +15,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
+import math
 import sys
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from . import modes
 from .engine import Value
-from .errors import OperandError, number, shown
+from .errors import NonFiniteError, OperandError, named, number, shown
 
 Shape = tuple[int, ...]
 
@@ -169,15 +173,24 @@ FIELD = ".{}"
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """The leaves of a tree, whatever they are, and its structure."""
+    """The leaves of a tree, whatever they are, and its structure.
+
+    Raises:
+        OperandError: it is too deep for Python's stack: some hundred containers in each other, or one in itself.
+    """
     leaves: list[Any] = []
-    return leaves, _flatten(tree, leaves)
+    try:
+        return leaves, _flatten(tree, leaves)
+    except RecursionError:
+        raise OperandError(
+            "a tree of numbers is nested too deeply, or contains itself: write it as a list of its levels, or raise "
+            "sys.setrecursionlimit"
+        ) from None
 
 
 def flatten_all(trees: Sequence[Any]) -> tuple[list[Any], Container]:
     """The same for some trees at once, together a tuple."""
-    leaves: list[Any] = []
-    return leaves, Container("tuple", range(len(trees)), POSITION, tuple).fill(list(trees), leaves)
+    return flatten(tuple(trees))  # type: ignore[return-value]  # the structure of a tuple is a Container
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
@@ -208,9 +221,13 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
 
 
 def is_array(x: object) -> bool:
-    """Whether x is a NumPy array: if NumPy was never imported, nothing is. Masked ones are not: they lack numbers."""
+    """Whether x is a NumPy array: if NumPy was never imported, nothing is.
+
+    Its subclasses are not, since the function gets a plain one: a matrix has another product, a masked array lacks
+    numbers, a quantity has a unit. A memory map has none of that.
+    """
     np: Any = sys.modules.get("numpy")
-    return isinstance(x, getattr(np, "ndarray", ())) and not hasattr(x, "mask")
+    return np is not None and type(x) in (getattr(np, "ndarray", None), getattr(np, "memmap", None))
 
 
 def _list_like(tree: list[Any]) -> Callable[[list[Any]], Any]:
@@ -230,15 +247,21 @@ def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Any]], Any]:
 
     def remake(items: list[Any]) -> dict[Any, Any]:
         made = copy.copy(tree)  # a defaultdict keeps its default
-        made.update(zip(keys, items, strict=True))
+        dict.update(made, zip(keys, items, strict=True))  # not its own update(): a Counter's adds
         return made
 
     return remake
 
 
 def _dataclass_like(tree: Any, names: list[str]) -> Callable[[list[Any]], Any]:
+    cached = [
+        name for cls in type(tree).__mro__ for name, x in vars(cls).items() if isinstance(x, functools.cached_property)
+    ]
+
     def remake(items: list[Any]) -> Any:
         made = copy.copy(tree)
+        for name in cached:  # computed from the numbers that were there
+            vars(made).pop(name, None)
         for name, item in zip(names, items, strict=True):
             object.__setattr__(made, name, item)  # also where it is frozen
         return made
@@ -275,8 +298,12 @@ def _number(x: object, i: int, name: Callable[[int], str]) -> float:
             return number(x, name(i))  # which says what is wrong
     if type(x) is bool or getattr(getattr(x, "dtype", None), "kind", "") == "b":
         way_out = "a truth value has no derivative; write float(flag) where 0 or 1 is meant"
-    elif hasattr(x, "__len__") and not isinstance(x, str | bytes):
-        way_out = "make it a list, tuple, dict, dataclass or NumPy array of numbers"
+    elif type(x) in (list, tuple, dict):
+        way_out = "an array holds numbers only: put arrays into lists or dicts, not these into an array"
+    elif (hasattr(x, "__len__") or hasattr(x, "__iter__")) and not isinstance(x, str | bytes):
+        way_out = "make it a list, tuple, dict, dataclass or plain NumPy array of numbers"
+    elif hasattr(x, "__await__"):
+        way_out = "it runs later: give a plain function that returns the number"
     elif x is None:
         way_out = "a number is missing there"
     else:
@@ -285,13 +312,26 @@ def _number(x: object, i: int, name: Callable[[int], str]) -> float:
 
 
 def leaves_like(structure: Structure, tree: Any, what: str, like: str) -> tuple[list[Any], bool]:
-    """The leaves of a tree that must have this structure, that of `like`, and whether there is a Value among them."""
+    """The leaves of a tree that must have this structure, that of `like`, and whether there is a Value among them.
+
+    Raises:
+        OperandError: it has another structure, or something else than numbers in it.
+        NonFiniteError: one of them is nan or infinite, which would pass through linear functions unseen.
+    """
     leaves, found = flatten(tree)
     if str(found) != str(structure):
         leaves, found = flatten(_arranged(tree, structure))
         if str(found) != str(structure):
             raise OperandError(f"{what} is {a(found)}, and {like} is {a(structure)}: give both the same structure")
-    return leaves, scalars(leaves, lambda i: what + structure.path(i))
+    values = scalars(leaves, lambda i: what + structure.path(i))
+    if not modes.current().allow_nonfinite:
+        for i, x in enumerate(leaves):
+            if not math.isfinite(x.data if isinstance(x, Value) else x):
+                raise NonFiniteError(
+                    f"{what}{structure.path(i)} is {named(x)}; make it finite, or let IEEE results through with "
+                    "glassgrad.allow_nonfinite()"
+                )
+    return leaves, values
 
 
 def _arranged(tree: Any, like: Structure) -> Any:
@@ -386,9 +426,9 @@ class _Block:
 
 
 def _as_array(leaves: Any, shape: Shape) -> Any:
-    """A NumPy array of float64; of objects where there is a Value."""
+    """A NumPy array of float64; of objects where there is something else than floats."""
     import numpy as np
 
-    if type(leaves) is array or not any(isinstance(x, Value) for x in leaves):
+    if type(leaves) is array or set(map(type, leaves)) <= {float}:
         return np.array(leaves, dtype=np.float64).reshape(shape)
     return np.fromiter(leaves, dtype=object, count=len(leaves)).reshape(shape)  # np.array would look into each Value
