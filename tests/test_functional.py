@@ -273,7 +273,7 @@ def test_the_way_follows_the_shape(gg, monkeypatch):
             seen.append(forward)
             return self.tape.jacobian(forward)
 
-    monkeypatch.setattr(gg.functional, "Tape", Spy)
+    monkeypatch.setattr(gg.run, "Tape", Spy)
     gg.jacobian(lambda x: [x, x, x])(1.0)
     gg.jacobian(lambda x: [x[0] + x[1]])([1.0, 2.0])
     assert seen == [True, False]

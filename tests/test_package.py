@@ -28,6 +28,7 @@ LAYERS = [
     {"functions"},
     {"tape", "sparsity", "trees"},
     {"symbolic"},
+    {"run"},
     {"functional", "custom", "differences", "series"},
     {"testing"},
     {"graph"},

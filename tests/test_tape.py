@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture
 def tape(gg):
-    return gg.functional.Tape
+    return gg.tape.Tape
 
 
 def doubles(*numbers):
@@ -215,12 +215,12 @@ def test_an_error_in_a_backward_by_hand_leaves_every_gradient_alone(gg, tape):
 
 
 def test_a_tape_knows_that_another_transform_is_running(gg, tape):
-    outer = gg.functional.variable(2.0)
-    inner = gg.functional.variable(3.0)
-    gg.functional.release([inner])
+    outer = gg.tape.variable(2.0)
+    inner = gg.tape.variable(3.0)
+    gg.tape.release([inner])
     assert tape([inner * outer], [inner]).open
     assert not tape([inner * 2.0], [inner]).open
-    gg.functional.release([outer])
+    gg.tape.release([outer])
     assert not tape([inner * outer], [inner]).open
 
 

@@ -16,20 +16,18 @@ what was recorded: `if`, `while`, recursion and closures are all fine. Functions
 
 from __future__ import annotations
 
-import functools
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar, overload
 
-from . import modes, sparsity, sweep, symbolic, trees
+from . import sparsity, symbolic, trees
 from .engine import Value
-from .errors import GlassgradError, GraphError, OperandError, shown
-from .tape import Tape, release, variable
+from .errors import GlassgradError, OperandError, shown
+from .run import Argnums, Function, Run, as_values, counted, positions, refuse_unused, title
+from .tape import Tape
 
 T = TypeVar("T")
 COLOURS = 256  # in one go: their sums take 2 kB for each result
-Argnums = int | Sequence[int]
-Function = Callable[..., Any]
 
 __all__ = ["grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -72,10 +70,10 @@ def gradients(outputs: Any, inputs: T, seeds: Any = None, *, strict: bool = Fals
     weights: list[Any] = [1.0] * len(results)
     if seeds is not None:
         weights, _ = trees.leaves_like(made, seeds, "gradients: seeds", "outputs")
-    tape = Tape(_values(results), variables, through=True)
+    tape = Tape(as_values(results), variables, through=True)
     if strict:
-        _refuse_unused(tape, lambda i: f"gradients: no output depends on inputs{structure.path(i)}")
-    return trees.rebuild(structure, _values(symbolic.pull(tape, weights)))  # type: ignore[no-any-return]
+        refuse_unused(tape, lambda i: f"gradients: no output depends on inputs{structure.path(i)}")
+    return trees.rebuild(structure, as_values(symbolic.pull(tape, weights)))  # type: ignore[no-any-return]
 
 
 # ---- of functions with one result ----------------------------------------------------------------------------------
@@ -109,10 +107,10 @@ def grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False, strict: bo
         >>> grad(lambda p: p["a"] * p["b"] ** 2)({"a": 1.0, "b": 3.0})
         {'a': 9.0, 'b': 6.0}
     """
-    who = _who("grad", f)
+    who = title("grad", f)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        run = Run(who, f, argnums, args, kwargs, has_aux)
         slopes = run.gradient(strict)
         return (slopes, run.aux) if has_aux else slopes
 
@@ -135,10 +133,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False, 
         >>> value_and_grad(lambda x: x**3)(2.0)
         (8.0, 12.0)
     """
-    who = _who("value_and_grad", f)
+    who = title("value_and_grad", f)
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        run = Run(who, f, argnums, args, kwargs, has_aux)
         slopes = run.gradient(strict)
         value = run.leaves(run.outputs)[0]
         return ((value, run.aux) if has_aux else value), slopes
@@ -169,10 +167,10 @@ def hessian(
         >>> hessian(lambda x: x[0] ** 2 * x[1])([1.0, 2.0])
         [[4.0, 2.0], [2.0, 0.0]]
     """
-    who = _who("hessian", f)
+    who = title("hessian", f)
 
     def second_derivatives(*args: Any, **kwargs: Any) -> Any:
-        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        run = Run(who, f, argnums, args, kwargs, has_aux)
         tape = run.tape_of_slopes(strict)
         n = len(run.inputs)
         if run.symbolic:
@@ -211,8 +209,8 @@ def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False, strict: bool = 
         >>> hvp(lambda x: x[0] ** 2 * x[1])([1.0, 2.0], [1.0, 0.0])
         [4.0, 2.0]
     """
-    who = _who("hvp", f)
-    _positions(argnums, who)
+    who = title("hvp", f)
+    positions(argnums, who)
     if not isinstance(argnums, int):
         raise OperandError(f"{who} differentiates by one argument: argnums is a number, not {shown(argnums)}")
 
@@ -221,9 +219,9 @@ def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False, strict: bool = 
         if not 0 <= place < len(args) - 1:
             raise OperandError(
                 f"{who} takes the vector right after argument {argnums}, as in (x, v), but it was called with "
-                f"{_counted(len(args))}"
+                f"{counted(len(args))}"
             )
-        run = _Run(who, f, place, (*args[: place + 1], *args[place + 2 :]), kwargs, has_aux)
+        run = Run(who, f, place, (*args[: place + 1], *args[place + 2 :]), kwargs, has_aux)
         v, values = trees.leaves_like(run.by, args[place + 1], f"{who}: the vector", f"argument {place}")
         found = trees.rebuild(run.by, run.push(run.tape_of_slopes(strict), v, values))
         return (found, run.aux) if has_aux else found
@@ -262,12 +260,12 @@ def jacobian(
         >>> jacobian(lambda x: [x[0] * x[1], x[0] + 3 * x[1]])([1.0, 2.0])
         [[2.0, 1.0], [1.0, 3.0]]
     """
-    who = _who("jacobian", f)
+    who = title("jacobian", f)
     if mode not in (None, "forward", "reverse"):
         raise OperandError(f"{who}: mode is 'forward', 'reverse' or None, not {shown(mode)}")
 
     def derivatives(*args: Any, **kwargs: Any) -> Any:
-        run = _Run(who, f, argnums, args, kwargs, has_aux)
+        run = Run(who, f, argnums, args, kwargs, has_aux)
         m, n = len(run.outputs), len(run.inputs)
         forward = n <= m if mode is None else mode == "forward"
         if strict:
@@ -314,14 +312,14 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         >>> results, pullback([1.0, 0.0]), pullback([0.0, 1.0])
         ([6.0, 5.0], (3.0, 2.0), (1.0, 1.0))
     """
-    who = _who("vjp", f)
-    run = _Run(who, f, range(len(primals)), primals, {}, has_aux)
+    who = title("vjp", f)
+    run = Run(who, f, range(len(primals)), primals, {}, has_aux)
     results = trees.rebuild(run.made, run.leaves(run.outputs))
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         seeds, values = trees.leaves_like(run.made, cotangents, f"{who}: the cotangent", f"the result of {run.name}")
         if values or run.symbolic:
-            return trees.rebuild(run.by, _values(symbolic.pull(run.tape, seeds)))  # type: ignore[no-any-return]
+            return trees.rebuild(run.by, as_values(symbolic.pull(run.tape, seeds)))  # type: ignore[no-any-return]
         return trees.rebuild(run.by, run.leaves(run.tape.pull(array("d", seeds))))  # type: ignore[no-any-return]
 
     return (results, pullback, run.aux) if has_aux else (results, pullback)
@@ -350,163 +348,20 @@ def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> A
         >>> jvp(lambda x, y: [x * y, x + y], (2.0, 3.0), (1.0, 0.0))
         ([6.0, 5.0], [3.0, 1.0])
     """
-    who = _who("jvp", f)
+    who = title("jvp", f)
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise OperandError(
                 f"{who}: {name} is a tuple with one entry for each argument, as in (x,), not {shown(given)}"
             )
-    run = _Run(who, f, range(len(primals)), tuple(primals), {}, has_aux)
+    run = Run(who, f, range(len(primals)), tuple(primals), {}, has_aux)
     v, values = trees.leaves_like(run.by, tuple(tangents), f"{who}: tangents", "primals")
     velocities = trees.rebuild(run.made, run.push(run.tape, v, values))
     results = trees.rebuild(run.made, run.leaves(run.outputs))
     return (results, velocities, run.aux) if has_aux else (results, velocities)
 
 
-# ---- one run of a function -----------------------------------------------------------------------------------------
-
-
-class _Run:
-    """A call of a function on inputs of its own, and what it returned."""
-
-    def __init__(
-        self, who: str, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool
-    ) -> None:
-        self.who = who
-        self.name = _name(f)
-        self.places = _places(argnums, who, len(args))
-        chosen = [args[place] for place in self.places]
-        leaves, self.taken = trees.flatten_all(chosen)
-        self.given_values = trees.scalars(leaves, self.called)  # whether there are Values among the inputs
-        self.no_grad = modes.current().no_grad > 0
-        for place, x in zip(self.places, chosen, strict=True):
-            if x is None:
-                raise OperandError(f"{who}: argument {place} is None, and there is nothing in it to differentiate by")
-        if self.given_values and self.no_grad:
-            leaves = _data(leaves)
-        self.inputs = list(map(variable, leaves))
-        self.by: trees.Structure = self.taken  # the structure of derivatives
-        if isinstance(argnums, int):
-            self.by = self.taken.children[0] if self.taken.children else trees.LEAF
-        given = list(args)
-        for place, x in zip(self.places, trees.rebuild(self.taken, self.inputs), strict=True):
-            given[place] = x
-        try:
-            with modes.Recording():
-                result = f(*given, **kwargs)
-        finally:
-            release(self.inputs)
-        self.aux: Any = None
-        if has_aux:
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise OperandError(
-                    f"{who}: with has_aux=True {self.name} returns a pair (result, aux), not {shown(result)}"
-                )
-            result, self.aux = result
-        if result is None:
-            raise OperandError(f"{who}: {self.name} returned None; is a return missing?")
-        results, self.made = trees.flatten(result)
-        trees.scalars(results, lambda i: f"{who}: the result{self.made.path(i)} of {self.name}")
-        self.outputs = _values(results)
-
-    @functools.cached_property
-    def tape(self) -> Tape:
-        """The derivative of the results by the inputs."""
-        return Tape(self.outputs, self.inputs)
-
-    @functools.cached_property
-    def values(self) -> bool:
-        """Whether derivatives are Values."""
-        return self.given_values or (self.tape.open and not self.no_grad)
-
-    @property
-    def symbolic(self) -> bool:
-        """Whether they are to be differentiated again; otherwise, Values or not, they are constants."""
-        return self.values and not self.no_grad
-
-    def called(self, index: int) -> str:
-        """An input, in errors."""
-        i, path = self.taken.locate(index)
-        return f"{self.who}: argument {self.places[i]}{path}"
-
-    def refuse_unused(self) -> None:
-        """Raise an error for an input that no result depends on."""
-        _refuse_unused(self.tape, lambda i: f"{self.called(i)} has no influence on the result")
-
-    def leaves(self, found: Any) -> Any:
-        """These Values or numbers, as Values or numbers, whichever this call gives."""
-        if self.symbolic:
-            return _values(found)
-        if self.values:
-            return [Value(x, requires_grad=False) for x in _data(found)]
-        return found if type(found) is array else _data(found)
-
-    def gradient(self, strict: bool) -> Any:
-        """The derivatives of the only result, in the structure of the argument."""
-        self.check_scalar()
-        if not (strict or self.given_values):  # the way that most calls go: without a tape
-            found = sweep.derivatives(self.outputs[0], self.inputs)
-            if found is not None:
-                self.values = False
-                return trees.rebuild(self.by, found)
-        if strict:
-            self.refuse_unused()
-        if self.symbolic:
-            return trees.rebuild(self.by, _values(symbolic.pull(self.tape, [1.0])))
-        return trees.rebuild(self.by, self.leaves(self.tape.pull(array("d", [1.0]))))
-
-    def tape_of_slopes(self, strict: bool) -> Tape:
-        """The tape of the derivatives of the only result: of the second derivatives."""
-        self.check_scalar()
-        if strict:
-            self.refuse_unused()
-        with modes.Recording():
-            return Tape(_values(symbolic.pull(self.tape, [1.0])), self.inputs)
-
-    def push(self, tape: Tape, tangents: list[Any], values: bool) -> Any:
-        """The velocities of what a tape records; `values` says whether there is a Value among the tangents."""
-        if self.symbolic or values:
-            return _values(symbolic.push(tape, tangents))
-        return self.leaves(tape.push(array("d", tangents)))
-
-    def check_scalar(self) -> None:
-        """Raise an error if the function returned something else than one scalar."""
-        if str(self.made) != "number":
-            raise OperandError(
-                f"{self.who} differentiates one scalar, and {self.name} returned {trees.a(self.made)}: return their "
-                "sum or one of them, with has_aux=True a pair (scalar, the rest), or use jacobian, which takes all"
-            )
-
-
 # ---- what the transforms share -------------------------------------------------------------------------------------
-
-
-def _values(found: Sequence[Any]) -> list[Value]:
-    """Each as a Value: a number as a constant, None as 0."""
-    return [x if isinstance(x, Value) else Value(x or 0.0, requires_grad=False) for x in found]
-
-
-def _data(found: Any) -> list[float]:
-    """Each as a number."""
-    return [x.data if isinstance(x, Value) else x for x in found]
-
-
-def _refuse_unused(tape: Tape, message: Callable[[int], str]) -> None:
-    used = tape.reached()
-    if not all(used):
-        raise GraphError(f"{message(used.index(False))}; without strict=True the derivative by it is 0")
-
-
-def _name(f: Function) -> str:
-    name = getattr(f, "__name__", "f")
-    return name if name.isidentifier() else "f"
-
-
-def _who(transform: str, f: Function) -> str:
-    """What errors call a transform of f."""
-    if not callable(f):
-        raise OperandError(f"{transform} takes a function, not {shown(f)}; of Values, gradients() gives derivatives")
-    return f"{transform}({_name(f)})"
 
 
 def _named(function: Function, name: str, what: str) -> Function:
@@ -514,34 +369,6 @@ def _named(function: Function, name: str, what: str) -> Function:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{what}; see `glassgrad.{name.partition('(')[0]}`."
     return function
-
-
-def _positions(argnums: Any, who: str) -> Sequence[int]:
-    positions = [argnums] if isinstance(argnums, int) else argnums
-    if not isinstance(positions, Sequence) or not all(
-        isinstance(i, int) and not isinstance(i, bool) for i in positions
-    ):
-        raise OperandError(f"{who}: argnums is the position of an argument or a tuple of some, not {shown(argnums)}")
-    return positions
-
-
-def _places(argnums: Argnums, who: str, count: int) -> list[int]:
-    """The positions of the arguments to differentiate by, counted from 0."""
-    places = []
-    for i in _positions(argnums, who):
-        if not -count <= i < count:
-            raise OperandError(
-                f"{who} differentiates by argument {i}, but it was called with {_counted(count)}; give that one by "
-                "position too, or choose another with argnums"
-            )
-        if i % count in places:
-            raise OperandError(f"{who}: argnums {shown(argnums)} names argument {i % count} twice")
-        places.append(i % count)
-    return places
-
-
-def _counted(count: int) -> str:
-    return f"{count or 'no'} argument{'s' * (count != 1)} by position"
 
 
 def _unit(i: int, n: int) -> list[float]:
@@ -552,15 +379,15 @@ def _matrix(tape: Tape, m: int, n: int, forward: bool) -> list[Value]:
     """The derivative of each of m outputs by each of n inputs, row by row, as Values."""
     if forward:
         columns = [symbolic.push(tape, _unit(j, n)) for j in range(n)]
-        return _values([column[i] for i in range(m) for column in columns])
-    return _values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m))])
+        return as_values([column[i] for i in range(m) for column in columns])
+    return as_values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m))])
 
 
 def _symmetric(tape: Tape, n: int) -> list[Any]:
     """The same for a symmetric matrix: what is right of the diagonal stands below it too."""
     entries: list[Any] = [None] * (n * n)
     for i in range(n):
-        entries[i * n + i : i * n + n] = entries[i * n + i :: n] = _values(symbolic.pull(tape, _unit(i, n))[i:])
+        entries[i * n + i : i * n + n] = entries[i * n + i :: n] = as_values(symbolic.pull(tape, _unit(i, n))[i:])
     return entries
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from . import modes, symbolic, trees
 from .engine import Value
 from .errors import NonFiniteError, OperandError, named, shown
-from .functional import Function, _Run, _values, _who
+from .run import Function, Run, as_values, title
 from .tape import Tape, release, variable
 
 __all__ = ["taylor"]
@@ -55,7 +55,7 @@ def taylor(f: Function, x: Any, order: int, *, direction: Any = None) -> list[An
         >>> taylor(lambda p: p[0] * p[1], [2.0, 3.0], 2, direction=[1.0, 10.0])
         [6.0, 23.0, 10.0]
     """
-    who = _who("taylor", f)
+    who = title("taylor", f)
     order = whole(order, who)
     _, structure = trees.flatten(x)
     velocities, values = [1.0], False
@@ -66,9 +66,9 @@ def taylor(f: Function, x: Any, order: int, *, direction: Any = None) -> list[An
             f"{who} expands along a line, and x is {trees.a(structure)}: give the direction to move in, in the "
             "structure of x, as in direction=v"
         )
-    run = _Run(who, f, 0, (x,), {}, False)
+    run = Run(who, f, 0, (x,), {}, False)
     if run.symbolic or values:
-        rows = [_values(row) for row in expand(run, velocities, order, symbolic.Table())]
+        rows = [as_values(row) for row in expand(run, velocities, order, symbolic.Table())]
     else:
         rows = [run.leaves(row) for row in expand(run, velocities, order, None)]
     return [trees.rebuild(run.made, row) for row in rows]
@@ -81,7 +81,7 @@ def whole(order: Any, who: str) -> int:
     return operator.index(order)
 
 
-def expand(run: _Run, velocities: list[Any], order: int, table: symbolic.Table | None) -> list[list[Value | float]]:
+def expand(run: Run, velocities: list[Any], order: int, table: symbolic.Table | None) -> list[list[Value | float]]:
     """For each order the coefficients of all results: Values that are made in `table`, or else numbers."""
     finite = modes.current().allow_nonfinite == 0
     tape = run.tape
@@ -210,7 +210,7 @@ def graph_series(
     outputs: list[Any], inputs: list[Value], given: list[Series], made: dict[Any, Series], table: symbolic.Table | None
 ) -> list[Series]:
     """The series of Values and numbers that were computed from these inputs, whose series are given."""
-    roots = _values(outputs)
+    roots = as_values(outputs)
     tape = Tape(roots, inputs)
     found: list[Any] = [None] * len(tape.nodes)
     for i, x in zip(tape.ins, given, strict=True):
