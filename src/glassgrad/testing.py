@@ -229,7 +229,8 @@ class _Level:
         self.weights = [1.0] if m == 1 else proof.random(m)
         self.axes = [[float(k == j) for k in range(m)] for j in range(m)]
         self.rows = self.axes if m <= EACH else [proof.random(m) for _ in range(DIRECTIONS)]
-        self.noise = _noise(*self.record(proof.point))
+        self.tape, results = self.record(proof.point)
+        self.noise = _noise(self.tape, results)
 
     # -- the map
 
@@ -322,9 +323,10 @@ class _Level:
     def products(
         self, a: Sequence[float], b: Sequence[float], c: Sequence[float], d: Sequence[float]
     ) -> tuple[float, Slope]:
-        """a · b and c · d, the second with what rounding may do to both."""
+        """a · b and c · d, the derivatives along d weighted with a, the second with what rounding may do to both."""
         terms = [x * y for x, y in [*zip(a, b, strict=True), *zip(c, d, strict=True)]]
-        rounding = 1e-9 * math.fsum(map(abs, terms)) + 8.0 * math.fsum(self.noise)
+        paths = math.fsum(abs(x) * y for x, y in zip(a, _paths(self.tape, d), strict=True))
+        rounding = 1e-9 * math.fsum(map(abs, terms)) + 8.0 * math.fsum(self.noise) + 64.0 * EPSILON * paths
         return math.fsum(terms[: len(a)]), Slope(math.fsum(terms[len(a) :]), rounding)
 
     def taylor(self, following: _Level | None) -> None:
@@ -615,6 +617,19 @@ def _noise(tape: Tape, results: list[Value]) -> list[float]:
     """The same for results, which may be constants."""
     errors = {id(node): error for node, error in zip(tape.nodes, _rounding(tape), strict=True)}
     return [errors.get(id(y), EPSILON * abs(y.data)) for y in results]
+
+
+def _paths(tape: Tape, direction: Sequence[float]) -> list[float]:
+    """For each output the sum over all paths to it of |derivatives| times |direction|: what rounding is relative to."""
+    sums = [0.0] * len(tape.nodes)
+    for i, step in zip(tape.ins, direction, strict=True):
+        if i >= 0:
+            sums[i] += abs(step)
+    for k in range(len(sums)):
+        for e in range(tape.first[k], tape.first[k + 1]):
+            size = abs(tape.partials[e]) * sums[tape.sources[e]]
+            sums[k] += size if size < math.inf else 0.0  # nan: a function that says itself how derivatives go through
+    return [sums[i] if i >= 0 else 0.0 for i in tape.outs]
 
 
 def _product(a: Iterable[float], b: Iterable[float]) -> float:
