@@ -27,7 +27,8 @@ def close(x, rel=1e-12):
 
 
 def test_examples_run(gg):
-    tests = doctest.DocTestFinder().find(gg.custom, extraglobs=vars(gg))
+    finder = doctest.DocTestFinder()
+    tests = [test for part in (gg.primitives, gg.calls) for test in finder.find(part, extraglobs=vars(gg))]
     assert sum(doctest.DocTestRunner().run(test).failed for test in tests) == 0
 
 

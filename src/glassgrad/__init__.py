@@ -3,7 +3,7 @@
 from ._build import COMPILED, __version__  # first: it chooses between the compiled and the interpreted modules
 
 from . import engine, losses, nn, optim, testing, training  # isort: skip
-from .custom import checkpoint, custom_gradient, primitive
+from .calls import checkpoint, custom_gradient
 from .engine import Scalar, Value
 from .errors import GlassgradError, GradientError, GraphError, NonFiniteError, OperandError
 from .functions import (
@@ -17,6 +17,7 @@ from .losses import LossError
 from .modes import allow_nonfinite, no_grad, scope
 from .nn import ModelError, StateError
 from .optim import OptimError
+from .primitives import primitive
 from .series import taylor
 from .training import TrainingError
 from .viz.dot import DrawingError, draw_dot

@@ -44,7 +44,7 @@ class Info:
     backward: Callable[[], object] | None
     operands: tuple[Any, ...] | None  # Values and floats
     partials: array[float] | None  # the derivative by each of them
-    rule: Any  # of a PRIMITIVE as in `rules.Rule`; see `custom` for those of a CALL and a PICK
+    rule: Any  # of a PRIMITIVE as in `rules.Rule`; see `calls` for those of a CALL and a PICK
     shared: bool
 
 

@@ -439,7 +439,7 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
 
 
 def kind_of(node: Value) -> tuple[str, Any]:
-    """The operation's name in `rules.NAMES`, and the rule of one that is not in the table: see `custom`."""
+    """The operation's name in `rules.NAMES`, and its rule if it is not in the table: `primitives`, `calls`."""
     info: Info | None = node._info
     return rules.NAMES[node._code], None if info is None else info.rule
 

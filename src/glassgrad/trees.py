@@ -311,12 +311,12 @@ def _number(x: object, i: int, name: Callable[[int], str]) -> float:
     raise OperandError(f"{name(i)} takes a real number, not {shown(x)}; {way_out}")
 
 
-def leaves_like(structure: Structure, tree: Any, what: str, like: str) -> tuple[list[Any], bool]:
+def leaves_like(structure: Structure, tree: Any, what: str, like: str, finite: bool = True) -> tuple[list[Any], bool]:
     """The leaves of a tree that must have this structure, that of `like`, and whether there is a Value among them.
 
     Raises:
         OperandError: it has another structure, or something else than numbers in it.
-        NonFiniteError: one of them is nan or infinite, which would pass through linear functions unseen.
+        NonFiniteError: with `finite`, one of them is nan or infinite, which would pass through linear functions unseen.
     """
     leaves, found = flatten(tree)
     if str(found) != str(structure):
@@ -324,7 +324,7 @@ def leaves_like(structure: Structure, tree: Any, what: str, like: str) -> tuple[
         if str(found) != str(structure):
             raise OperandError(f"{what} is {a(found)}, and {like} is {a(structure)}: give both the same structure")
     values = scalars(leaves, lambda i: what + structure.path(i))
-    if not modes.current().allow_nonfinite:
+    if finite and not modes.current().allow_nonfinite:
         for i, x in enumerate(leaves):
             if not math.isfinite(x.data if isinstance(x, Value) else x):
                 raise NonFiniteError(
