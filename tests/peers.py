@@ -20,16 +20,23 @@ def in_a_process(function, *args):
         return pool.submit(function, *args).result()
 
 
-def torch_gradients(programs):
-    """For each program the sum of all its scalars and the derivative by each leaf, in PyTorch."""
+def in_torch(programs):
+    """For each program its leaves and the sum of all its scalars, in PyTorch."""
     import torch
 
     torch.set_num_threads(1)
     apply = torch_operations(torch)
-    found = []
     for program in programs:
         leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in program.leaves]
-        root = torch.stack(evaluate(program, leaves, apply)).sum()
+        yield leaves, torch.stack(evaluate(program, leaves, apply)).sum()
+
+
+def torch_gradients(programs):
+    """For each program the sum of all its scalars and the derivative by each leaf, in PyTorch."""
+    import torch
+
+    found = []
+    for leaves, root in in_torch(programs):
         found.append((root.item(), [grad.item() for grad in torch.autograd.grad(root, leaves)]))
     return found
 
@@ -38,12 +45,8 @@ def torch_hessian_products(programs):
     """For each program the product of its Hessian with the vector `DIRECTION`, in PyTorch: a backward of a backward."""
     import torch
 
-    torch.set_num_threads(1)
-    apply = torch_operations(torch)
     found = []
-    for program in programs:
-        leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in program.leaves]
-        root = torch.stack(evaluate(program, leaves, apply)).sum()
+    for leaves, root in in_torch(programs):
         grads = torch.autograd.grad(root, leaves, create_graph=True)
         slope = sum(v * grad for v, grad in zip(DIRECTION, grads, strict=False))
         if slope.requires_grad:

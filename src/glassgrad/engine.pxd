@@ -38,9 +38,11 @@ cdef Value binary(
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
 @cython.locals(now=modes.Modes, out=Value, info=Info)
 cdef Value many(int code, tuple operands, int inherited, double y, object partials)
+@cython.locals(flags=int)
+cdef int flags_of(tuple operands) except -1
 @cython.locals(code=int, inherited=int, out=Value, info=Info)
 cpdef Value by_rule(str kind, object rule, tuple operands, double y, object partials)
-@cython.locals(x=double, w=double, v=double, y=double, inherited=int)
+@cython.locals(x=double, w=double, v=double, y=double)
 cdef Value ternary(
     tuple operands, int code,
     rules.TernaryValue value, rules.TernaryDerivative d1, rules.TernaryDerivative d2, rules.TernaryDerivative d3)

@@ -177,13 +177,19 @@ def many(code: int, operands: tuple[object, ...], inherited: int, y: float, part
     return out
 
 
+def flags_of(operands: tuple[object, ...]) -> int:
+    """The flags of all operands together."""
+    flags = 0
+    for operand in operands:
+        if isinstance(operand, Value):
+            flags |= cython.cast(Value, operand)._flags
+    return flags
+
+
 def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
     """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'."""
     code = rules.NAMES.index(kind)
-    inherited = 0
-    for operand in operands:
-        if isinstance(operand, Value):
-            inherited |= cython.cast(Value, operand)._flags
+    inherited = flags_of(operands)
     if y - y != 0.0 and not modes.current().allow_nonfinite:
         raise not_finite(rule.name, operands, y, modes.scope_name())
     out: Value = many(code, operands, inherited, y, partials)
@@ -209,11 +215,7 @@ def ternary(
     x, w, v = plain(operands[0]), plain(operands[1]), plain(operands[2])
     y = value(x, w, v)
     partials = array("d", (d1(x, w, v, y), d2(x, w, v, y), d3(x, w, v, y)))
-    inherited = 0
-    for operand in operands:
-        if isinstance(operand, Value):
-            inherited |= cython.cast(Value, operand)._flags
-    return many(code, operands, inherited, y, partials)
+    return many(code, operands, flags_of(operands), y, partials)
 
 
 def forward(

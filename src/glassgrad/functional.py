@@ -377,17 +377,20 @@ def _unit(i: int, n: int) -> list[float]:
 
 def _matrix(tape: Tape, m: int, n: int, forward: bool) -> list[Value]:
     """The derivative of each of m outputs by each of n inputs, row by row, as Values."""
+    table = symbolic.Table(tape.nodes)
     if forward:
-        columns = [symbolic.push(tape, _unit(j, n)) for j in range(n)]
+        columns = [symbolic.push(tape, _unit(j, n), table) for j in range(n)]
         return as_values([column[i] for i in range(m) for column in columns])
-    return as_values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m))])
+    return as_values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m), table)])
 
 
 def _symmetric(tape: Tape, n: int) -> list[Any]:
     """The same for a symmetric matrix: what is right of the diagonal stands below it too."""
     entries: list[Any] = [None] * (n * n)
+    table = symbolic.Table(tape.nodes)
     for i in range(n):
-        entries[i * n + i : i * n + n] = entries[i * n + i :: n] = as_values(symbolic.pull(tape, _unit(i, n))[i:])
+        row = as_values(symbolic.pull(tape, _unit(i, n), table)[i:])
+        entries[i * n + i : i * n + n] = entries[i * n + i :: n] = row
     return entries
 
 

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import modes, symbolic, trees
+from . import modes, sweep, symbolic, trees
 from .engine import Value
-from .errors import NonFiniteError, OperandError, named, shown
+from .errors import NonFiniteError, OperandError, shown
 from .run import Function, Run, as_values, title
 from .tape import Tape, release, variable
 
@@ -254,8 +254,7 @@ def no_series(tape: Tape, found: list[Series], k: int) -> NonFiniteError:
     numbers = list(map(symbolic.number, found[k].known))
     order = next(i for i, x in enumerate(numbers) if x - x != 0.0)
     return NonFiniteError(
-        f"{node._rule}({', '.join([named(x) for x in node._prev[:8]])}) has no Taylor series to order {order}: the "
-        f"coefficient there is {numbers[order]!r}. "
+        f"{sweep.called(node)} has no Taylor series to order {order}: the coefficient there is {numbers[order]!r}. "
         "Change the operands or the order, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
 

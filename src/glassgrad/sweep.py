@@ -497,11 +497,15 @@ def refuse_not_finite(operand: Value, g: float, partial: float, node: Value, swe
         raise not_differentiable(cython.cast(Value, node), cython.cast(Value, operand), g, partial)
 
 
+def called(node: Value) -> str:
+    """An operation with its operands, as errors show it."""
+    return f"{node._rule}({', '.join([named(x) for x in node._prev[:8]])})"
+
+
 def not_differentiable(node: Value, operand: Value, g: float, partial: float) -> NonFiniteError:
     """The error for a gradient that is nan or infinite."""
-    operands = ", ".join([named(x) for x in node._prev[:8]])
     return NonFiniteError(
-        f"the gradient through {node._rule}({operands}) is not finite: its derivative by {named(operand)} is "
+        f"the gradient through {called(node)} is not finite: its derivative by {named(operand)} is "
         f"{partial!r}, times the gradient {g!r} that arrives. "
         "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
@@ -510,8 +514,8 @@ def not_differentiable(node: Value, operand: Value, g: float, partial: float) ->
 def call_not_differentiable(node: Value, found: float) -> NonFiniteError:
     """The same for what a function gives that says itself how derivatives go through it."""
     return NonFiniteError(
-        f"the derivative through {node._rule}({', '.join([named(x) for x in node._prev[:8]])}) is {found!r}; no "
-        "gradient was changed. Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
+        f"the derivative through {called(node)} is {found!r}; no gradient was changed. "
+        "Change the operands, or let IEEE results through with glassgrad.allow_nonfinite()"
     )
 
 

@@ -34,13 +34,12 @@ cdef multiply(a, b)
 cdef negate(a)
 cpdef Value identity(Value x)
 cpdef Value gelu_slope(Value x)
-@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, adjoints=list, partials=list,
-    first="int *", sources="int *", node=Value)
-cpdef list pull(Tape tape, seeds)
-@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, table=Table, velocities=list, partials=list,
-    first="int *", sources="int *", node=Value)
-cpdef list push(Tape tape, tangents)
-cdef bint is_finite(double x)
+@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, adjoints=list, partials=list,
+    first="int *", sources="int *")
+cpdef list pull(Tape tape, seeds, Table table=*)
+@cython.locals(k=cython.Py_ssize_t, e=cython.Py_ssize_t, start=cython.Py_ssize_t, end=cython.Py_ssize_t, velocities=list, partials=list,
+    first="int *", sources="int *")
+cpdef list push(Tape tape, tangents, Table table=*)
 cdef int accumulate(list sums, Py_ssize_t k, x) except -1
 @cython.locals(y=double)
 cdef product(g, partial, Tape tape, Py_ssize_t k, Py_ssize_t e)

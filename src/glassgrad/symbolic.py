@@ -41,12 +41,18 @@ from .tape import Tape
 @cython.final
 @cython.cclass
 class Table:
-    """The operations of one derivative, so that none is made twice."""
+    """The operations of one derivative, or of some of one graph, so that none is made twice.
+
+    Arguments:
+        nodes: those of the graph that is differentiated.
+    """
 
     __slots__ = ("made",)
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Iterable[Value] = ()) -> None:
         self.made: dict[tuple[object, ...], Value] = {}
+        for node in nodes:
+            self.know(node)
 
     def know(self, node: Value) -> None:
         """Note an operation of the graph that is differentiated."""
@@ -275,16 +281,18 @@ def load_rules(kind: str, step: Callable[[str, int], Callable[..., Any]], number
 # ---- sweeps over a tape ----------------------------------------------------------------------------------------------
 
 
-def pull(tape: Tape, seeds: Iterable[Value | float]) -> list[Value | float | None]:
+def pull(tape: Tape, seeds: Iterable[Value | float], table: Table | None = None) -> list[Value | float | None]:
     """The derivative by each input of the outputs' sum, each output times its seed: a sweep back.
+
+    Arguments:
+        table: of this tape's nodes, where other sweeps over it share their operations with this one.
 
     Returns:
         Values; numbers where a derivative does not depend on anything; None for an input that no output depends on.
     """
-    table = Table()
+    if table is None:
+        table = Table(tape.nodes)
     first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
-    for node in tape.nodes:
-        table.know(node)
     adjoints: list[Any] = [None] * len(tape.nodes)
     waiting: dict[int, dict[int, Any]] = {}
     for output, seed in zip(tape.outs, seeds, strict=True):
@@ -303,12 +311,11 @@ def pull(tape: Tape, seeds: Iterable[Value | float]) -> list[Value | float | Non
     return [bare(adjoints[i]) if i >= 0 else None for i in tape.ins]
 
 
-def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | None]:
+def push(tape: Tape, tangents: Iterable[Value | float], table: Table | None = None) -> list[Value | float | None]:
     """The derivative of each output where the inputs move with these velocities: a sweep forward. As in `pull`."""
-    table = Table()
+    if table is None:
+        table = Table(tape.nodes)
     first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
-    for node in tape.nodes:
-        table.know(node)
     velocities: list[Any] = [None] * len(tape.nodes)
     waiting: dict[int, list[Any]] = {}
     tangents = list(tangents)
@@ -327,11 +334,11 @@ def push(tape: Tape, tangents: Iterable[Value | float]) -> list[Value | float | 
                 if g is not None:
                     partials = partials or partials_of(tape, k, table)
                     partial = partials[e - start]
-                    if number(partial) != 0.0 or is_finite(number(g)):  # 0 times infinity is 0
+                    if number(partial) != 0.0 or rules.is_finite(number(g)):  # 0 times infinity is 0
                         accumulate(velocities, k, multiply(g, partial))
     found = [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
     numbers = [engine.plain(x) or 0.0 for x in found]
-    if tape.finite and not all([is_finite(y) for y in numbers]):  # noqa: C419 - a C function has no generators
+    if tape.finite and not all([rules.is_finite(y) for y in numbers]):  # noqa: C419 - a C function has no generators
         tape.push(array("d", [engine.plain(t) for t in tangents]))  # raises the error
     return found
 
@@ -377,10 +384,6 @@ def through_call(x: Any, tape: Tape, k: int, table: Table) -> Any:
         if y - y != 0.0 and tape.finite:
             raise sweep.call_not_differentiable(tape.nodes[k], y)
     return found
-
-
-def is_finite(x: float) -> bool:
-    return x - x == 0.0
 
 
 def accumulate(sums: list[Any], k: int, x: Any) -> None:

@@ -74,13 +74,8 @@ def captured(results: list[Value], inputs: list[Value], depth: int) -> list[Valu
         seen.add(id(node))
         if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
             found.append(node)
-        elif node._a is None and node._b is None:
-            todo += reversed(sweep.operands_of(node))
         else:
-            if node._b is not None:
-                todo.append(node._b)
-            if node._a is not None:
-                todo.append(node._a)
+            todo += reversed(sweep.operands_of(node))
     return found
 
 
