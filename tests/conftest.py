@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import glassgrad
+from browser import chromium, js  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 TWIN = "glassgrad_interpreted"

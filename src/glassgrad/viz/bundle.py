@@ -1,0 +1,63 @@
+"""The viewer's own files from `web/`, put together into one script and one style sheet.
+
+The files are ES modules, so an editor resolves their imports; but a page opened from a disk, or inside a notebook's
+`srcdoc` frame, cannot import a file beside it. So they stand one after the other in a single module: the lines that
+import from each other and the word `export` are dropped, with comments and indentation. No other tool is involved.
+
+House rules of the files, which a test checks: a top-level name occurs in one module only; an import is one line; a
+template literal ends on the line where it begins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+__all__ = ["MODULES", "exports", "script", "strings", "style"]
+
+MODULES: Final = ()
+"""The modules in the order they are concatenated: each imports only from those before it."""
+
+_IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";$', re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export (?=(?:async )?function\b|const\b|let\b)", re.MULTILINE)
+_EXPORTED: Final = re.compile(r"^export (?:async )?(?:function\*?|const|let) (\w+)", re.MULTILINE)
+_BLOCK: Final = re.compile(r"^[ ]*/\*\*?.*?\*/\n", re.MULTILINE | re.DOTALL)
+_LINE: Final = re.compile(r"^[ ]*//.*\n", re.MULTILINE)
+_INDENT: Final = re.compile(r"^[ ]+|\n(?=\n)", re.MULTILINE)
+
+
+def source(name: str) -> str:
+    """Return the text of one of the viewer's files as it stands in `web/`."""
+    return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
+
+
+@cache
+def script() -> str:
+    """Return the viewer's whole script: one ES module that imports nothing."""
+    parts = []
+    for module in MODULES:
+        text = _EXPORT.sub("", _IMPORT.sub("", source(f"{module}.js")))
+        parts.append(_INDENT.sub("", _LINE.sub("", _BLOCK.sub("", text))).strip())
+    return "\n".join(parts) + "\n"
+
+
+def exports() -> list[str]:
+    """Return the names that the modules export, for tests that call them one by one."""
+    return [name for module in MODULES for name in _EXPORTED.findall(source(f"{module}.js"))]
+
+
+@cache
+def style() -> str:
+    """Return the viewer's style sheet without comments and indentation."""
+    text = re.sub(r"/\*.*?\*/", "", source("viewer.css"), flags=re.DOTALL)
+    return _INDENT.sub("", text).strip() + "\n"
+
+
+@cache
+def strings() -> dict[str, dict[str, Any]]:
+    """Return what the page says, by language."""
+    found: dict[str, dict[str, Any]] = json.loads(source("strings.json"))
+    return found
