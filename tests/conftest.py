@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from browser import chromium, js  # noqa: F401  fixtures
 from hypothesis import HealthCheck, settings
 
 import glassgrad
-from browser import chromium, js  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 TWIN = "glassgrad_interpreted"
