@@ -4,6 +4,8 @@ The files are ES modules, so an editor resolves their imports; but a page opened
 `srcdoc` frame, cannot import a file beside it. So they stand one after the other in a single module: the lines that
 import from each other and the word `export` are dropped, with comments and indentation. No other tool is involved.
 
+One module is no file: `rules`, which `javascript` translates from rules.py.
+
 House rules of the files, which a test checks: a top-level name occurs in one module only; an import is one line; a
 template literal ends on the line where it begins.
 """
@@ -16,9 +18,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-__all__ = ["MODULES", "exports", "script", "strings", "style"]
+from . import javascript
 
-MODULES: Final = ()
+__all__ = ["MODULES", "exports", "module", "script", "strings", "style"]
+
+MODULES: Final = ("libm", "rules", "engine")
 """The modules in the order they are concatenated: each imports only from those before it."""
 
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";$', re.MULTILINE)
@@ -34,19 +38,24 @@ def source(name: str) -> str:
     return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
 
 
+def module(name: str) -> str:
+    """Return the text of one of the modules: a file of `web/`, or, for `rules`, the translation of rules.py."""
+    return javascript.rules() if name == "rules" else source(f"{name}.js")
+
+
 @cache
 def script() -> str:
     """Return the viewer's whole script: one ES module that imports nothing."""
     parts = []
-    for module in MODULES:
-        text = _EXPORT.sub("", _IMPORT.sub("", source(f"{module}.js")))
+    for name in MODULES:
+        text = _EXPORT.sub("", _IMPORT.sub("", module(name)))
         parts.append(_INDENT.sub("", _LINE.sub("", _BLOCK.sub("", text))).strip())
     return "\n".join(parts) + "\n"
 
 
 def exports() -> list[str]:
     """Return the names that the modules export, for tests that call them one by one."""
-    return [name for module in MODULES for name in _EXPORTED.findall(source(f"{module}.js"))]
+    return [exported for name in MODULES for exported in _EXPORTED.findall(module(name))]
 
 
 @cache
