@@ -73,9 +73,7 @@ def translate(text: str) -> str:
             case ast.FunctionDef() | ast.Import() | ast.ImportFrom() | ast.Expr(ast.Constant(str())):
                 pass
             case (
-                ast.Assign(targets=[ast.Name(name)])
-                | ast.AnnAssign(target=ast.Name(name))
-                | ast.ClassDef(name=name)
+                ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)) | ast.ClassDef(name=name)
             ) if name in PYTHONS_OWN:
                 pass
             case _:
@@ -119,8 +117,8 @@ class _Function:
         self.known = known
         self.used: set[str] = set()
         parameters = [x.arg for x in node.args.args]
-        if len(parameters) != len(ast.unparse(node.args).split(", ")) or node.decorator_list:
-            raise _unknown(node)  # a default, a star
+        if ast.unparse(node.args) != ", ".join(parameters) or node.decorator_list:  # a default, a star, a type
+            raise _unknown(node)
         self.local = {*parameters}
         counters = {id(x.target) for x in ast.walk(node) if isinstance(x, ast.For)}
         made = [x for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)]
@@ -158,9 +156,9 @@ class _Function:
                     self.inside("else", other)
             case ast.While(test, body, []):
                 self.inside(f"while({self.at(test, CHOICE)})", body)
-            case ast.For(ast.Name(i), ast.Call(ast.Name("range"), [*start, end], []), body, []) if (
-                len(start) < 2 and not self.depend([end], self.assigned(body))
-            ):
+            case ast.For(ast.Name(i), ast.Call(ast.Name("range"), [*start, end], []), body, []) if len(
+                start
+            ) < 2 and not self.depend([end], self.assigned(body)):
                 first = self.at(start[0], CHOICE) if start else "0"
                 self.inside(f"for(let {i}={first};{i}<{self.at(end, SUM)};{i}++)", body)
             case ast.Expr(ast.Constant(str())):
@@ -235,7 +233,9 @@ class _Function:
             case _:
                 raise _unknown(node)
 
-    def comparison(self, node: ast.expr, operands: Sequence[ast.expr], operations: Sequence[ast.cmpop]) -> tuple[str, int]:
+    def comparison(
+        self, node: ast.expr, operands: Sequence[ast.expr], operations: Sequence[ast.cmpop]
+    ) -> tuple[str, int]:
         """`a < b < c`, which is `a < b && b < c`: b is a number or a name, since it is computed twice."""
         parts = []
         for x, operation, w in zip(operands, operations, operands[1:], strict=False):
@@ -255,7 +255,7 @@ class _Function:
                 return f"{self.at(array, ATOM)}.length", ATOM
             case ast.Name("array"), [ast.Constant("d" | "q"), ast.Call(ast.Name("bytes"), [size])]:
                 return f"new Float64Array(({self.at(size, CHOICE)})/8)", ATOM
-            case (ast.Name() | ast.Attribute()), _:
+            case ((ast.Name() | ast.Attribute()), _):
                 return f"{self.at(function, ATOM)}({','.join([self.at(x, CHOICE) for x in arguments])})", ATOM
             case _:
                 raise _unknown(function)

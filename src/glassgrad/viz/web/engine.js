@@ -47,7 +47,9 @@ function readRows(raw, name) {
 
 /** A whole number from 0 on, and below the limit. */
 function readIndex(item, name, limit) {
-  if (!Number.isSafeInteger(item) || item < 0) refuseGraph(`"${name}" must hold whole numbers from 0 on, not ${found(item)}`);
+  if (!Number.isSafeInteger(item) || item < 0) {
+    refuseGraph(`"${name}" must hold whole numbers from 0 to 2**53, not ${found(item)}`);
+  }
   if (item >= limit) refuseGraph(`"${name}" points at entry ${item} of ${limit}`);
   return item;
 }
