@@ -22,7 +22,7 @@ from . import javascript
 
 __all__ = ["MODULES", "exports", "module", "script", "strings", "style"]
 
-MODULES: Final = ("libm", "rules", "engine")
+MODULES: Final = ("libm", "rules", "engine", "paths")
 """The modules in the order they are concatenated: each imports only from those before it."""
 
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";$', re.MULTILINE)
