@@ -18,7 +18,7 @@ from typing import Any, Final
 
 __all__ = ["MODULES", "exports", "script", "strings", "style"]
 
-MODULES: Final = ()
+MODULES: Final = ("order", "layout")
 """The modules in the order they are concatenated: each imports only from those before it."""
 
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";$', re.MULTILINE)
