@@ -1,23 +1,24 @@
-// Coordinates of boxes and routes of edges on top of the order: what viz/layout.py does in Python.
+// Coordinates of boxes and routes of edges on top of the order: viz/layout.py in JavaScript.
 //
-// Guarantees: the same places and points as Python, number for number; boxes never overlap and edges never cross a
-// box; nothing recurses; cost is linear in boxes plus lanes.
+// Guarantees: the same places and points as in Python; boxes never overlap, and edges never cross a box;
+// nothing recurses; cost is linear in boxes plus lanes. Why the steps are these is said there.
 
 import { edgeRows, orderGraph } from "./order.js";
 
 const LANE_GAP = 9; // between two edges that run beside each other
 
 /**
- * Places for boxes of these sizes and routes for these edges: `{ x, y, width, height, trunks, routes, ordering }`.
+ * Places for boxes and routes for edges: `{ x, y, width, height, trunks, routes, rankdir, ordering }`.
  *
- * `sizes` are flat, width and height in turns; `edges` source and target in turns, of a graph without cycles. `x` and
- * `y` are centres, y grows downwards from the top left corner of the picture. Between two points a route is a cubic
- * curve that leaves and arrives along the rank direction; `trunks` are by source the points of the lane that its long
- * edges share, and their routes begin there. `progress` is called with what part is done, between 0 and 1; for
- * `deadline` and the fields of `ordering` see orderGraph.
+ * `sizes` are flat, width and height in turns; `edges` source and target in turns, of a graph without cycles.
+ * `x` and `y` are centres; y grows downwards from the top left corner of the picture. Between two points a
+ * route is a cubic curve that leaves and arrives along the rank direction. `trunks` are by source the points
+ * of the lanes that its long edges share, and their routes begin there. `progress` is called with what part
+ * is done, from 0 to 1; for `sweeps`, `lanes`, `deadline` and the fields of `ordering` see orderGraph.
  */
 export function layoutGraph(sizes, edges, options = {}) {
-  const { rankdir = "LR", gap = 16, rankGap = 35, portGap = 12, arrival = 9, departure = 0, progress } = options;
+  const { rankdir = "LR", gap = 16, rankGap = 35, portGap = 12, arrival = 9, departure = 0 } = options;
+  const { progress } = options;
   const n = sizes.length >> 1, right = rankdir === "LR";
   const part = (from, to) => progress && ((done) => progress(from + (to - from) * done));
   const ordering = orderGraph(n, edges, { ...options, progress: part(0, 0.7) });
@@ -35,7 +36,8 @@ export function layoutGraph(sizes, edges, options = {}) {
     return pred.start[i] < pred.start[i + 1] ? (starts[r] + ends[r]) / 2 : ends[r] - extent / 2;
   });
   const ports = arrivalPorts(ordering, edges, across, centre, portGap);
-  const bend = { starts: starts.map((p) => p - arrival), ends: ends.map((p) => p + departure) }; // where edges may bend
+  // Where edges may bend.
+  const bend = { starts: starts.map((p) => p - arrival), ends: ends.map((p) => p + departure) };
   const drawn = edgeRoutes(ordering, edges, along, ports, centre, middle, bend, top);
   const place = (points) => {
     for (const point of points) {
@@ -76,7 +78,7 @@ function spreadLayers(ordering, across, gap, progress) {
     leaf[v] = pred.start[v] === pred.start[v + 1] ? 1 : 0;
   }
   for (const [source, chain] of chains) for (const lane of chain) leaf[lane] = leaf[source];
-  // Consumers stand level with what was computed; leaves, and the lanes that leaves are fetched through, make room.
+  // Consumers stand level with what was computed; leaves, and the lanes they are fetched through, make room.
   const below = someNeighbours(pred, (v, u) => !leaf[u], true);
   // A lane runs on straight past the consumers it serves on its way.
   const above = someNeighbours(succ, (v, w) => v < n || w >= n, true);
@@ -103,7 +105,7 @@ function spreadLayers(ordering, across, gap, progress) {
   const want = new Float64Array(most), places = new Float64Array(crowd), pool = makePool(most);
   const rounds = total < 40000 ? 16 : 8;
   for (let turn = 0; turn < rounds; turn++) {
-    const down = turn % 2 === 1, near = down ? below : above; // the last round moves consumers between their operands
+    const down = turn % 2 === 1, near = down ? below : above; // at last consumers between operands
     for (let step = 0; step < layers.length; step++) {
       const r = down ? step : layers.length - 1 - step, layer = layers[r];
       for (let i = 0; i < layer.length; i++) want[i] = middleOf(near, layer[i], centre, places);
@@ -141,10 +143,7 @@ const makePool = (size) => ({
   sums: new Float64Array(size), weights: new Float64Array(size), begins: new Int32Array(size + 1),
 });
 
-/**
- * Move the first `count` of a layer as near to `want` as its order and distances allow: least squares, by pooling
- * adjacent violators.
- */
+/** Move a layer as near to `want` as order and distances allow: least squares, pool adjacent violators. */
 function isotonic(layer, count, offsets, want, weight, centre, { sums, weights, begins }) {
   let blocks = 0;
   for (let i = 0; i < count; i++) {
@@ -190,14 +189,17 @@ function rankColumns({ n, layers, succ }, along, centre, rankGap, arrival, depar
 /**
  * Trunks and routes as points (along, across), and the extent that detours along the border need.
  *
- * Edges are level with where they go from `starts` of its rank on, and stay level with where they are until `ends`.
+ * Edges are level with where they go from `starts` of its rank on, and level with where they are until
+ * `ends`.
  */
 function edgeRoutes(ordering, edges, along, ports, centre, middle, { starts, ends }, top) {
   const { ranks, joints, chains, detours } = ordering, trunks = new Map(), borders = new Map();
   const leave = (source) => [middle[source] + along[source] / 2, centre[source]];
   for (const [source, chain] of chains) {
     const points = [leave(source), [ends[ranks[source]], centre[source]]];
-    for (const lane of chain) points.push([starts[ranks[lane]], centre[lane]], [ends[ranks[lane]], centre[lane]]);
+    for (const lane of chain) {
+      points.push([starts[ranks[lane]], centre[lane]], [ends[ranks[lane]], centre[lane]]);
+    }
     trunks.set(source, straightened(points));
   }
   for (const k of detours) {
@@ -235,7 +237,8 @@ function arrivalPorts({ joints, detours }, edges, across, centre, portGap) {
     const step = Math.min(portGap, Math.max((box * 0.6) / count, gaps ? (box - 20) / gaps : 0));
     const side = Math.max(Math.min(portGap, box * 0.3, (box - portGap) / 2), (step * gaps) / 2);
     for (let i = 0; i < count; i++) {
-      want[i] = outside.has(group[i]) ? -side : Math.max(-side, Math.min(side, centre[joints[group[i]]] - level));
+      const from = outside.has(group[i]) ? -side : centre[joints[group[i]]] - level;
+      want[i] = Math.max(-side, Math.min(side, from));
       steps[i] = i * step;
     }
     isotonic(group, count, steps, want, even, ports, pool);

@@ -1,16 +1,18 @@
-// Ranks of a directed graph, and an order within ranks that keeps crossings few: what viz/order.py does in Python.
+// Ranks of a directed graph, and an order within ranks that keeps crossings few: viz/order.py in JavaScript.
 //
-// Guarantees: the same ranks, lanes, order and crossings as Python, because both take the same steps in the same
-// sequence; effort is bounded by a count of steps, and by a deadline only where one is given; nothing recurses.
+// Guarantees: the same ranks, lanes, order and crossings as in Python, because both take the same steps in
+// the same sequence; effort is bounded by a count of steps, and by the clock only where a deadline is given;
+// nothing recurses. Why the steps are these is said there.
 //
-// Edges stand flat, source and target in turns. Neighbours are in compressed rows: those of v are
-// `link[start[v]]` to `link[start[v + 1] - 1]`. While the search runs it keeps every row sorted by place.
+// Edges stand flat, source and target in turns. Neighbours stand in rows, one behind the other: those of v
+// are `link[start[v]]` to `link[start[v + 1] - 1]`.
 
-const ORDER_SWEEPS = 24;
-const ORDER_WORK = 500000; // (boxes + lanes + links) × sweeps
+const ORDER_SWEEPS = 60;
+const ORDER_WORK = 800000; // (boxes + lanes) × sweeps
 const ORDER_LANES = 120000; // beyond it, the longest edges run along the border instead of through the ranks
+const ORDER_PATIENCE = 8; // sorts by medians that may bring nothing better before the search gives up
 
-/** The edges of every node as rows of edge numbers: those that it is the source of (side 0) or target of (side 1). */
+/** By node, the numbers of the edges that it is the source of (side 0) or the target of (side 1). */
 export function edgeRows(n, edges, side) {
   const start = new Int32Array(n + 1), item = new Int32Array(edges.length >> 1);
   for (let k = side; k < edges.length; k += 2) start[edges[k] + 1]++;
@@ -55,18 +57,19 @@ export function rankGraph(n, edges) {
 }
 
 /**
- * A copy of the edges in which those that close a cycle are turned round, so that none is left, and which ones these
- * are: `{ edges, reversed }`. The back edges of a walk in depth that begins at the sources; none in a graph without
- * cycles. Throws on an edge from a node to itself, which no direction mends.
+ * `{ edges, reversed }`: a copy of the edges in which those that close a cycle are turned round, so that no
+ * cycle is left, and which ones they are. These are the back edges of a walk in depth, sources first; a graph
+ * without cycles has none. Throws on an edge from a node to itself, which no direction mends.
  */
 export function acyclic(n, edges) {
   const out = edgeRows(n, edges, 0), at = out.start.slice(0, n);
   const turned = Int32Array.from(edges), reversed = new Uint8Array(edges.length >> 1);
-  const entered = new Uint8Array(n), open = new Uint8Array(n), stack = new Int32Array(n), operands = new Uint8Array(n);
-  for (let k = 0; k < reversed.length; k++) operands[edges[2 * k + 1]] = 1;
+  const entered = new Uint8Array(n), open = new Uint8Array(n), stack = new Int32Array(n);
+  const target = new Uint8Array(n);
+  for (let k = 0; k < reversed.length; k++) target[edges[2 * k + 1]] = 1;
   for (let turn = 0; turn < 2; turn++) {
     for (let root = 0; root < n; root++) {
-      if (entered[root] || (!turn && operands[root])) continue;
+      if (entered[root] || (!turn && target[root])) continue;
       let depth = 0;
       stack[0] = root;
       entered[root] = open[root] = 1;
@@ -78,7 +81,7 @@ export function acyclic(n, edges) {
           continue;
         }
         const k = out.item[at[v]++], w = edges[2 * k + 1];
-        if (w === v) throw new Error("an edge from node " + v + " to itself cannot be laid out: leave it out");
+        if (w === v) throw new Error(`node ${v} has an edge to itself: leave it out of the layout`);
         if (open[w]) {
           reversed[k] = 1;
           turned[2 * k] = w;
@@ -94,17 +97,19 @@ export function acyclic(n, edges) {
 }
 
 /**
- * Ranks and, for every rank, an order with few crossings.
+ * Ranks and, for every rank, an order with few crossings: `{ n, ranks, layers, joints, chains, detours, succ,
+ * pred, crossings }`.
  *
- * `edges` are flat, of a graph without cycles. `deadline` is a time of performance.now() after which no sweep and no
- * round of swaps begins. Ids from n on are lanes, places where a long edge passes a rank; `joints` holds for every
- * edge the id next to its target, `chains` the lanes of a source, `detours` the edges that got no lanes, `succ` and
- * `pred` the links between adjacent ranks.
+ * `edges` are flat, of a graph without cycles. Ids from n on are lanes, places where a long edge passes a
+ * rank. `joints` holds for every edge the id next to its target, `chains` the lanes of a source, `detours`
+ * the edges that got no lanes because there would be more than `lanes`, `succ` and `pred` the links between
+ * adjacent ranks. `sweeps` is how often every id may be looked at, less often in big graphs; `deadline` a
+ * time of performance.now() after which no sort and no round of swaps begins; `progress` is called with what
+ * part of the effort is spent.
  */
-export function orderGraph(n, edges, { sweeps = ORDER_SWEEPS, lanes = ORDER_LANES, deadline, progress } = {}) {
-  const graph = withLanes(n, edges, lanes);
-  const { layers, crossings } = fewCrossings(graph, sweeps, deadline ?? Infinity, progress);
-  return { n, ...graph, layers, crossings };
+export function orderGraph(n, edges, options = {}) {
+  const graph = withLanes(n, edges, options.lanes ?? ORDER_LANES);
+  return { n, ...graph, ...fewCrossings(graph, options) };
 }
 
 /** Ranks of boxes and lanes, and the links between adjacent ranks. */
@@ -138,12 +143,11 @@ function withLanes(n, edges, lanes) {
       links[used++] = b;
     }
   }
-  return { ranks, joints, chains, detours, succ: neighbours(total, links, used, 0), pred: neighbours(total, links, used, 1) };
-}
-
-function neighbours(total, links, used, side) {
-  const { start, item } = edgeRows(total, links.subarray(0, used), side);
-  return { start, link: item.map((k) => links[2 * k + 1 - side]) };
+  const neighbours = (side) => {
+    const { start, item } = edgeRows(total, links.subarray(0, used), side);
+    return { start, link: item.map((k) => links[2 * k + 1 - side]) };
+  };
+  return { ranks, joints, chains, detours, succ: neighbours(0), pred: neighbours(1) };
 }
 
 /** The longest chain of lanes that is allowed, so that all of them together stay within `lanes`. */
@@ -157,58 +161,72 @@ function longestChain(ranks, far, lanes) {
   return spans.length ? spans[spans.length - 1] : 0;
 }
 
-/** The order of every layer, after sweeps by medians and swaps of neighbours; the best that was met. */
-function fewCrossings(graph, sweeps, deadline, progress) {
-  const search = firstOrder(graph), size = graph.ranks.length + graph.succ.link.length;
-  const { first, order } = search, most = Math.min(sweeps, Math.max(4, Math.floor(ORDER_WORK / Math.max(size, 1))));
-  let best = countCrossings(search), kept = order.slice();
-  for (let sweep = 0, idle = 0; sweep < most && best && idle < 4; sweep++) {
-    if (performance.now() >= deadline) break;
-    const sorted = sortByMedians(search, sweep % 2 === 0, sweep % 4 < 2);
-    const swapped = swapNeighbours(search, deadline);
-    const found = countCrossings(search);
-    if (found < best) {
-      best = found;
-      kept = order.slice();
+/** The best order of the layers that was met, and its crossings. */
+function fewCrossings(graph, { sweeps = ORDER_SWEEPS, deadline = Infinity, progress }) {
+  const size = graph.ranks.length, budget = Math.min(sweeps * size, Math.max(ORDER_WORK, 8 * size));
+  const search = newSearch(graph), { first, order } = search, { pred, succ } = graph;
+  const spent = (limit) => search.looks >= limit || performance.now() >= deadline;
+  let best = -1, kept = order;
+  // From the sinks first, operands left to right: the order of a picture in which nothing has to cross.
+  for (const [near, behind, limit] of [[pred, succ, Math.floor(budget / 4)], [succ, pred, budget]]) {
+    if (!best || (best > 0 && performance.now() >= deadline)) break;
+    walkInto(search, near, behind);
+    for (let sweep = 0, idle = 0, lowest = Infinity; ; sweep++) {
+      const found = countCrossings(search);
+      if (best < 0 || found < best) {
+        best = found;
+        kept = order.slice();
+      }
+      idle = found < lowest ? 0 : idle + 1;
+      lowest = Math.min(lowest, found);
+      if (progress) progress(best ? Math.min(search.looks / budget, 1) : 1);
+      if (!best || idle === ORDER_PATIENCE || spent(limit)) break;
+      // Down while that may help on its own, then up and down in turns.
+      if (sweep) sortByMedians(search, sweep <= 4 || sweep % 2 === 0, (sweep - 1) % 4 < 2);
+      swapNeighbours(search, () => spent(limit));
     }
-    idle = sorted || swapped ? 0 : idle + 1; // at 4 no kind of sweep moves anything any more
-    if (progress) progress((sweep + 1) / most);
   }
-  return { layers: Array.from({ length: first.length - 1 }, (_, r) => kept.slice(first[r], first[r + 1])), crossings: best };
+  const layers = Array.from({ length: first.length - 1 }, (_, r) => kept.slice(first[r], first[r + 1]));
+  return { layers, crossings: best };
 }
 
 /**
- * The state of the search. `order` holds the layers one behind the other, that of rank r from `first[r]` on; `pos[v]` is
- * v's place in its layer; `stamp[r]` changes with the order of layer r.
+ * The state of a search. `order` holds the layers one behind the other, that of rank r from `first[r]` on;
+ * `pos[v]` is v's place in its layer; `stamp[r]` changes with the order of layer r; `pred` and `succ` are
+ * copies whose rows are sorted by place again and again; `looks` counts the effort, ids looked at for a sort
+ * or for swaps.
  */
-function firstOrder({ ranks, succ, pred }) {
+function newSearch({ ranks, succ, pred }) {
   const total = ranks.length, count = ranks.reduce((most, r) => Math.max(most, r + 1), 0);
-  const first = new Int32Array(count + 1), order = new Int32Array(total), pos = new Int32Array(total);
+  const first = new Int32Array(count + 1), ints = (length) => new Int32Array(length);
   for (let v = 0; v < total; v++) first[ranks[v] + 1]++;
   for (let r = 0; r < count; r++) first[r + 1] += first[r];
-  const end = first.slice(0, count), seen = new Uint8Array(total), stack = new Int32Array(pred.link.length + 1);
-  const visit = (v) => {
-    seen[v] = 1;
-    pos[v] = end[ranks[v]] - first[ranks[v]];
-    order[end[ranks[v]]++] = v;
+  return {
+    ranks, first, order: ints(total), pos: ints(total), looks: 0,
+    succ: { start: succ.start, link: succ.link.slice() },
+    pred: { start: pred.start, link: pred.link.slice() },
+    stamp: ints(count), below: ints(count).fill(-1), above: ints(count), counts: new Float64Array(count),
+    tree: ints(total + 1), key: new Float64Array(total), free: ints(total), spare: ints(total),
   };
-  for (let root = 0; root < total; root++) { // depth first, operands left to right
-    if (succ.start[root] < succ.start[root + 1]) continue;
-    let depth = 1;
+}
+
+/** Put all ids into their layers as a walk meets them: depth first, from those with nothing behind them. */
+function walkInto({ ranks, first, order, pos, stamp }, { start, link }, behind) {
+  const total = ranks.length, end = first.slice(), seen = new Uint8Array(total);
+  const stack = new Int32Array(link.length + 1);
+  for (let root = 0; root < total; root++) {
+    let depth = behind.start[root] < behind.start[root + 1] ? 0 : 1;
     stack[0] = root;
     while (depth) {
-      const v = stack[--depth];
+      const v = stack[--depth], r = ranks[v];
       if (seen[v]) continue;
-      visit(v);
-      for (let j = pred.start[v + 1]; j-- > pred.start[v]; ) stack[depth++] = pred.link[j];
+      seen[v] = 1;
+      pos[v] = end[r] - first[r];
+      order[end[r]++] = v;
+      for (let j = start[v + 1]; j-- > start[v]; ) stack[depth++] = link[j];
     }
   }
-  const own = ({ start, link }) => ({ start, link: link.slice() }); // sorted anew all the time
-  return {
-    ranks, first, order, pos, succ: own(succ), pred: own(pred),
-    stamp: new Int32Array(count), below: new Int32Array(count).fill(-1), above: new Int32Array(count), counts: new Float64Array(count),
-    tree: new Int32Array(total + 1), key: new Float64Array(total), free: new Int32Array(total), spare: new Int32Array(total),
-  };
+  for (let r = 0; r < stamp.length; r++) stamp[r]++;
 }
 
 /** Sort v's neighbours by place. Mostly they are sorted already, but for a few that moved. */
@@ -231,17 +249,18 @@ function settle({ ranks, first, order, pos, spare }, { start, link }, v) {
 
 /** The weighted median of Gansner et al.: between the two middle places, nearer to the denser side. */
 function medianPlace(pos, { start, link }, v) {
-  const from = start[v], last = start[v + 1] - 1, count = last - from + 1, k = from + (count >> 1), high = pos[link[k]];
+  const from = start[v], last = start[v + 1] - 1, count = last - from + 1, k = from + (count >> 1);
+  const high = pos[link[k]];
   if (count & 1) return high;
   const low = pos[link[k - 1]], left = low - pos[link[from]], right = pos[link[last]] - high;
   return left + right ? (low * right + high * left) / (left + right) : (low + high) / 2;
 }
 
-/** Sort every layer by the medians of the layer before; ties keep or reverse their order. True if one moved. */
+/** Sort every layer by the medians of the layer before; ties keep or reverse their order. */
 function sortByMedians(search, down, rising) {
   const { first, order, pos, stamp, key, free } = search, near = down ? search.pred : search.succ;
   const { start } = near, count = stamp.length;
-  let moved = false;
+  search.looks += order.length;
   for (let step = 0; step < count; step++) {
     const r = down ? step : count - 1 - step, begin = first[r], end = first[r + 1];
     let keyed = 0;
@@ -265,9 +284,7 @@ function sortByMedians(search, down, rising) {
       changed = true;
     }
     if (changed) stamp[r]++;
-    moved ||= changed;
   }
-  return moved;
 }
 
 /** Merge sort of the first `count` of `free`; ties keep their order where `rising`, else they reverse it. */
@@ -295,44 +312,46 @@ function sortByKey({ key, free, spare }, count, rising) {
   }
 }
 
-/** Swap neighbours while that removes crossings, at most four rounds. True if something moved. */
-function swapNeighbours(search, deadline) {
-  const { first, order, pos, stamp, pred, succ } = search, count = stamp.length;
-  let dirty = new Uint8Array(count).fill(1), moved = false;
-  for (let round = 0; round < 4 && (!round || performance.now() < deadline); round++) {
-    const again = new Uint8Array(count);
-    let touched = false;
+/** Swap neighbours while that removes crossings and `spent()` is false: rounds to and fro, in turns. */
+function swapNeighbours(search, spent) {
+  const count = search.stamp.length;
+  let dirty = new Uint8Array(count).fill(1), some = true;
+  for (let forth = true; some && !spent(); forth = !forth) {
+    const touched = new Uint8Array(count);
+    some = false;
     for (let r = 0; r < count; r++) {
-      if (!dirty[r]) continue;
-      const begin = first[r], last = first[r + 1] - 1;
-      let changed = false;
-      for (let i = begin; i <= last && last > begin; i++) {
-        settle(search, pred, order[i]);
-        settle(search, succ, order[i]);
-      }
-      for (let i = begin; i < last; i++) {
-        const v = order[i], w = order[i + 1];
-        if (gainOfSwap(pos, pred, v, w) + gainOfSwap(pos, succ, v, w) <= 0) continue;
-        order[i] = w;
-        order[i + 1] = v;
-        pos[w] = i - begin;
-        pos[v] = i + 1 - begin;
-        changed = true;
-      }
-      if (!changed) continue;
+      if (!dirty[r] || !swapInLayer(search, r, forth)) continue;
       // A layer can only improve again if it or a neighbour changed.
-      stamp[r]++;
-      again[Math.max(r - 1, 0)] = again[r] = again[Math.min(r + 1, count - 1)] = 1;
-      touched = true;
+      touched[Math.max(r - 1, 0)] = touched[r] = touched[Math.min(r + 1, count - 1)] = 1;
+      some = true;
     }
-    if (!touched) break;
-    moved = true;
-    dirty = again;
+    dirty = touched;
   }
+}
+
+/** Pass once over a layer, forth or back, and swap neighbours where that gains. True if two were. */
+function swapInLayer(search, r, forth) {
+  const { first, order, pos, stamp, pred, succ } = search, begin = first[r], last = first[r + 1] - 1;
+  let moved = false;
+  search.looks += last + 1 - begin;
+  for (let i = begin; i <= last && begin < last; i++) {
+    settle(search, pred, order[i]);
+    settle(search, succ, order[i]);
+  }
+  for (let step = begin; step < last; step++) {
+    const i = forth ? step : last - 1 - (step - begin), v = order[i], w = order[i + 1];
+    if (gainOfSwap(pos, pred, v, w) + gainOfSwap(pos, succ, v, w) <= 0) continue;
+    order[i] = w;
+    order[i + 1] = v;
+    pos[w] = i - begin;
+    pos[v] = i + 1 - begin;
+    moved = true;
+  }
+  if (moved) stamp[r]++;
   return moved;
 }
 
-/** How many crossings on one side go away when v, now before w, is put behind it; both have sorted neighbours. */
+/** How many crossings on one side go away when v, now before w, is put behind it. Their rows are sorted. */
 function gainOfSwap(pos, { start, link }, v, w) {
   const from = start[w], end = start[w + 1], length = end - from;
   let gain = 0, below = from, upto = from; // how many of w's neighbours lie before x; how many before or at x
