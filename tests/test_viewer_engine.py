@@ -483,7 +483,13 @@ DAMAGE = {
     "notes": [{"0": 1}, {"9": ""}, None],
     "formulas": [{"f": "x"}, {"f": ["x", "y"]}, {"f": [1, []]}, {"f": ["x", [1]]}, 1],
 }
-SAID = {"nodes": "nodes|kind", "roots": "root", "operands": "operand", "partials": "partials|derivatives", "scopes": "scope"}
+SAID = {
+    "nodes": "nodes|kind",
+    "roots": "root",
+    "operands": "operand",
+    "partials": "partials|derivatives",
+    "scopes": "scope",
+}
 CYCLE = [[], [0], [], [1, 3], [], [0, 4], [3, 5]]
 LEAF_WITH_OPERANDS = [[], [0], [0], [1, 2], [], [0, 4], [3, 5]]
 

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from .._build import __version__
 from ..engine import Value
 from ..files import write_whole
 from ..graph import Graph
@@ -130,7 +129,6 @@ def _page(graph: Graph, training: Mapping[str, Any] | None) -> str:
     from . import bundle  # its modules take longer to import than `import glassgrad` may
 
     parts = {
-        "version": __version__,
         "title": escaped(title(graph)),
         "style": bundle.style(),
         "graph": graph.to_json().strip(),
@@ -138,10 +136,8 @@ def _page(graph: Graph, training: Mapping[str, Any] | None) -> str:
         "strings": _json(bundle.strings()),
         "script": bundle.packed(),
     }
-    out = []
-    for piece in bundle.template():  # text and names in turn; what is put in is not searched for names again
-        out.append(parts.get(piece[1:-1], piece) if piece.startswith("{") else piece)
-    return "".join(out)
+    # Text and names in turn: what is put in is not searched for names again.
+    return "".join([parts.get(piece[1:-1], piece) if piece.startswith("{") else piece for piece in bundle.template()])
 
 
 def _json(data: object) -> str:

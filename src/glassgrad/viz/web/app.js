@@ -93,7 +93,7 @@ function consumersOf(graph) {
 async function relayout(anchor = null, before = null) {
   const { graph } = app.doc;
   stopWorker();
-  const arranged = arrange(graph, app.tree, app.open, standIns(graph, app.options));
+  const arranged = await arrange(graph, app.tree, app.open, standIns(graph, app.options), breath);
   const count = arranged.rooms.reduce((sum, room) => sum + room.widths.length, 0);
   const old = anchor && app.scene ? anchor(app.scene) : null;
   let plans;
@@ -451,7 +451,6 @@ function save(blob, name) {
 }
 
 async function exporting(make, name) {
-  at("details.menu[open]")?.removeAttribute("open");
   try {
     save(await make(), name);
   } catch (error) {
@@ -623,7 +622,10 @@ function listen() {
   stage.addEventListener("keydown", onStageKey);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
-    if (button) ACTIONS[button.dataset.do]();
+    if (button) {
+      button.closest("details")?.removeAttribute("open");
+      ACTIONS[button.dataset.do]();
+    }
     const go = event.target.closest("[data-go]");
     if (go) {
       closeSearch();

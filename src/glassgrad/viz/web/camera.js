@@ -1,7 +1,7 @@
 // Where the reader looks: pan and zoom, by pointer, wheel, pinch and keys.
 // Guarantees: dragging moves the picture by as many pixels as the pointer; zooming leaves the point under it in place.
 
-const LEAST = 0.01;
+const LEAST = 0.002;
 const MOST = 8;
 
 /** Zooms by `factor` around the point (px, py) of the stage. */

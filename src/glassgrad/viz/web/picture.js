@@ -45,18 +45,22 @@ export function pathData(way) {
 }
 
 function linesMarkup(scene, view) {
-  const out = scene.trunks.map(({ way }) => `<path class="line" d="${pathData(way)}"/>`);
+  const out = scene.trunks.map((trunk) => lineMarkup(trunk, pathData(trunk.way), view, ""));
   const heads = { none: "", plus: "", minus: "", zero: "" };
   scene.lines.forEach((made, k) => {
-    const flow = view.flowOf(made);
-    const sign = signOf(flow);
-    const d = pathData(ownWay(made));
-    const wide = sign === "plus" || sign === "minus" ? ` style="stroke-width:${n(1.2 + 1.8 * decades(flow, view.topFlow))}"` : "";
-    out.push(`<path class="line ${sign}" data-line="${k}"${wide} d="${d}"/>`);
-    if (made.last) heads[sign] += headData(made);
+    out.push(lineMarkup(made, pathData(ownWay(made)), view, ` data-line="${k}"`));
+    if (made.last) heads[signOf(view.flowOf(made))] += headData(made);
   });
   for (const [sign, d] of Object.entries(heads)) if (d) out.push(`<path class="head ${sign}" d="${d}"/>`);
   return out.join("");
+}
+
+/** A line in the colour, the dashes and the width of what the gradient adds along it. */
+function lineMarkup(made, d, view, mark) {
+  const flow = view.flowOf(made);
+  const sign = signOf(flow);
+  const wide = sign === "plus" || sign === "minus" ? ` style="stroke-width:${n(1.2 + 1.8 * decades(flow, view.topFlow))}"` : "";
+  return `<path class="line ${sign}"${mark}${wide} d="${d}"/>`;
 }
 
 function headData(made) {

@@ -12,7 +12,7 @@ const PORT = { width: 2, height: 10 };
 export const CARD = { row: 17, height: 46, constant: 28, group: 54 };
 
 /** What is in sight, as layout problems (one for each open group, inner ones first) and lines between places. */
-export function arrange(graph, tree, open, standIn) {
+export async function arrange(graph, tree, open, standIn, breath) {
   const shownAs = new Map([[tree.root, null]]); // the outermost closed group around
   for (const group of tree.all) shownAs.set(group, shownAs.get(group.parent) ?? (open.has(group) ? null : group));
   const containers = [tree.root, ...tree.all.filter((group) => !shownAs.get(group))];
@@ -41,6 +41,7 @@ export function arrange(graph, tree, open, standIn) {
   const lastUser = new Int32Array(graph.size).fill(-1);
   const repeats = new Int32Array(graph.size);
   for (let v = 0; v < graph.size; v++) {
+    if (v % 2000 === 1999) await breath(); // a long task would freeze the page
     const target = resolved(v);
     for (let e = graph.start[v]; e < graph.start[v + 1]; e++) {
       const u = graph.operand[e];
@@ -249,7 +250,7 @@ export function place(arranged, plans) {
     };
     const first = trunks.length;
     for (let t = 0; t + 1 < plan.trunkAt.length; t++) {
-      trunks.push({ way: way(plan.trunkPoints, plan.trunkAt[t], plan.trunkAt[t + 1]) });
+      trunks.push({ way: way(plan.trunkPoints, plan.trunkAt[t], plan.trunkAt[t + 1]), edges: [] });
     }
     room.lines.forEach((made, j) => {
       const points = way(plan.points, plan.at[j], plan.at[j + 1]);
@@ -258,6 +259,7 @@ export function place(arranged, plans) {
       if (room.pins[made.to] > 0) after.push(leaves(k)); // from a port inside to where all lines leave the frame
       const back = plan.reversed[j] === 1;
       const trunk = plan.trunkOf[j] < 0 ? null : trunks[first + plan.trunkOf[j]];
+      if (trunk) for (const e of made.edges) trunk.edges.push(e);
       lines.push({ way: points, trunk, back, after, last: made.last, edges: made.edges });
     });
   });
