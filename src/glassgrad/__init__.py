@@ -33,7 +33,7 @@ __all__ = [
     "NonFiniteError", "OperandError", "OptimError", "Page", "Scalar", "StateError", "TrainingError", "Value",
     "__version__", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt",
     "checkpoint", "clip", "cos", "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu",
-    "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log10", "log1p", "log2",
+    "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10",
     "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod",
     "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
     "square", "tan", "tanh", "taylor", "testing", "to_html", "training", "value_and_grad", "vjp", "where",
