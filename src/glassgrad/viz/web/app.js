@@ -19,7 +19,7 @@ const BUDGET = 12000; // milliseconds after which the worker stops improving the
 
 const app = {
   strings: {}, lang: "en", open: new Set(), options: { hideConstants: false, foldSums: false },
-  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), playing: 0, worker: null,
+  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), pinned: -1, playing: 0, worker: null,
 };
 const at = (selector) => document.querySelector(selector);
 
@@ -32,6 +32,7 @@ function say(key, values = {}) {
 
 function translate() {
   document.documentElement.lang = app.lang === "zh" ? "zh-CN" : "en";
+  at("#gg-panel").replaceChildren();
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of document.querySelectorAll("[data-say-label]")) element.setAttribute("aria-label", say(element.dataset.sayLabel));
   for (const element of document.querySelectorAll("[data-say-title]")) element.title = say(element.dataset.sayTitle);
@@ -197,11 +198,36 @@ function drawPanel() {
   if (panel.hidden) return panel.replaceChildren();
   const focused = panel.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   const scrolled = panel.scrollTop;
-  panel.innerHTML = selected.group
-    ? groupPanel(doc, numbers, selected.group, say)
-    : nodePanel(doc, numbers, app.consumers, selected.node, say) + (doc.training ? leafHistory(doc.training, selected.node, doc.epoch, say) : "");
+  const history = doc.training && !selected.group ? leafHistory(doc.training, selected.node, doc.epoch, say) : "";
+  fillPanel(panel, selected.group ? groupPanel(doc, numbers, selected.group, say) : nodePanel(doc, numbers, app.consumers, selected.node, say) + history);
   panel.scrollTop = scrolled;
   if (focused) panel.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** Writes the panel. A leaf's fields stay the elements that they are: others would end a drag, and move the caret. */
+function fillPanel(panel, html) {
+  const fresh = Object.assign(document.createElement("template"), { innerHTML: html }).content;
+  const [kept, made] = [panel, fresh].map((parent) => parent.querySelector(".edit"));
+  const leafOf = (section) => section?.querySelector("[data-edit]").dataset.edit;
+  if (!made || leafOf(kept) !== leafOf(made)) return panel.replaceChildren(fresh);
+  for (const child of [...panel.children]) if (child !== kept) child.remove();
+  const after = [...fresh.children].slice([...fresh.children].indexOf(made) + 1);
+  kept.after(...after);
+  made.remove();
+  panel.prepend(fresh);
+  const now = app.doc.values[leafOf(kept)];
+  const [box, slide] = kept.querySelectorAll("input");
+  if (typed(box.value) !== now) box.value = made.querySelector("input").value; // as typed: 1e-3 stays 1e-3
+  if (Number(slide.value) !== now) slide.value = now;
+  box.removeAttribute("aria-invalid");
+  kept.querySelector(".error").textContent = app.doc.edits.has(app.selected.node) && undefinedNow() ? say("edit.undefined") : "";
+  kept.querySelector("button").disabled = made.querySelector("button").disabled;
+}
+
+/** Whether a result is not finite that is so in the snapshot. */
+function undefinedNow() {
+  const { graph, values } = app.doc;
+  return values.some((x, i) => !Number.isFinite(x) && Number.isFinite(graph.values[i]));
 }
 
 /** A selector that finds the same control after the panel was written anew. */
@@ -273,6 +299,7 @@ function zoom(factor) {
 function select(item, { panel = true, reveal = false } = {}) {
   app.selected = item;
   app.lit = new Set();
+  app.pinned = -1;
   if (item && panel) app.panelOpen = true;
   if (!item) app.panelOpen = false;
   draw();
@@ -476,7 +503,7 @@ const ACTIONS = {
   play,
   next: () => setStep(currentStep() + 1),
   last: () => setStep(app.doc.steps.total),
-  reset: () => edit(app.selected.node, null),
+  reset: () => (edit(app.selected.node, null), at("#gg-panel-title").focus()), // the button is out of use now
   check: () => check(app.selected.node),
   "close-panel": () => closePanel(),
   "toggle-group": () => toggle(app.selected.group),
@@ -491,6 +518,7 @@ function openGroups(groups) {
 function closePanel() {
   app.panelOpen = false;
   app.lit = new Set();
+  app.pinned = -1;
   draw();
   at("#gg-stage").focus();
 }
@@ -574,15 +602,14 @@ function onPanelInput(event) {
   const { edit: box, slide } = event.target.dataset;
   if (slide !== undefined) edit(Number(slide), Number(event.target.value));
   if (box === undefined) return;
-  const x = typed(event.target.value);
   const text = event.target.value;
+  const x = typed(text);
   if (x === null) {
     event.target.setAttribute("aria-invalid", "true");
     at("#gg-edit-error").textContent = say("edit.bad", { text: text.slice(0, 40) });
     return;
   }
   edit(Number(box), x);
-  at("#gg-edit").value = text; // as typed: 1e-3 stays 1e-3
 }
 
 function scrub(event) {
@@ -604,7 +631,7 @@ function lightPath(event) {
   const button = event.target.closest?.("[data-path]");
   const k = button ? Number(button.dataset.path) : -1;
   if (event.type === "click") app.pinned = app.pinned === k ? -1 : k;
-  const chosen = k >= 0 ? k : (app.pinned ?? -1);
+  const chosen = k >= 0 ? k : app.pinned;
   const lit = new Set();
   if (chosen >= 0 && app.selected?.node >= 0) {
     for (const e of pathEdges(app.doc, app.selected.node)[chosen] ?? []) for (const line of app.linesOf[e]) lit.add(line);
