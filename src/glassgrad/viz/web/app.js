@@ -19,7 +19,7 @@ const BUDGET = 12000; // milliseconds after which the worker stops improving the
 
 const app = {
   strings: {}, lang: "en", open: new Set(), options: { hideConstants: false, foldSums: false },
-  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), pinned: -1, playing: 0, worker: null,
+  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), pinned: -1, playing: 0, worker: null, turn: 0,
 };
 const at = (selector) => document.querySelector(selector);
 
@@ -93,8 +93,10 @@ function consumersOf(graph) {
 /** Lays out what is in sight. `anchor` returns a point of the scene that stays where it is on the screen. */
 async function relayout(anchor = null, before = null) {
   const { graph } = app.doc;
+  const turn = ++app.turn;
   stopWorker();
   const arranged = await arrange(graph, app.tree, app.open, standIns(graph, app.options), breath);
+  if (turn !== app.turn) return; // the reader has gone on
   const count = arranged.rooms.reduce((sum, room) => sum + room.widths.length, 0);
   const old = anchor && app.scene ? anchor(app.scene) : null;
   let plans;
@@ -103,16 +105,17 @@ async function relayout(anchor = null, before = null) {
     try {
       plans = await inWorker(problems(arranged.rooms), count);
     } catch (error) {
-      if (before) app.open = before; // the reader gave up: what was in sight stays
+      if (before && turn === app.turn) app.open = before; // the reader gave up: what was in sight stays
       if (error.message !== "cancelled") announce(error.message);
       return;
     }
   }
-  app.scene = place(arranged, plans);
-  app.linesOf = linesByEdge(app.scene, graph.operand.length);
-  app.big = app.scene.items.length + app.scene.frames.length > SVG_LIMIT;
-  if (count > SYNC_LIMIT) await breath();
-  app.prepared = app.big ? await prepare(app.scene, breath) : null;
+  const scene = await place(arranged, plans, breath);
+  const big = scene.items.length + scene.frames.length > SVG_LIMIT;
+  const prepared = big ? await prepare(scene, breath) : null;
+  const linesOf = linesByEdge(scene, graph.operand.length);
+  if (turn !== app.turn) return;
+  Object.assign(app, { scene, big, prepared, linesOf });
   const now = anchor && old ? anchor(app.scene) : null;
   if (now) {
     const { x, y, zoom } = app.camera;
@@ -122,7 +125,14 @@ async function relayout(anchor = null, before = null) {
   draw();
 }
 
-const breath = () => new Promise((resolve) => setTimeout(resolve));
+let breathed = 0;
+
+/** Lets the browser do what waits, when it has had to wait for some time. */
+async function breath() {
+  if (performance.now() - breathed < 30) return;
+  await new Promise((resolve) => setTimeout(resolve));
+  breathed = performance.now();
+}
 
 /** The item of the new scene for one of an old scene. */
 function itemLike(item) {
@@ -417,12 +427,13 @@ function search(text) {
   const list = at("#gg-found");
   const { graph } = app.doc;
   const wanted = text.trim().toLowerCase();
-  const found = [];
-  for (let i = graph.size - 1; i >= 0 && wanted && found.length < 12; i--) {
-    const words = [graph.labels[i], `n${i}`, graph.ops[i], graph.scopes[i]];
-    if (words[1] === wanted) found.unshift(i);
-    else if (words.some((word) => word.toLowerCase().includes(wanted))) found.push(i);
+  const ranked = [[], [], []]; // whole words first, then beginnings
+  for (let i = graph.size - 1; i >= 0 && wanted; i--) {
+    const words = [graph.labels[i], `n${i}`, graph.ops[i], graph.scopes[i]].map((word) => word.toLowerCase());
+    const rank = words.slice(0, 2).includes(wanted) ? 0 : words[0].startsWith(wanted) ? 1 : 2;
+    if (rank < 2 || words.some((word) => word.includes(wanted))) ranked[rank].push(i);
   }
+  const found = ranked.flat().slice(0, 12);
   list.replaceChildren(
     ...found.map((i, k) => {
       const row = document.createElement("li");
@@ -712,7 +723,10 @@ async function start(code) {
   app.lang = (navigator.languages ?? [navigator.language]).find((tag) => /^(zh|en)/i.test(tag))?.toLowerCase().startsWith("zh") ? "zh" : "en";
   translate();
   try {
-    const graph = readGraph(read("#gg-graph"));
+    const raw = read("#gg-graph");
+    await breath();
+    const graph = readGraph(raw);
+    await breath();
     app.doc = openDocument(graph, readTraining(read("#gg-training-record"), graph));
   } catch (error) {
     at("main").replaceChildren(Object.assign(document.createElement("p"), { className: "fatal", textContent: error.message }));
@@ -721,8 +735,10 @@ async function start(code) {
   const { graph } = app.doc;
   app.owner = new Int32Array(graph.operand.length);
   for (let i = 0; i < graph.size; i++) app.owner.fill(i, graph.start[i], graph.start[i + 1]);
+  await breath();
   app.tree = buildGroups(graph);
   app.open = firstOpen(app.tree, graph.size);
+  await breath();
   app.consumers = consumersOf(graph);
   listen();
   await relayout();
