@@ -302,18 +302,10 @@ def test_the_same_command_writes_the_same_bytes():
     assert seeds[0].startswith(b"digraph ")
 
 
-def test_errors_go_to_standard_error_and_a_closed_pipe_is_quiet():
+def test_errors_go_to_standard_error():
     done = run("a ^ 2", "a=1")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"write ** instead of ^" in done.stderr
-    text = " + ".join(["a"] * 20_000)  # more than a pipe holds
-    command = [sys.executable, "-m", "glassgrad", "draw", text, "a=1", "-o", "-", "--format", "json"]
-    environment = {**os.environ, "PYTHONPATH": SOURCE}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.read(10)
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 1
 
 
 def test_help_shows_an_example_that_works(capsys, viewers, tmp_path, monkeypatch):
