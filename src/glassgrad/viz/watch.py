@@ -27,7 +27,7 @@ from .dot import DrawingError
 
 __all__ = ["Recording", "watch"]
 
-BUDGET: Final = 32_000_000  # bytes: 6,000 steps of 337 parameters
+BUDGET: Final = 32_000_000  # bytes: 5,661 steps of 337 parameters
 SNAPSHOT_LIMIT: Final = 20_000  # Values; what a page can still lay out
 PAGE_STEPS: Final = 200  # a slider of 700 pixels has no room for more
 PAGE_BYTES: Final = 2_000_000  # about, for the numbers in a page
