@@ -21,7 +21,7 @@ PACKAGE = Path(glassgrad.__file__).parent
 
 # A module may import what stands on a lower line, or on its own line.
 LAYERS = [
-    {"errors", "_cython", "_libm"},
+    {"errors", "files", "_cython", "_libm"},
     {"rules"},
     {"modes"},
     {"engine", "sweep", "copies"},
@@ -140,12 +140,8 @@ def test_every_error_is_a_public_name(gg):
     def below(cls):
         return {cls}.union(*map(below, cls.__subclasses__()))
 
-    elsewhere = {
-        "DemoError",
-        "ExpressionError",
-        "PlotError",
-        "UsageError",
-    }  # of modules that `import glassgrad` does not import
+    # Of modules that `import glassgrad` does not import.
+    elsewhere = {"DemoError", "ExpressionError", "PlotError", "UsageError"}
     names = {cls.__name__ for cls in below(gg.GlassgradError) if cls.__module__.startswith(gg.__name__)} - elsewhere
     assert {name for name in names if name not in gg.__all__} == set()
 

@@ -349,7 +349,14 @@ def test_steps_are_asked_for_by_number_or_from_the_end(w):
 def test_before_the_first_step_it_says_so(w):
     recording = watch(w)
     assert (len(recording), bool(recording), recording.steps, recording.losses) == (0, True, [], [])
-    for ask in (recording.values, recording.grads, recording.payload, recording.to_json, recording.to_html):
+    for ask in (
+        recording.values,
+        recording.grads,
+        recording.payload,
+        recording.to_json,
+        recording.to_html,
+        recording.show,
+    ):
         with pytest.raises(glassgrad.GlassgradError, match="nothing is recorded yet"):
             ask()
 

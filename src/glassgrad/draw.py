@@ -17,6 +17,7 @@ from . import sweep
 from .engine import Value
 from .errors import GlassgradError, NonFiniteError
 from .expression import Expression, ExpressionError, constant, parse, shown_text
+from .files import can_replace, write_whole
 from .graph import Graph
 
 __all__ = ["FORMATS", "run"]
@@ -106,10 +107,12 @@ def _check(asked: Namespace, form: str) -> None:
         raise UsageError(f"-o - writes {', '.join(PIPED)}: give {'an animation' if asked.animate else form} a file")
     if asked.animate and form not in ("svg", "gif"):
         raise UsageError(f"--animate writes .svg or .gif, not .{form}")
-    for option in ("partials", "rankdir"):
-        if getattr(asked, option) and (form not in PICTURES or asked.animate):
-            what = "an animation" if asked.animate or form == "gif" else f".{form}"
-            raise UsageError(f"--{option} is for still pictures ({', '.join(PICTURES)}), not for {what}")
+    still = form in PICTURES and not asked.animate
+    if asked.partials and not still:
+        what = "an animation" if asked.animate or form == "gif" else f".{form}"
+        raise UsageError(f"--partials is for still pictures ({', '.join(PICTURES)}), not for {what}")
+    if asked.rankdir and form in ("html", "json"):
+        raise UsageError(f"--rankdir is for pictures ({', '.join(PICTURES)}, gif), not for .{form}")
 
 
 def _evaluated(expression: Expression, given: Sequence[str], *, backward: bool) -> Value:
@@ -190,12 +193,14 @@ def _write(root: Value, form: str, path: Path, asked: Namespace) -> None:
     content = None if animated or form == "html" else _drawn(root, form, asked)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if content is not None:
-            path.write_bytes(content)
-        elif animated:
-            _viewer("animate").animate(root, path)
-        else:
+        if animated:
+            _viewer("animate").animate(root, path, lang=asked.lang or _language(), rankdir=asked.rankdir or "LR")
+        elif content is None:
             _viewer("page").to_html(root, path)
+        elif can_replace(path):
+            write_whole(path, content)
+        else:
+            path.write_bytes(content)  # into a pipe or a device
     except OSError as error:
         raise GlassgradError(f"cannot write {path}: {error.strerror or error}") from None
 

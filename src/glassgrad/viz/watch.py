@@ -8,7 +8,6 @@ parameters. docs/watch.md shows the use.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
@@ -18,12 +17,15 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..engine import Scalar, Value
 from ..errors import GlassgradError, OperandError, number, shown
 from ..graph import Graph, _in_order, count_below
-from .dot import DrawingError
+from .snapshot import DrawingError
+
+if TYPE_CHECKING:
+    from .page import Page
 
 __all__ = ["Recording", "watch"]
 
@@ -234,15 +236,17 @@ class Recording:
         rows = list(self._rows)
         return loss_curve([row.loss for row in rows], path, epochs=[row.step for row in rows])
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Write the page with the graph and a slider over the recorded steps; as `glassgrad.viz.page.to_html`."""
-        graph, training = self._needs_graph(), self.payload()
-        return _viewer("page").to_html(graph, path, training=training)
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The HTML of the page with the graph and a slider over the steps, or the path that it was written to."""
+        from .page import to_html
 
-    def show(self) -> Any:
-        """Open the page with the graph and a slider over the recorded steps; as `glassgrad.viz.page.show`."""
-        graph, training = self._needs_graph(), self.payload()
-        return _viewer("page").show(graph, training=training)
+        return to_html(self._needs_graph(), path, training=self.payload())
+
+    def show(self) -> Page:
+        """The page with the graph and a slider over the steps; outside of a notebook it also opens in the browser."""
+        from .page import show
+
+        return show(self._needs_graph(), training=self.payload())
 
     def _needs_graph(self) -> Graph:
         self._row(-1)
@@ -356,8 +360,3 @@ def _short(x: float) -> float | int | str:
     rounded = float(f"{x:.6g}")
     # 3 is shorter than 3.0; minus zero has to stay a float.
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 and repr(rounded) != "-0.0" else rounded
-
-
-def _viewer(name: str) -> Any:
-    """A module beside this one, loaded when it is needed."""
-    return importlib.import_module(f".{name}", __package__)
