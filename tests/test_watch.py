@@ -445,6 +445,15 @@ def test_the_page_gets_the_graph_and_the_training(w, bowl, monkeypatch, tmp_path
     ]
 
 
+def test_the_record_stands_in_the_page(w, bowl, tmp_path):
+    recording = watch(w)
+    fit(bowl, [w], lr=0.1, epochs=3, watch=recording)
+    assert recording.to_json() in recording.to_html()
+    path = tmp_path / "out.html"
+    assert recording.to_html(path) == str(path)
+    assert recording.graph.to_json().strip() in path.read_text(encoding="utf-8")
+
+
 def test_the_plot_has_the_steps_that_were_kept(w, tmp_path):
     pytest.importorskip("matplotlib")
     recording = recorded(w, 100, budget=20 * (16 + module._ROW_BYTES))

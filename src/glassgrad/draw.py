@@ -25,7 +25,7 @@ __all__ = ["FORMATS", "run"]
 PICTURES: Final = ("svg", "png", "pdf", "dot")  # what draw_dot makes
 FORMATS: Final = (*PICTURES, "html", "gif", "json")
 PIPED: Final = ("svg", "dot", "json")  # text, which standard output may carry
-MAX_NODES: Final = 20_000  # ten times what draw_dot draws unasked: here somebody has asked for a file
+MAX_NODES: Final = 20_000  # ten times what draw_dot draws unasked: here a file was asked for
 
 TEXTS: Final = {
     "en": {
