@@ -147,6 +147,16 @@ def test_a_gradient_nobody_computed_is_none_and_one_of_0_is_0():
     assert recording.ids[2] is None
 
 
+def test_a_gradient_of_minus_0_was_computed():
+    a = Value(0.0, "a")
+    recording = watch(a)
+    loss = a * -0.0
+    loss.backward()
+    recording.step(loss)
+    assert recording.grads() == [0]
+    assert recording.payload()["grads"] == [[0]]
+
+
 def test_losses_may_be_numbers_and_need_not_be_finite(w):
     recording = watch(w)
     for loss in (1, 2.5, math.nan, math.inf):
@@ -211,7 +221,7 @@ def test_the_memory_stays_within_the_budget(count, steps):
 
 def test_a_budget_without_room_is_refused():
     with pytest.raises(
-        glassgrad.GlassgradError, match=r"a budget of 1,000 bytes is too small: .*; pass budget=1186000"
+        glassgrad.GlassgradError, match=r"a budget of 1,000 bytes is too small: .*; pass budget=1184000"
     ):
         watch([Value(1.0) for _ in range(725)], budget=1000)
     for wrong in (1.5, True, "much"):
