@@ -201,22 +201,24 @@ def test_thinned_evenly_with_the_first_and_the_latest(count, room):
     assert recording.losses == [k * k for k in steps]
 
 
-@pytest.mark.parametrize(("count", "steps"), [(1, 20_000), (337, 1000)])
-def test_the_memory_stays_within_the_budget(count, steps):
+@pytest.mark.parametrize(("count", "budget"), [(1, 300_000), (337, 2_000_000)])
+def test_the_memory_stays_within_the_budget(count, budget):
     values = [Value(float(i), str(i)) for i in range(count)]
     for value in values:
         value.grad = 1.5
-    budget = 2_000_000
     recording = watch(values, budget=budget)
     tracemalloc.start()
     try:
-        for k in range(steps):
+        most = 0
+        for k in range(1500):
             recording.step(k + 0.5)
-        used, _ = tracemalloc.get_traced_memory()
+            used, _ = tracemalloc.get_traced_memory()
+            most = max(most, used)
     finally:
         tracemalloc.stop()
-    assert budget / 4 < used < budget
-    assert recording.steps[-1] == steps - 1
+    assert 0.8 * budget < most < budget
+    assert len(recording) < 1500
+    assert recording.steps[-1] == 1499
 
 
 def test_a_budget_without_room_is_refused():

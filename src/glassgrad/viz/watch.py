@@ -88,7 +88,8 @@ class Recording:
         grads = [p.grad for p in self._parameters]
         for i in _zeros(grads):
             grads[i] = 0.0 if self._parameters[i]._has_grad else -0.0
-        return _Row(step, loss, array("d", self._packed.pack(*[p.data for p in self._parameters], *grads)))
+        numbers = array("d", self._packed.pack(*[p.data for p in self._parameters], *grads))
+        return _Row(step, loss, numbers[:])  # a copy: it has no room left to grow, of which an array keeps a sixteenth
 
     def snapshot(self, root: Value) -> None:
         """Let the page show the graph of this Value instead of the first loss's: `recording.snapshot(model(x))`.
