@@ -22,9 +22,9 @@ def mimebundle(
 ) -> dict[str, str]:
     """Return `{'text/plain': …}`, with the page as `'text/html'` and, of a small graph, `'image/svg+xml'`.
 
-    The page is that of `show()`, in a frame of its own, up to 2,000 Values; the picture that of `draw_dot`, up to 60, which
-    reads from left to right, or from top to bottom where it would be too wide for a notebook's column. IPython calls
-    this through `Value._repr_mimebundle_`; `include` and `exclude` are the types it asks for.
+    The page is that of `show()`, in a frame of its own, up to 2,000 Values. The picture is that of `draw_dot`, up to
+    60, from left to right, or from top to bottom where it would be too wide for a notebook's column. IPython calls this
+    through `Value._repr_mimebundle_`; `include` and `exclude` are the types it asks for.
 
     Example:
         >>> from glassgrad import Value

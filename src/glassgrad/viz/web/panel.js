@@ -159,10 +159,16 @@ function ruleLine(doc, e, c) {
   const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
   if (!text) return "";
   const names = operandEdges(graph, c).map(([, j]) => nameOf(graph, j));
-  const words = (rule?.operands ?? []).length === names.length ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
+  const words = ruleWords(graph, c, k, rule, text, names);
   const by = fraction(escapeXml(nameOf(graph, c)), escapeXml(names[k]));
   const slope = short(doc.partials[e], 6);
   return `<p class="math rule">${by} = ${words === slope ? "" : `${escapeXml(words)} = `}${slope}</p>`;
+}
+
+function ruleWords(graph, c, k, rule, text, names) {
+  if (graph.ops[c] === "dot") return names[(k + names.length / 2) % names.length]; // the operand it is multiplied with
+  const fits = (rule?.operands ?? []).length === names.length;
+  return fits ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
 }
 
 function substituted(text, operands, names, result) {
