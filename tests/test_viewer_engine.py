@@ -436,6 +436,19 @@ def test_what_is_outside_of_the_table_keeps_what_the_snapshot_has(js):
     assert found["formulas"] == [["doubled", {"formula": "2 * x", "derivatives": ["2"]}]]
 
 
+def test_a_graph_can_be_sent_to_a_worker(js):
+    same = js(
+        """(g, text) => {
+            const graph = g.readGraph(JSON.parse(text));
+            const copy = structuredClone(graph);
+            const ways = [graph, copy].map((x) => g.recompute(x, x.values, x.roots[0]).grads.join());
+            return ways[0] === ways[1] && copy.formulas.size === 1 && copy.notes.get(3) === "a note";
+        }""",
+        json.dumps(sound()),
+    )
+    assert same
+
+
 def test_an_operation_on_tensors_is_left_alone(js):
     graph = Graph.of((Value(1.0, "x") + Value(2.0)) * 3.0)
     graph.shapes[2] = (4, 2)
@@ -529,6 +542,7 @@ DAMAGE = {
 SAID = {
     "nodes": "nodes|kind",
     "roots": "root",
+    "kinds": "kind",
     "operands": "operand",
     "partials": "partials|derivatives",
     "scopes": "scope",

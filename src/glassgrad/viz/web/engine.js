@@ -309,8 +309,8 @@ export function recompute(graph, leaves, root) {
 /**
  * The derivative of the root by a leaf from values alone, `{ derivative, step }`: what the root changes by
  * from leaf - step to leaf + step. The step is the cube root of 2**-53, times the leaf's size where that is
- * above 1: there the errors of the difference and of rounding are alike. Where it leaves the function's domain
- * and the leaf is below 1, the step is in proportion to the leaf.
+ * above 1: there the errors of the difference and of rounding are alike. A leaf below 1 from which it leads
+ * out of a function's domain is given a step in proportion to its size.
  */
 export function centralDifference(graph, values, leaf, root) {
   const work = values.slice();
