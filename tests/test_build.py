@@ -233,7 +233,7 @@ def test_off_gives_exactly_one_pure_wheel_with_every_source(checkout, build, tmp
     version = wheel.name.split("-")[1]
     assert wheel.name == f"glassgrad-{version}-py3-none-any.whl"
     site, names = unpack(wheel, tmp_path / "site")
-    kinds = (".py", ".pxd", ".pyi", "py.typed", ".js", ".css", ".json")
+    kinds = (".py", ".pxd", ".pyi", "py.typed", ".js", ".css", ".json", ".html")
     sources = {
         p.relative_to(checkout / "src").as_posix() for p in (checkout / "src").rglob("*") if p.name.endswith(kinds)
     }

@@ -21,7 +21,7 @@ PACKAGE = Path(glassgrad.__file__).parent
 
 # A module may import what stands on a lower line, or on its own line.
 LAYERS = [
-    {"errors", "_cython", "_libm"},
+    {"errors", "files", "_cython", "_libm"},
     {"rules"},
     {"modes"},
     {"engine", "sweep", "copies"},

@@ -12,6 +12,8 @@ template literal ends on the line where it begins.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from functools import cache
@@ -20,9 +22,15 @@ from typing import Any, Final
 
 from . import javascript
 
-__all__ = ["MODULES", "exports", "module", "script", "strings", "style"]
+__all__ = ["MODULES", "exports", "module", "packed", "script", "strings", "style", "template"]
 
-MODULES: Final = ("libm", "rules", "engine")
+MODULES: Final = (
+    *("libm", "rules", "engine"),  # calculus
+    *("order", "layout"),
+    *("paths", "steps"),  # the chain rule
+    *("format", "groups", "scene", "numbers"),  # what is in sight, and with which numbers
+    *("picture", "canvas", "camera", "panel", "training", "app"),
+)
 """The modules in the order they are concatenated: each imports only from those before it."""
 
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";$', re.MULTILINE)
@@ -53,6 +61,12 @@ def script() -> str:
     return "\n".join(parts) + "\n"
 
 
+@cache
+def packed() -> str:
+    """Return the script as text in Base64 of its gzip, a third of its size."""
+    return base64.b64encode(gzip.compress(script().encode(), mtime=0)).decode()
+
+
 def exports() -> list[str]:
     """Return the names that the modules export, for tests that call them one by one."""
     return [exported for name in MODULES for exported in _EXPORTED.findall(module(name))]
@@ -70,3 +84,9 @@ def strings() -> dict[str, dict[str, Any]]:
     """Return what the page says, by language."""
     found: dict[str, dict[str, Any]] = json.loads(source("strings.json"))
     return found
+
+
+@cache
+def template() -> list[str]:
+    """Return the page's HTML in pieces, text and the names in braces that stand for what is put in."""
+    return re.split(r"(\{[a-z]+\})", source("page.html"))
