@@ -31,6 +31,11 @@ function say(key, values = {}) {
 }
 
 function translate() {
+  if (app.doc) {
+    const { graph } = app.doc;
+    const names = [...new Set(graph.roots)].slice(0, 4).map((i) => nameOf(graph, i));
+    at(".subject").textContent = say("title.graph", { names: names.join(", ") + (graph.roots.length > 4 ? " …" : "") });
+  }
   document.documentElement.lang = app.lang === "zh" ? "zh-CN" : "en";
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of document.querySelectorAll("[data-say-label]")) element.setAttribute("aria-label", say(element.dataset.sayLabel));
@@ -697,6 +702,7 @@ async function start(code) {
   app.tree = buildGroups(graph);
   app.open = firstOpen(app.tree, graph.size);
   app.consumers = consumersOf(graph);
+  translate();
   listen();
   await relayout();
   document.documentElement.dataset.ready = "true";
