@@ -179,8 +179,10 @@ class Graph:
             )
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise GraphError(f"this is not JSON: {error}") from error
+        except RecursionError:
+            raise GraphError("this is not JSON of a graph: its lists are nested too deeply") from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise GraphError(f'this is not a glassgrad graph: it needs "format": "{FORMAT}" at the top')
         version = raw.get("version")

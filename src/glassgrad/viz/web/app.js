@@ -31,6 +31,11 @@ function say(key, values = {}) {
 }
 
 function translate() {
+  if (app.doc) {
+    const { graph } = app.doc;
+    const names = [...new Set(graph.roots)].slice(0, 4).map((i) => nameOf(graph, i));
+    at(".subject").textContent = say("title.graph", { names: names.join(", ") + (graph.roots.length > 4 ? " …" : "") });
+  }
   document.documentElement.lang = app.lang === "zh" ? "zh-CN" : "en";
   at("#gg-panel").replaceChildren();
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
@@ -740,6 +745,7 @@ async function start(code) {
   app.open = firstOpen(app.tree, graph.size);
   await breath();
   app.consumers = consumersOf(graph);
+  translate();
   listen();
   await relayout();
   document.documentElement.dataset.ready = "true";

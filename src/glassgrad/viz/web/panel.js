@@ -125,18 +125,17 @@ function close(x, y) {
 
 /** The three stages for all uses of node `i`, then the sum over paths. */
 function whySection(doc, numbers, consumers, i, say) {
-  const { graph, partials, pass } = doc;
+  const { graph, pass } = doc;
   const top = escapeXml(nameOf(graph, doc.root));
   const me = escapeXml(nameOf(graph, i));
   const uses = consumers[i].filter(([, c]) => doc.below[c]);
   const listed = uses.slice(0, USES);
   const more = uses.length > USES ? ` + … <span class="muted">(${say("why.more", { count: uses.length - USES })})</span>` : "";
   const part = (name) => fraction(top, escapeXml(name));
-  const symbols = listed.map(([, c]) => `${part(nameOf(graph, c))}·${fraction(escapeXml(nameOf(graph, c)), me)}`);
-  const local = listed.map(([e, c]) => `${part(nameOf(graph, c))}·${inProduct(partials[e])}`);
-  const figures = listed.map(([e, c]) => `${inProduct(pass[c])}·${inProduct(partials[e])}`);
+  const terms = listed.map(([e, c]) => useTerms(doc, e, c, top, me, part));
+  const [symbols, local, figures] = [0, 1, 2].map((k) => terms.map((term) => term[k]));
   const total = `<b>${short(pass[i], 6)}</b>`;
-  const rules = listed.map(([e, c]) => ruleLine(doc, e, c)).join("");
+  const rules = listed.filter(([, c]) => c !== doc.root).map(([e, c]) => ruleLine(doc, e, c)).join("");
   return (
     `<section class="why"><h3>${say("why.title", { value: short(pass[i]) })}</h3>` +
     `<ol class="stages"><li><span class="stage">${say("why.symbols")}</span><p class="math">${fraction(top, me)} = ${symbols.join(" + ")}${more}</p>${rules}</li>` +
@@ -146,28 +145,48 @@ function whySection(doc, numbers, consumers, i, say) {
   );
 }
 
+/** One use of a node in the three stages. Where the result itself uses it, there is no factor before the local one. */
+function useTerms(doc, e, c, top, me, part) {
+  const slope = inProduct(doc.partials[e]);
+  if (c === doc.root) return [escapeXml(derivativeWords(doc, e, c) ?? slope), slope, slope];
+  const name = nameOf(doc.graph, c);
+  return [`${part(name)}·${fraction(escapeXml(name), me)}`, `${part(name)}·${slope}`, `${inProduct(doc.pass[c])}·${slope}`];
+}
+
 /** ∂top/∂bottom as a fraction; without a style sheet, and for who listens, it reads `∂top/∂bottom`. */
 function fraction(top, bottom) {
   return `<span class="frac"><span>∂<bdi>${top}</bdi></span><i>/</i><span>∂<bdi>${bottom}</bdi></span></span>`;
 }
 
-/** `∂d/∂a = b` because d = a · b: the rule's own text with the operands' names put in. */
+/** `∂d/∂a = b` because d = a · b. */
 function ruleLine(doc, e, c) {
   const { graph } = doc;
-  const rule = RULES[graph.ops[c]];
-  const k = e - graph.start[c];
-  const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
-  if (!text) return "";
-  const names = operandEdges(graph, c).map(([, j]) => nameOf(graph, j));
-  const words = (rule?.operands ?? []).length === names.length ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
-  const by = fraction(escapeXml(nameOf(graph, c)), escapeXml(names[k]));
+  const words = derivativeWords(doc, e, c);
+  if (words === null) return "";
+  const by = fraction(escapeXml(nameOf(graph, c)), escapeXml(nameOf(graph, graph.operand[e])));
   const slope = short(doc.partials[e], 6);
   return `<p class="math rule">${by} = ${words === slope ? "" : `${escapeXml(words)} = `}${slope}</p>`;
 }
 
+/** The rule's own text for a local derivative, with the operands' names put in; null where there is none. */
+function derivativeWords(doc, e, c) {
+  const { graph } = doc;
+  const rule = RULES[graph.ops[c]];
+  const k = e - graph.start[c];
+  const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
+  return text ? ruleWords(graph, c, k, rule, text, operandEdges(graph, c).map(([, j]) => nameOf(graph, j))) : null;
+}
+
+function ruleWords(graph, c, k, rule, text, names) {
+  if (graph.ops[c] === "dot") return names[(k + names.length / 2) % names.length]; // the operand it is multiplied with
+  const fits = (rule?.operands ?? []).length === names.length;
+  return fits ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
+}
+
 function substituted(text, operands, names, result) {
   const known = new Map([...operands.map((name, k) => [name, names[k]]), ["y", result]]);
-  return text.replace(/\b[a-z]+\b(?!\()/g, (word) => known.get(word) ?? word);
+  const signs = text.replaceAll("**", "^").replaceAll(" * ", "·").replaceAll("-", "−");
+  return signs.replace(/\b[a-z]+\b(?!\()/g, (word) => known.get(word) ?? word);
 }
 
 function pathsPart(doc, i, say) {
@@ -178,7 +197,7 @@ function pathsPart(doc, i, say) {
     const { names, factors } = pathWords(doc, path.edges);
     return (
       `<li><button class="path" data-path="${k}"><span class="names"><bdi>${names}</bdi></span>` +
-      `<span class="math">${factors} = <b>${short(path.product, 6)}</b></span></button></li>`
+      `<span class="math">${path.edges.length > 1 ? `${factors} = ` : ""}<b>${short(path.product, 6)}</b></span></button></li>`
     );
   });
   const count = found.count.toString().replace(/\B(?=(\d{3})+$)/g, " ");
