@@ -97,8 +97,14 @@ function consumersOf(graph) {
 
 /** Lays out what is in sight. `anchor` returns a point of the scene that stays where it is on the screen. */
 async function relayout(anchor = null, before = null) {
-  const { graph } = app.doc;
   const turn = ++app.turn;
+  at("#gg-stage").setAttribute("aria-busy", "true");
+  await layOut(anchor, before, turn);
+  if (turn === app.turn) at("#gg-stage").removeAttribute("aria-busy");
+}
+
+async function layOut(anchor, before, turn) {
+  const { graph } = app.doc;
   stopWorker();
   const arranged = await arrange(graph, app.tree, app.open, standIns(graph, app.options), breath);
   if (turn !== app.turn) return; // the reader has gone on
@@ -452,7 +458,7 @@ function search(text) {
       return row;
     }),
   );
-  if (wanted && !found.length) list.append(Object.assign(document.createElement("li"), { textContent: say("search.none"), className: "muted" }));
+  if (wanted && !found.length) list.append(Object.assign(document.createElement("li"), { role: "option", ariaDisabled: "true", textContent: say("search.none"), className: "muted" }));
   list.hidden = !wanted;
   at("#gg-search").setAttribute("aria-expanded", String(Boolean(wanted)));
   chooseFound(0);
@@ -511,7 +517,7 @@ const ACTIONS = {
   "close-all": () => openGroups([]),
   "export-svg": () => exporting(() => new Blob([exportSvg()], { type: "image/svg+xml" }), "glassgrad.svg"),
   "export-png": () => exporting(exportPng, "glassgrad.png"),
-  language: () => ((app.lang = app.lang === "en" ? "zh" : "en"), translate(), draw()),
+  language: switchLanguage,
   help: () => at("#gg-help").showModal(),
   cancel: stopWorker,
   first: () => setStep(0),
@@ -524,6 +530,13 @@ const ACTIONS = {
   "close-panel": () => closePanel(),
   "toggle-group": () => toggle(app.selected.group),
 };
+
+function switchLanguage() {
+  app.lang = app.lang === "en" ? "zh" : "en";
+  translate();
+  draw();
+  announce(app.selected ? spoken(app.selected) : "");
+}
 
 function openGroups(groups) {
   const before = app.open;
@@ -658,6 +671,13 @@ function lightPath(event) {
   drawCamera();
 }
 
+/** Closes a menu; the focus goes from inside it to its button, and not to nowhere. */
+function closeMenu(menu) {
+  if (!menu) return;
+  if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  menu.open = false;
+}
+
 function listen() {
   const stage = at("#gg-stage");
   const panel = at("#gg-panel");
@@ -666,7 +686,7 @@ function listen() {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (button) {
-      button.closest("details")?.removeAttribute("open");
+      closeMenu(button.closest("details"));
       ACTIONS[button.dataset.do]();
     }
     const go = event.target.closest("[data-go]");
@@ -676,6 +696,9 @@ function listen() {
     }
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
+  for (const menu of document.querySelectorAll("details.menu")) {
+    menu.addEventListener("keydown", (event) => event.key === "Escape" && closeMenu(menu));
+  }
   panel.addEventListener("input", onPanelInput);
   panel.addEventListener("pointerdown", scrub);
   for (const kind of ["mouseover", "mouseout", "focusin", "focusout", "click"]) {
