@@ -18,8 +18,14 @@ CAMERA = """
 """
 
 
+def settled(page):
+    """Wait until everything in sight is laid out."""
+    page.wait_for_selector("#gg-stage:not([aria-busy])")
+
+
 def cards(page):
     """What stands on each card: {label or id: (value, gradient)}, None for a gradient that a card has no room for."""
+    settled(page)
     return {name: tuple(numbers) for name, numbers in page.evaluate(CARDS).items()}
 
 
@@ -35,6 +41,7 @@ def text(page, selector):
 
 def camera(page):
     """Where the picture stands as SVG: x, y, zoom."""
+    settled(page)
     return page.evaluate(CAMERA)
 
 
