@@ -168,7 +168,8 @@ def test_a_pinch_zooms_around_what_is_between_the_fingers(svg):
         """([left, top, u, v]) => {
           const stage = document.querySelector("#gg-stage");
           const send = (kind, id, x, y) => stage.dispatchEvent(new PointerEvent(kind, {
-            pointerType: "touch", pointerId: id, isPrimary: id === 1, bubbles: true, clientX: left + x, clientY: top + y }));
+            pointerType: "touch", pointerId: id, isPrimary: id === 1, bubbles: true,
+            clientX: left + x, clientY: top + y }));
           send("pointerdown", 1, u - 50, v);
           send("pointerdown", 2, u + 50, v);
           send("pointermove", 1, u - 100, v);
