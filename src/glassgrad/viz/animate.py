@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections import Counter
 from functools import cached_property
 from math import isfinite
@@ -34,6 +35,7 @@ MAX_STEPS: Final = 150
 _FRAME: Final = 0.1  # seconds between the pictures of a GIF while something moves
 _FRAMES: Final = 300  # more would take minutes: then there are fewer while something moves
 _COLOURS: Final = 240  # and one for "as before", which most of a frame is
+_CODE: Final = re.compile("#([0-9a-f]{6}|[0-9a-f]{3})\\b")
 _PIXELS: Final = 6_000_000  # of a frame
 
 
@@ -133,6 +135,7 @@ class Animation:
         except ImportError:
             raise DrawingError("a GIF needs pip install 'glassgrad[gif]'; an .svg needs nothing") from None
         from .motion import still
+        from .theme import style
 
         parts, width, height = self._film.content
         if width * height * scale * scale > _PIXELS:
@@ -149,7 +152,8 @@ class Animation:
             return Image.open(io.BytesIO(bytes(data))).convert("RGB")
 
         times = self._times()
-        palette = _palette([drawn(time) for time, _ in (times[-1], times[len(times) // 2], times[-2])])
+        samples = [drawn(time) for time, _ in (times[-1], times[len(times) // 2], times[-2])]
+        palette = _palette(samples, style(theme, motion=True))
         frames = [drawn(time).quantize(palette=palette, dither=Image.Dither.NONE) for time, _ in times]
         out = io.BytesIO()
         # Hundredths of a second, which GIF counts in, add up to the whole length.
@@ -160,19 +164,22 @@ class Animation:
         return out.getvalue()
 
 
-def _palette(frames: list[Bitmap]) -> Bitmap:
-    """Return an image with the most frequent colours, exactly: areas keep theirs, edges of letters get the nearest."""
+def _palette(frames: list[Bitmap], sheet: str) -> Bitmap:
+    """Return an image with the colours of the style sheet, exactly, and the most frequent ones between them."""
     from PIL import Image
 
-    counts: Counter[tuple[int, int, int]] = Counter()
+    counts: Counter[tuple[int, ...]] = Counter()
     for frame in frames:
         found: Any = frame.getcolors(frame.width * frame.height)
         for count, colour in found:
             counts[colour] += count
-    common: list[tuple[int, int, int]] = []
-    for colour in sorted(counts, key=lambda colour: (-counts[colour], colour)):
+    codes = [code if len(code) == 6 else "".join([2 * c for c in code]) for code in _CODE.findall(sheet)]
+    flat = {tuple(bytes.fromhex(code)) for code in codes}
+    common: list[tuple[int, ...]] = []
+    for colour in sorted(counts, key=lambda colour: (colour not in flat, -counts[colour], colour)):
         # Pillow looks colours up in cells of 4 × 4 × 4: neighbours would take each other's place.
-        if len(common) < _COLOURS and not any(max(map(abs, map(int.__sub__, colour, old))) < 8 for old in common):
+        near = any(max(map(abs, map(int.__sub__, colour, old))) < 6 for old in common)
+        if len(common) < _COLOURS and (colour in flat or not near):
             common.append(colour)
     image = Image.new("P", (1, 1))
     image.putpalette([channel for colour in common for channel in colour])
@@ -240,13 +247,12 @@ def animate(
             "there is no way back to show: nothing below the root requires a gradient. "
             "Make its leaves Values, outside of no_grad(); draw_dot(root) draws the values"
         )
-    last = steps.at(steps.total)
-    if last.how == "unknown" or any(steps.at(k).how == "unknown" for k in range(steps.seed_at + 1, steps.total)):
+    film = Film(graph, steps, lang=lang, rankdir=rankdir, speed=speed, loop=bool(loop))
+    if any(state.how == "unknown" for state in film.states):
         raise DrawingError(
             "an operation written by hand, a checkpoint or a function with a custom gradient keeps its local "
             "derivatives to itself: call backward() first, and its gradients are taken from there"
         )
-    film = Film(graph, steps, lang=lang, rankdir=rankdir, speed=speed, loop=bool(loop))
     animation = Animation(graph, film, theme)
     if path is not None:
         animation.path = animation.save(path, scale=scale)

@@ -56,7 +56,6 @@ class Film:
         self.fade = 0.25 * self.pace
         self.moments = self._timed(speed)
         self.seconds = self.moments[-1].end
-        self.shown_at = self.moments[-1].start + self.fade  # where everything is there
         self.picture = self._arranged()
 
     # Time --------------------------------------------------------------------------------------------------------
@@ -179,13 +178,10 @@ class Film:
         return out, width, height
 
     def _routes(self) -> dict[int, list[Point]]:
-        routes = whole_routes(self.picture.plan, self._places())
+        """Return by edge the points it runs through."""
+        place = {i: k for k, i in enumerate(self.picture.shown)}  # as the layout counts
+        routes = whole_routes(self.picture.plan, [place[source] for source, _, _ in self.drawn])
         return {edge: route for (_, _, edge), route in zip(self.drawn, routes, strict=True)}
-
-    def _places(self) -> list[int]:
-        """Return the source of every drawn edge as the layout counts boxes."""
-        place = {i: k for k, i in enumerate(self.picture.shown)}
-        return [place[source] for source, _, _ in self.drawn]
 
     def _flow(self) -> list[Part]:
         """Return the edges that a step is about, and what runs along them."""
@@ -194,7 +190,7 @@ class Film:
         for _, target, edge in self.drawn:
             into.setdefault(target, []).append(edge)
         out: list[Part] = []
-        for moment in self._moves():
+        for moment in self._moves:
             state = moment.state
             back = state.phase == "backward"
             running = [state.edge] if back else into.get(state.node, [])
@@ -210,31 +206,40 @@ class Film:
                 move = Track(
                     "stroke-dashoffset", ((moment.start, first), (moment.arrival, last)), _COMET + 3, also="gg-comet"
                 )
-                out += [
-                    f'<path d="{drawn}"/>',
-                    f'<path d="{drawn}" stroke-dasharray="{n(_COMET)} {n(long + 60)}"',
-                    move,
-                ]
-                out.append("/>")
+                dashes = f'stroke-dasharray="{n(_COMET)} {n(long + 60)}"'
+                out += [f'<path d="{drawn}"/><path d="{drawn}" {dashes}', move, "/>"]
             out.append("</g>")
         return out
 
+    @cached_property
     def _moves(self) -> list[Moment]:
-        """Return the moments in which something happens."""
+        """The moments in which something happens."""
         return [moment for moment in self.moments if moment.arrival > moment.start]
 
+    @cached_property
+    def _computed(self) -> dict[int, float]:
+        """By operation, when its value appears."""
+        return {moment.state.node: moment.arrival for moment in self._moves if moment.state.phase == "forward"}
+
+    @cached_property
+    def _finished(self) -> Graph:
+        """The graph with the gradients of the last step, for tooltips."""
+        last = self.states[-1]
+        grads = [grad if known else None for grad, known in zip(last.grads, last.known, strict=True)]
+        return replace(self.graph, grads=grads)
+
     def _change(self, state: State) -> float:
+        """Return what a step adds to a gradient: its sign is the colour."""
         return contribution(state) if state.how in ("product", "zero") else state.after - state.before
 
     def _card(self, i: int) -> list[Part]:
+        """Return a card that is pale until its value appears."""
         graph, card = self.graph, self.picture.cards[i]
-        appears = {moment.state.node: moment.arrival for moment in self._moves() if moment.state.phase == "forward"}
-        at = appears.get(i)
+        at = self._computed.get(i)
         taking_part = graph.ops[i] == "leaf" or at is not None
-        final = replace(graph, grads=[g if k else None for g, k in zip(*self._final, strict=True)])
         out: list[Part] = [
             f'<g class="gg-node gg-{card.kind}" transform="{corner(self.picture, i)}">',
-            f"<title>{escaped(tooltip(final, i))}</title>",
+            f"<title>{escaped(tooltip(self._finished, i))}</title>",
             "<g",
             self.window(at, None, low=_DIM) if taking_part else Track("opacity", ((0.0, _DIM),), _DIM),
             f">{''.join(frame(self.picture, i))}",
@@ -252,14 +257,10 @@ class Film:
         out.append("</g></g>")
         return out
 
-    @cached_property
-    def _final(self) -> tuple[list[float], list[bool]]:
-        return self.states[-1].grads, self.states[-1].known
-
     def _grads(self, i: int, right: str, y: str) -> list[Part]:
         """Return the gradients that a card shows one after the other, beginning with that nobody knows it."""
         told: list[tuple[float | None, str, str]] = [(None, "—", "gg-none")]
-        for moment in self._moves():
+        for moment in self._moves:
             state = moment.state
             if (state.operand == i or (state.phase == "seed" and state.node == i)) and state.known[i]:
                 text, sign = signed(state.grads[i]), _GRAD[_sign(state.grads[i])]
@@ -275,27 +276,32 @@ class Film:
     def _tags(self) -> list[Part]:
         """Return both tags of every edge, before its arrow and beside each other."""
         down = self.rankdir == "TB"
-        computed = {m.state.node: m.arrival for m in self._moves() if m.state.phase == "forward"}
-        passed = {m.state.edge: m.start for m in self._moves() if m.state.phase == "backward"}
+        passed = {m.state.edge: m.start for m in self._moves if m.state.phase == "backward"}
         out: list[Part] = []
         for (_, target, edge), points in zip(self.drawn, self.picture.plan.routes, strict=True):
-            if edge not in self.tags or target not in computed:
+            if edge not in self.tags or target not in self._computed:
                 continue
             one, two, sign = self.tags[edge]
             first, second = _width(one), _width(two) if two else 0.0
             whole = first + (3 + second if two else 0.0)
             x, y = points[-1]
             x, y = (x - whole / 2, y - 10 - TAG / 2) if down else (x - 10 - whole, y)
-            out += ["<g", self.window(computed[target], None, also="gg-slope"), ">", _pill(x, y, first, one), "</g>"]
+            out += [
+                "<g",
+                self.window(self._computed[target], None, also="gg-slope"),
+                ">",
+                _pill(x, y, first, one),
+                "</g>",
+            ]
             if two:
                 seen = self.window(passed[edge], None, also=f"gg-share gg-{sign}")
-                out += ["<g", seen, ">", _pill(x + first + 3, y, second, two), "</g>"]
+                out += ["<g", seen, f">{_pill(x + first + 3, y, second, two)}</g>"]
         return out
 
     def _glow(self) -> list[Part]:
         """Return a ring around the card that a step changes, and a quiet one around that which it comes from."""
         out: list[Part] = []
-        for moment in self._moves():
+        for moment in self._moves:
             state = moment.state
             back = state.phase == "backward"
             target = state.operand if back else state.node
@@ -312,6 +318,7 @@ class Film:
     # Below -------------------------------------------------------------------------------------------------------
 
     def _captions(self, limit: float) -> list[list[str]]:
+        """Return the lines of every moment's sentence."""
         return [_wrapped(moment.told, limit / _TYPE) for moment in self.moments]
 
     def _below(self, told: list[list[str]], inner: float, y: float) -> list[Part]:
