@@ -20,7 +20,7 @@ from ..engine import Value
 from ..errors import OperandError, shown
 from ..files import can_replace, write_whole
 from ..graph import Graph, count_below
-from .dot import DrawingError
+from .snapshot import DrawingError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Bitmap
