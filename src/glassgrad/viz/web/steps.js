@@ -7,6 +7,8 @@
 // each; then the root's gradient becomes 1; then one contribution grad[operand] += grad[node] *
 // partial in each, nodes descending, operands in order, wherever both require a gradient.
 
+import { short } from "./format.js";
+
 /**
  * The steps for one root, from 0 to `total`: `forward` has the operations below it in ascending order,
  * `backward` the pairs (node, edge) of its contributions one after the other, `below` tells what takes part.
@@ -98,28 +100,6 @@ export function stepAt(graph, steps, values, partials, index) {
   return state;
 }
 
-/** A number as sentences show it: four significant digits as Python's `.4g` writes them, a real minus. */
-export function stepNumber(value) {
-  if (Number.isNaN(value)) return "nan";
-  if (!Number.isFinite(value)) return value > 0 ? "inf" : "−inf";
-  if (value === 0) return "0";
-  // Halves go to the even digit, as in Python: 1000.5 is 1000. toPrecision would send them up.
-  const [digits, power] = Math.abs(value).toExponential(50).replace(".", "").split("e");
-  const rest = digits.slice(4);
-  const half = `5${"0".repeat(rest.length - 1)}`;
-  let head = Number(digits.slice(0, 4));
-  let exponent = Number(power);
-  if (rest > half || (rest === half && head % 2)) head += 1;
-  if (head === 10000) {
-    head = 1000;
-    exponent += 1;
-  }
-  const sign = value < 0 ? "−" : "";
-  if (exponent >= -4 && exponent < 4) return `${sign}${Number(`${head}e${exponent - 3}`)}`;
-  const shift = String(Math.abs(exponent)).padStart(2, "0");
-  return `${sign}${head / 1000}e${exponent < 0 ? "−" : "+"}${shift}`;
-}
-
 const STEP_INFIX = { "+": "+", "-": "−", "*": "·", "/": "/" };
 const STEP_LISTED = 4;
 const STEP_ODD =
@@ -139,14 +119,14 @@ function stepCut(text) {
 }
 
 function stepFactor(value) {
-  const text = stepNumber(value);
+  const text = short(value);
   return text[0] === "−" ? `(${text})` : text;
 }
 
 function stepFormula(graph, i, values, inNumbers) {
   const symbol = graph.symbols[i] || graph.ops[i];
   const below = [...graph.operand.subarray(graph.start[i], graph.start[i + 1])];
-  const call = (k) => (inNumbers ? stepNumber(values[k]) : stepName(graph, k, values));
+  const call = (k) => (inNumbers ? short(values[k]) : stepName(graph, k, values));
   const inside = (k) => (inNumbers ? stepFactor(values[k]) : stepName(graph, k, values));
   const [a, b] = below;
   if (below.length === 2 && STEP_INFIX[symbol]) {
@@ -171,7 +151,7 @@ export function stepSentence(graph, state, strings, steps, values = graph.values
     facts.name = stepName(graph, i, values);
     facts.formula = stepFormula(graph, i, values, false);
     facts.numbers = stepFormula(graph, i, values, true);
-    facts.value = stepNumber(values[i]);
+    facts.value = short(values[i]);
     const few = graph.start[i + 1] - graph.start[i] <= STEP_LISTED;
     if (few && facts.numbers !== facts.formula) key = "forwardNumbers";
   } else if (state.phase === "backward") {
@@ -180,9 +160,9 @@ export function stepSentence(graph, state, strings, steps, values = graph.values
     facts.operand = stepName(graph, state.operand, values);
     facts.factor = stepFactor(state.factor);
     facts.partial = stepFactor(state.partial);
-    facts.contribution = stepNumber(state.factor === 0 ? 0 : state.factor * state.partial);
-    facts.before = stepNumber(state.before);
-    facts.after = stepNumber(state.after);
+    facts.contribution = short(state.factor === 0 ? 0 : state.factor * state.partial);
+    facts.before = short(state.before);
+    facts.after = short(state.after);
   }
   return strings[`step.${key}`].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
 }
