@@ -1,8 +1,8 @@
 """A small graph as boxes of characters, a row for every rank, and edges between the rows.
 
-Guarantees: the same graph gives the same drawing in every process; boxes do not overlap; every edge can be followed from
-the box it leaves below to the arrowhead it ends in: edges share a line only where they come from the same Value, and
-where two cross there is a `┼`, through which both go straight on.
+Guarantees: the same graph gives the same drawing in every process; boxes do not overlap; every edge can be followed
+from the box it leaves below to the arrowhead it ends in: edges share a line only where they come from the same Value,
+and where two cross there is a `┼`, through which both go straight on; a Value's own four ways meet in a `●`.
 
 Ranks and order are those of `order`, so the drawing has the shape of the pictures. What a Value leads to stands below.
 """
@@ -122,7 +122,7 @@ def _links(
 
 
 def _ports(v: int, sources: list[int], begins: dict[int, int], boxes: list[_Box], columns: list[int]) -> list[int]:
-    """Return a column on the rim of a box for every line that ends there: straight below where it begins, if possible."""
+    """Return a column on the rim of a box for every line that ends there, below where it begins if possible."""
     half = boxes[v].width // 2 - 1
     rim = range(columns[v] - half, columns[v] + half + 1)
     ends: list[int] = []
@@ -179,9 +179,12 @@ def _channel(canvas: _Canvas, top: int, links: list[_Link]) -> int:
             for x in range(low, high + 1):
                 canvas.join(x, level, left=x > low, right=x < high)
             canvas.join(mine[0].begin, level, up=True)
+            if low < mine[0].begin < high and any(link.end == mine[0].begin for link in mine):
+                canvas.put(mine[0].begin, level, "●")  # all four ways are its own: not a crossing
         for link in mine:
             if source in track:
-                canvas.join(link.end, level, down=True)
+                if link.end != mine[0].begin or not low < link.end < high:
+                    canvas.join(link.end, level, down=True)
                 canvas.down(link.end, level + 1, bottom)
             canvas.put(link.end, bottom, "▼" if link.arrow else "│")
     return bottom + 1

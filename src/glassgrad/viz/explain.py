@@ -101,7 +101,7 @@ class Explanation:
         way = on_the_way(graph, root, wrt)
         self._grads = gradient(graph, root, wrt, way)
         self.notes: list[tuple[str, dict[str, int]]] = []
-        self._by_hand = self._look_for_the_unknown(way)
+        self._hidden = self._look_for_the_unknown(way)
         self._verdict = self._without_steps()
         below = [i for i in range(root - 1, wrt - 1, -1) if way[i]] if not self._verdict else []
         self._left_out = max(len(below) - STEPS, 0)
@@ -109,7 +109,7 @@ class Explanation:
             below = below[: STEPS // 2] + below[-STEPS // 2 :]
         self.steps = self._steps_of(below, way)
         self.derivative: float | None = self.paths.total
-        if self._verdict not in ("", "itself", "apart") or (self._by_hand and self.paths.total != self.paths.total):
+        if self._verdict not in ("", "itself", "apart") or (self._hidden and self.paths.total != self.paths.total):
             self.derivative = None
 
     # -- what there is to say
@@ -125,13 +125,13 @@ class Explanation:
                 if not (operand < len(way) and way[operand] and graph.requires_grad[operand]):
                     continue
                 if partial is None:
-                    found.setdefault(
-                        "undefined" if graph.ops[i] in RULES else "by hand", {"node": i, "operand": operand}
-                    )
+                    op = graph.ops[i]
+                    key = "undefined" if op in RULES else "by hand" if op == "custom" else "own"
+                    found.setdefault(key, {"node": i, "operand": operand})
                 elif grads[i] == 0.0 and partial - partial != 0.0:
                     found.setdefault("zero", {})
         self.notes += found.items()
-        return "by hand" in found
+        return "by hand" in found or "own" in found
 
     def _without_steps(self) -> str:
         """Return the key of what there is to say where nothing is derived; '' where something is."""
@@ -179,8 +179,10 @@ class Explanation:
     # -- writing it
 
     def __str__(self) -> str:
-        put: Callable[[str], str] = str if has_unicode() else plain
-        return writable("\n".join(self._lines(min(columns(), 100), put)))
+        sample = TEXTS[self.lang]["steps"]
+        if writable(sample) != sample:  # no Chinese on this terminal
+            return str(Explanation(self.graph, self.root, self.wrt))
+        return writable("\n".join(self._lines(min(columns(), 100), str if has_unicode() else plain)))
 
     __repr__ = __str__
 
@@ -235,7 +237,7 @@ class Explanation:
         return [row for k, row in enumerate(rows) if not k or row != rows[k - 1]]
 
     def _known(self, x: float, write: Plain, *, factor: bool = True) -> str:
-        return "?" if x != x and self._by_hand else write.factor(x) if factor else write.number(x)
+        return "?" if x != x and self._hidden else write.factor(x) if factor else write.number(x)
 
     def _table(self, write: Plain, sentences: Sentences, width: int, put: Callable[[str], str]) -> list[str]:
         rows = []

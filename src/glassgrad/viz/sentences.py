@@ -28,6 +28,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "twice": "{first} is the derivative of {node} by its first operand alone, the others held still.",
         "by hand": "{node} is an operation written by hand: its local derivative is inside its _backward, not in the "
         "graph, and stands as ? here.",
+        "own": "{node} is a function of yours: its derivative by {operand} is not in the graph, and stands as ? here.",
         "undefined": "The derivative of {node} by {operand} is undefined at this point: nan.",
         "zero": "An exact zero is passed on as zero, also times an infinite derivative.",
         "path": "One path leads from {root} to {wrt}",
@@ -45,7 +46,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "set to 0, so other results have their share in it, or it was set by hand.",
         "interior": "{wrt}.grad is {grad}, not {value}: the last backward() that reached it started from another "
         "Value, or from a gradient other than 1.",
-        "hidden": "{wrt}.grad is {grad}: what backward() found, through code written by hand.",
+        "hidden": "{wrt}.grad is {grad}: what backward() found, through code that is not in the graph.",
         "hidden none": "backward() would find it: call {root}.backward() and read {wrt}.grad.",
         "itself": "Every Value changes with itself one to one.",
         "apart": "{root} does not depend on {wrt}: no path leads from one to the other.",
@@ -69,6 +70,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "left out": "此处省略 {count} 步",
         "twice": "{first} 表示 {node} 只对第一个操作数求导，其余操作数保持不变。",
         "by hand": "{node} 是手写的运算：其局部导数藏在 _backward 的代码里，计算图中没有记录，这里记作 ?。",
+        "own": "{node} 是自定义的函数：计算图中没有记录它对 {operand} 的导数，这里记作 ?。",
         "undefined": "{node} 对 {operand} 的局部导数在这一点没有定义，为 nan。",
         "zero": "恰为零的梯度向下传递时仍为零，即使局部导数为无穷大。",
         "path": "从 {root} 到 {wrt} 只有一条路径",
@@ -84,7 +86,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "所以其中含有其他结果的贡献，或者它被手动改过。",
         "interior": "{wrt}.grad 为 {grad}，而不是 {value}：最近一次经过它的 backward() 是从另一个 Value 开始的，"
         "或者起始梯度不是 1。",
-        "hidden": "{wrt}.grad 为 {grad}：这是 backward() 经由手写代码得到的结果。",
+        "hidden": "{wrt}.grad 为 {grad}：这是 backward() 经由计算图之外的代码得到的结果。",
         "hidden none": "请调用 {root}.backward()，再查看 {wrt}.grad。",
         "itself": "任何 Value 对自身的导数都是 1。",
         "apart": "{root} 不依赖于 {wrt}：两者之间没有路径。",
@@ -112,7 +114,7 @@ class Sentences:
     def say(self, key: str, **more: str) -> str:
         known = {}
         for name, number, i in (("root", "y", self.it.root), ("wrt", "x", self.it.wrt)):
-            known[name] = self.math(self.write.operand(i))
+            known[name] = self.math(self.write.operand(i) if key == "number" else self.write.name(i))
             known[number] = self.math(self.write.number(self.it.graph.values[i]))
         return self.texts[key].format(**known | more)
 

@@ -16,12 +16,25 @@ from typing import Final, TextIO
 
 from .text import one_line
 
-__all__ = ["cells", "columns", "cut", "has_colour", "has_unicode", "one_line", "padded", "plain", "writable"]
+__all__ = [
+    "NARROWEST",
+    "cells",
+    "columns",
+    "cut",
+    "has_colour",
+    "has_unicode",
+    "one_line",
+    "padded",
+    "plain",
+    "writable",
+]
+
+NARROWEST: Final = 30  # columns: two numbers with all they can need, and a few letters
 
 _ASCII: Final = str.maketrans(
     {
         "∂": "d", "·": "*", "×": "*", "÷": "/", "−": "-", "→": "->", "…": "...", "≤": "<=", "∞": "inf", "π": "pi",
-        "Φ": "Phi", "φ": "phi", "≈": "~", "—": "-", "↑": "^", "↓": "v", "▼": "v", "▸": ">", "’": "'",
+        "Φ": "Phi", "φ": "phi", "≈": "~", "—": "-", "↑": "^", "↓": "v", "▼": "v", "●": "o", "’": "'",
         "│": "|", "─": "-", "├": "|", "└": "`",
         **dict.fromkeys("┌┐┘┴┬┤┼╭╮╯╰", "+"),
     }
@@ -52,7 +65,7 @@ def has_colour(stream: TextIO | None = None) -> bool:
 
 def columns() -> int:
     """Return how many columns the terminal has: what COLUMNS says, else the system, else 80."""
-    return max(shutil.get_terminal_size((80, 24)).columns, 20)
+    return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
 
 
 def plain(text: str) -> str:

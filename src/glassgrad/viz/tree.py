@@ -4,16 +4,18 @@
     │                  −8      1
     ├─ −2 ─ n4 +        4     −2
 
-Guarantees: every Value is drawn once, and referred to where it is used again; a branch has the local derivative; no line
-is wider than the terminal, whatever labels say, and the last line says what was left out; where standard output has no
-Unicode the drawing is ASCII; colours only on a terminal. Nothing recurses: a chain of 20,000 is drawn as far as it fits.
+Guarantees: every Value is drawn once, and referred to where it is used again; a branch has the local derivative; no
+line is wider than the terminal, whatever labels say, and the last lines say what was left out; where standard output
+has no Unicode the drawing is ASCII; colours only on a terminal. Nothing recurses: a chain of 20,000 goes on below where
+it would stand too far to the right.
 
 What is drawn is settled when `tree` is called, how it looks when it is printed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +26,7 @@ from .boxes import LIMIT, draw, numeral
 from .cards import exponents
 from .dot import DrawingError
 from .formulas import Plain, is_number
-from .terminal import cells, columns, cut, has_colour, has_unicode, padded, plain, writable
+from .terminal import NARROWEST, cells, columns, cut, has_colour, has_unicode, padded, plain, writable
 from .text import SYMBOLS, lacks_grads
 
 __all__ = ["Tree", "tree"]
@@ -64,9 +66,9 @@ def tree(
     """
     if not isinstance(root, Value | Graph):
         raise OperandError(f"tree() draws a Value or a Graph, not {shown(root)}: write tree(loss)")
-    for name, given in (("max_lines", max_lines), ("width", width)):
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
-            raise DrawingError(f"{name} must be a whole number, at least 1, got {given!r:.60}")
+    for name, given, least in (("max_lines", max_lines, 1), ("width", width, NARROWEST)):
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < least):
+            raise DrawingError(f"{name} must be a whole number, at least {least}, got {given!r:.60}")
     if not boxes:
         return Tree(root if isinstance(root, Graph) else Graph.of(root), max_lines, width)
     size = len(root) if isinstance(root, Graph) else count_below([root], 10 * LIMIT)
@@ -99,15 +101,16 @@ class _Line:
 
 
 class Tree:
-    """A drawing for the terminal, made when it is printed: `str()` looks at standard output. `graph` is what it shows."""
+    """A drawing of `graph` for the terminal, made when it is printed: `str()` looks at standard output."""
 
     def __init__(self, graph: Graph, max_lines: int | None, width: int | None, *, boxes: bool = False) -> None:
         self.graph, self._max_lines, self._width, self._boxes = graph, max_lines, width, boxes
 
     def __str__(self) -> str:
-        put = str if has_unicode() else plain
         if self._boxes:
-            return writable("\n".join([put(line) for line in draw(self.graph)]))
+            text = "\n".join(draw(self.graph))
+            return writable(text if has_unicode() else plain(text))
+        put: Callable[[str], str] = str if has_unicode() else _plain
         return writable("\n".join(_Drawing(self.graph, self._width or columns(), self._max_lines).lines(put)))
 
     __repr__ = __str__
@@ -122,17 +125,16 @@ class _Drawing:
         self.left_out = exponents(graph)
         self.write = Plain(graph, {})
         self.drawn: set[int] = set()
-        self.later: list[int] = []
+        self.later: set[int] = set()  # drawn in a line of their own first, then with what is below them
 
-    def lines(self, put: object = str) -> list[str]:
-        assert callable(put)
+    def lines(self, put: Callable[[str], str]) -> list[str]:
         rows = self._rows()
         graph = self.graph
         nodes = [row.node for row in rows if row.node >= 0]
         data = {i: put(numeral(graph.values[i])) for i in nodes}
         grad = {i: put(numeral(graph.grads[i])) if graph.requires_grad[i] else "" for i in nodes}
         sizes = [max([4, *map(cells, column.values())]) for column in (data, grad)]
-        room = max(self.width - sum(sizes) - 6, 8)
+        room = max(self.width - sum(sizes) - 6, 1)
         texts = [put(row.lead) + put(row.text) for row in rows]
         first = min(max(map(cells, texts)), room)
         colour = has_colour()
@@ -144,8 +146,7 @@ class _Drawing:
                 lines.append("")
                 continue
             short = cut(text, first)
-            short = short if put is str else plain(short)
-            line = padded(short, first)
+            line = padded(short if put is str else short.replace("…", "~"), first)
             if colour:
                 line = _coloured(line, len(put(row.lead)))
             if row.node >= 0:
@@ -154,7 +155,8 @@ class _Drawing:
                     g = f"\x1b[{34 if x > 0 else 33}m{g}\x1b[0m"
                 line += f"   {d}   {g}"
             lines.append(line.rstrip())
-        return lines + [put(note) for note in self._notes()]
+        notes = [cut(put(note), self.width) for note in self._notes()]
+        return lines + [note if put is str else note.replace("…", "~") for note in notes]
 
     def _notes(self) -> list[str]:
         notes = []
@@ -163,16 +165,16 @@ class _Drawing:
             notes.append(f"… {missing:,} more Values: tree(max_lines=None) draws them all")
         if lacks_grads(self.graph):
             notes.append("grad —: not computed, call backward()")
-        return [cut(note, self.width) for note in notes]
+        return notes
 
     def _rows(self) -> list[_Line]:
         """Return the lines, at most `max_lines`: depth first, operands in order."""
         graph = self.graph
         deepest = max((self.width - 40) // _STEP, 4)
         rows: list[_Line] = []
-        waiting = list(dict.fromkeys(graph.roots))
+        waiting = deque(dict.fromkeys(graph.roots))
         while waiting:
-            start = waiting.pop(0)
+            start = waiting.popleft()
             if start in self.drawn and start not in self.later:
                 continue
             if rows:
@@ -188,7 +190,7 @@ class _Drawing:
                 todo += reversed(self._branches(i, below, depth))
         return rows
 
-    def _line(self, i: int, lead: str, depth: int, deepest: int, waiting: list[int], *, top: bool) -> _Line:
+    def _line(self, i: int, lead: str, depth: int, deepest: int, waiting: deque[int], *, top: bool) -> _Line:
         graph = self.graph
         if is_number(graph, i):
             self.drawn.add(i)
@@ -200,7 +202,7 @@ class _Drawing:
         text = f"{name} {symbol or graph.ops[i]}" if graph.ops[i] != "leaf" else name
         self.drawn.add(i)
         if depth >= deepest and graph.operands[i]:
-            self.later.append(i)
+            self.later.add(i)
             waiting.append(i)
             return _Line(lead, f"{text} ↓", i)
         return _Line(lead, text, -1 if top and i in self.later else i)
@@ -208,7 +210,7 @@ class _Drawing:
     def _branches(self, i: int, below: str, depth: int) -> list[tuple[int, str, str, int]]:
         graph = self.graph
         uses = [(o, p) for o, p in zip(graph.operands[i], graph.partials[i], strict=True) if o not in self.left_out]
-        slopes = [self._slope(i, operand, partial) for operand, partial in uses]
+        slopes = [self._slope(operand, partial) for operand, partial in uses]
         widest = max(map(cells, slopes), default=0)
         branches = []
         for k, (operand, _) in enumerate(uses):
@@ -220,10 +222,14 @@ class _Drawing:
             )
         return branches
 
-    def _slope(self, i: int, operand: int, partial: float | None) -> str:
+    def _slope(self, operand: int, partial: float | None) -> str:
         if not self.graph.requires_grad[operand]:
             return ""
         return "?" if partial is None else numeral(partial)
+
+
+def _plain(text: str) -> str:
+    return plain(text.replace("╰─ ", "`- ").replace("╰──", "`--"))
 
 
 def _coloured(line: str, lead: int) -> str:
