@@ -163,14 +163,8 @@ def _channel(canvas: _Canvas, top: int, links: list[_Link]) -> int:
     for link in links:
         low, high = spans.get(link.source, (link.begin, link.begin))
         spans[link.source] = min(low, link.begin, link.end), max(high, link.begin, link.end)
-    bent = sorted([(low, high, source) for source, (low, high) in spans.items() if low < high])
-    tracks: list[int] = []  # where the last line on every track ends
-    track: dict[int, int] = {}
-    for low, high, source in bent:
-        k = next((k for k, end in enumerate(tracks) if end + 1 < low), len(tracks))
-        tracks[k : k + 1] = [high]
-        track[source] = k
-    bottom = top + len(tracks)
+    track = _tracks(links, {source: span for source, span in spans.items() if span[0] < span[1]})
+    bottom = top + max(track.values(), default=-1) + 1
     for source, (low, high) in spans.items():
         mine = [link for link in links if link.source == source]
         level = top + track[source] if source in track else bottom
@@ -188,6 +182,33 @@ def _channel(canvas: _Canvas, top: int, links: list[_Link]) -> int:
                 canvas.down(link.end, level + 1, bottom)
             canvas.put(link.end, bottom, "▼" if link.arrow else "│")
     return bottom + 1
+
+
+def _tracks(links: list[_Link], spans: dict[int, tuple[int, int]]) -> dict[int, int]:
+    """Return a track for every line that bends, so that those on one do not meet and few lines cross."""
+    begins = {link.source: link.begin for link in links}
+    ends: dict[int, list[int]] = {source: [] for source in spans}
+    for link in links:
+        if link.source in ends:
+            ends[link.source].append(link.end)
+
+    def crossings(a: int, b: int) -> int:
+        """Count where a and b cross if a lies above b: a's way down crosses b's track, b's way there that of a."""
+        (low, high), (left, right) = spans[a], spans[b]
+        return (low < begins[b] < high) + sum(left < end < right for end in ends[a])
+
+    # Of those that go to the right the rightmost lies on top, of the others the leftmost.
+    turn = sorted(spans, key=lambda a: (begins[a] if sum(ends[a]) < begins[a] * len(ends[a]) else -begins[a], a))
+    for _ in turn:
+        for k in range(len(turn) - 1):
+            a, b = turn[k], turn[k + 1]
+            if crossings(b, a) < crossings(a, b):
+                turn[k], turn[k + 1] = b, a
+    track: dict[int, int] = {}
+    for a in turn:
+        low, high = spans[a]
+        track[a] = max([track[b] + 1 for b in track if spans[b][0] <= high + 1 and low <= spans[b][1] + 1], default=0)
+    return track
 
 
 # Left, right, up and down as bits, and the character that joins them.
