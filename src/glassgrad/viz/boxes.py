@@ -20,9 +20,8 @@ from .order import Ordering, order
 from .terminal import cells, padded
 from .text import SYMBOLS, number
 
-__all__ = ["LIMIT", "draw", "numeral"]
+__all__ = ["draw", "numeral"]
 
-LIMIT: Final = 40  # Values: what is larger cannot be read at the width of a terminal
 _GAP: Final = 3  # columns between boxes, and between lines that run beside each other
 _UNIT: Final = 3.0  # a column in the units of `layout`, whose lanes lie 9 apart
 

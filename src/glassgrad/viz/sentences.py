@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from .formulas import Latex, Plain, equation
 
 if TYPE_CHECKING:
-    from .explain import Explanation, Step
+    from .explanation import Explanation, Step
 
 __all__ = ["TEXTS", "Sentences", "count_text"]
 

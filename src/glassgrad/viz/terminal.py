@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final, TextIO
 
 from .text import one_line
+from .tree import NARROWEST
 
 __all__ = [
     "NARROWEST",
@@ -28,8 +29,6 @@ __all__ = [
     "plain",
     "writable",
 ]
-
-NARROWEST: Final = 30  # columns: two numbers with all they can need, and a few letters
 
 _ASCII: Final = str.maketrans(
     {
