@@ -1,9 +1,9 @@
 """tree: everything below a Value as lines for a terminal, the result on top; or as boxes with edges between them.
 
-                 data   grad
-    n2 ×           −6      1
-    ├─ −3 ─ a       2     −3
-    ╰─ 2 ── b      −3      2
+                data   grad
+    n2 ×          −6      1
+    ├─ −3 ─ a      2     −3
+    ╰─ 2 ── b     −3      2
 
 Guarantees: every Value is drawn once, and referred to where it is used again; a branch has the local derivative; no
 line is wider than the terminal, whatever labels say, and the last lines say what was left out; where standard output
@@ -52,10 +52,10 @@ def tree(
         >>> from glassgrad import Value, tree
         >>> a, b = Value(2, 'a'), Value(-3, 'b')
         >>> print(tree(a * b))
-                   data   grad
-        n2 ×         −6      —
-        ├─ −3 ─ a     2      —
-        ╰─ 2 ── b    −3      —
+                    data   grad
+        n2 ×          −6      —
+        ├─ −3 ─ a      2      —
+        ╰─ 2 ── b     −3      —
         grad —: not computed, call backward()
     """
     if not isinstance(root, Value | Graph):
