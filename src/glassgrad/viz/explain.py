@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..engine import Value
 from ..errors import OperandError, shown
 from ..graph import Graph, in_order
-from .dot import DrawingError
+from .snapshot import DrawingError
 
 if TYPE_CHECKING:
     from .explanation import Explanation

@@ -71,7 +71,7 @@ def layout(
         port_gap: distance between two edges where they enter a box; smaller where there are many on a small box.
         arrival: length of the last stretch of an edge before a rank, which is straight; an arrowhead takes 9.
         departure: the same behind a rank.
-        sweeps: most rounds of reordering; fewer on big graphs.
+        sweeps: how often every box may be looked at for a better order; less often on big graphs.
 
     Example:
         >>> plan = layout([(80, 40)] * 3, [(0, 2), (1, 2)])

@@ -20,7 +20,7 @@ from typing import Final
 from ..engine import Value
 from ..errors import OperandError, shown
 from ..graph import Graph, count_below
-from .dot import DrawingError
+from .snapshot import DrawingError
 
 __all__ = ["Tree", "tree"]
 
