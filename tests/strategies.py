@@ -244,3 +244,32 @@ def paths(leaves, order):
                 if operand.requires_grad and partial is not None:
                     weight[operand] += weight[v] * abs(partial)
     return [weight.get(x, 0.0) for x in leaves]
+
+
+_EXTREME = [
+    0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 5e-324, -2.2e-308, 1e-300, 710.0, -746.0, 1e154, -1e300, math.inf, -math.inf,
+    math.nan,
+]  # fmt: skip
+
+
+def wild_number(rng):
+    """Any double: an ordinary one more often than not, else an extreme one or one of any magnitude."""
+    kind = rng.random()
+    if kind < 0.6:
+        return rng.uniform(-4, 4)
+    return (
+        rng.choice(_EXTREME) if kind < 0.8 else rng.choice((1, -1)) * math.ldexp(rng.random(), rng.randint(-1074, 1024))
+    )
+
+
+def wild_program(rng, max_steps=15):
+    """What `wild` draws, without Hypothesis."""
+    count = rng.randint(1, 4)
+    steps = []
+    for k in range(count, count + rng.randint(1, max_steps)):
+        name = rng.choice(NAMES)
+        arity = SIZES.get(name) or rng.randint(1, 4) * (2 if name == "dot" else 1)
+        operands = [wild_number(rng) if rng.random() < 0.2 else rng.randrange(max(0, k - 5), k) for _ in range(arity)]
+        operands[rng.randrange(arity)] = rng.randrange(k)
+        steps.append((name, tuple(operands)))
+    return Program(tuple(wild_number(rng) for _ in range(count)), tuple(steps))

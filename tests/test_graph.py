@@ -210,7 +210,44 @@ def graphs(draw):
         scopes=column(labels),
         requires_grad=column(st.booleans()),
         roots=tuple(draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=3))),
+        shapes=draw(st.dictionaries(st.integers(0, n - 1), st.lists(st.integers(0, 99)).map(tuple), max_size=2)),
+        notes=draw(st.dictionaries(st.integers(0, n - 1), labels, max_size=2)),
+        formulas=draw(st.dictionaries(labels, st.tuples(labels, st.lists(labels, max_size=2).map(tuple)), max_size=2)),
     )
+
+
+def test_tensors_and_notes_are_kept_and_cost_nothing_where_there_are_none():
+    graph = Graph.of(g1())
+    plain = graph.to_json()
+    assert not any(field in json.loads(plain) for field in ("shapes", "notes", "formulas"))
+    graph.shapes.update({6: (), 2: (4, 0)})
+    graph.notes[4] = "</script>"
+    text = graph.to_json()
+    assert text.startswith(plain.removesuffix("}\n"))
+    assert text.endswith(',\n"shapes":{"2":[4,0],"6":[]},\n"notes":{"4":"\\u003c/script>"}}\n')
+    assert Graph.from_json(text) == graph
+    assert Graph.from_json(text).shapes == {2: (4, 0), 6: ()}
+    graph.notes[7] = "nobody"
+    with pytest.raises(GraphError, match="'notes' names node 7, but there are 7 nodes"):
+        graph.validate()
+
+
+def test_primitives_bring_their_formulas(gg):
+    graph_of = importlib.import_module(f"{gg.__name__}.graph").Graph
+
+    @gg.primitive(formula="sin(x) / w")
+    def ratio(x, w):
+        return math.sin(x) / w
+
+    ratio.derivative("x", text="cos(x) / w")(lambda x, w: math.cos(x) / w)
+    other = gg.primitive(formula="x - w")(lambda x, w: x - w)
+    x = gg.Value(2.0)
+    graph = graph_of.of(ratio(x, 3.0) * x)
+    assert graph.formulas == {"ratio": ("sin(x) / w", ("cos(x) / w", ""))}
+    assert graph_of.from_json(graph.to_json()) == graph
+    other.name = "ratio"
+    other.derivative("x")(lambda x, w: 1.0)
+    assert graph_of.of(ratio(x, 3.0) * other(x, 1.0)).formulas == {}, "which of the two is meant?"
 
 
 @given(graphs())
@@ -256,6 +293,7 @@ def test_damaged_json_is_refused_or_still_a_graph(graph, data):
         ("labels", {"99": "b"}, "node 99"),
         ("scopes", [1], "must hold text"),
         ("constants", [1.5], "whole numbers"),
+        ("roots", [10**400], "whole numbers from 0 to 2**53"),
     ],
 )
 def test_damage_is_named(field, value, reason):

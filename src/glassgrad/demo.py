@@ -18,7 +18,6 @@ import importlib
 import locale
 import os
 import random
-import secrets
 import signal
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from . import losses, nn, training
 from ._build import COMPILED, __version__
 from .engine import Value
 from .errors import GlassgradError
+from .files import write_whole
 from .functions import sum as total
 from .graph import Graph, count_below
 from .viz import svg
@@ -376,13 +376,8 @@ class _Demo:
     def _write(self, name: str, data: bytes) -> None:
         """Write a file, all or nothing."""
         target = self.folder / name
-        beside = self.folder / f".{name}.{secrets.token_hex(6)}.tmp"
         with self._writing(target):
-            try:
-                beside.write_bytes(data)
-                beside.replace(target)
-            finally:
-                beside.unlink(missing_ok=True)
+            write_whole(target, data)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:

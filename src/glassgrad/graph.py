@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from . import sweep
+from . import rules, sweep, symbolic
 from .engine import Value
 from .errors import GraphError, OperandError
+from .primitives import Primitive
 
 __all__ = ["Graph", "count_below"]
 
 FORMAT: Final = "glassgrad.graph"
 VERSION: Final = 1
 _T = TypeVar("_T")
+_LARGEST: Final = 2**53 - 1  # integer that JavaScript can hold
 _NON_FINITE: Final = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -44,6 +46,9 @@ class Graph:
         scopes: the region a node was made in, such as `'layer1/neuron3'`, or empty.
         requires_grad: False for constants.
         roots: ids of the Values the snapshot was taken of.
+        shapes: by id, for nodes that stand for a tensor: its sizes. Their values and gradients may be nan.
+        notes: by id, more about a node, for a reader: which scalars it stands for.
+        formulas: by a name in `ops`, for operations outside the table: the value as text, and its derivatives.
 
     Example:
         >>> from glassgrad import Value
@@ -63,6 +68,9 @@ class Graph:
     scopes: list[str]
     requires_grad: list[bool]
     roots: tuple[int, ...]
+    shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+    formulas: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, *roots: Value) -> Graph:
@@ -78,8 +86,9 @@ class Graph:
         nodes = _in_order(roots)
         ids = {id(node): i for i, node in enumerate(nodes)}
         operands = [tuple([ids[id(operand)] for operand in node._prev]) for node in nodes]
+        ops = [node._rule for node in nodes]
         return cls(
-            ops=[node._rule for node in nodes],
+            ops=ops,
             symbols=[node._op for node in nodes],
             operands=operands,
             values=[node.data for node in nodes],
@@ -89,6 +98,7 @@ class Graph:
             scopes=[node._scope for node in nodes],
             requires_grad=[node.requires_grad for node in nodes],
             roots=tuple(ids[id(root)] for root in roots),
+            formulas=_formulas(nodes, ops),
         )
 
     def __len__(self) -> int:
@@ -127,6 +137,10 @@ class Graph:
                 raise GraphError(f"node {i} is a leaf and cannot have operands {list(below)}")
             if len(self.partials[i]) != len(below):
                 raise GraphError(f"node {i} has {len(below)} operands but {len(self.partials[i])} local derivatives")
+        for name in ("shapes", "notes"):
+            for i in getattr(self, name):
+                if not 0 <= i < n:
+                    raise GraphError(f"{name!r} names node {i}, but there are {n} nodes")
 
     def to_json(self) -> str:
         """Return the graph as JSON text, the same bytes in every process. docs/graph-json.md describes each field."""
@@ -143,11 +157,14 @@ class Graph:
             "values": _numbers(self.values),
             "grads": _numbers(self.grads),
             "partials": f"[{','.join(map(_numbers, self.partials))}]",
-            "labels": json.dumps({str(i): text for i, text in enumerate(self.labels) if text}, separators=(",", ":")),
+            "labels": _object({i: text for i, text in enumerate(self.labels) if text}),
             "scopes": json.dumps(scopes, separators=(",", ":")),
             "scope": _ids(scope),
             "constants": _ids(i for i, wanted in enumerate(self.requires_grad) if not wanted),
         }
+        for name in ("shapes", "notes", "formulas"):
+            if getattr(self, name):
+                columns[name] = _object(getattr(self, name))
         body = ",\n".join(f'"{key}":{text}' for key, text in columns.items())
         # "<" occurs only inside strings; escaped, the text can stand in an HTML <script> whatever the labels say.
         return "{" + body.replace("<", "\\u003c") + "}\n"
@@ -162,13 +179,16 @@ class Graph:
             )
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise GraphError(f"this is not JSON: {error}") from error
+        except RecursionError:
+            raise GraphError("this is not JSON of a graph: its lists are nested too deeply") from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise GraphError(f'this is not a glassgrad graph: it needs "format": "{FORMAT}" at the top')
-        if type(raw.get("version")) is not int or raw["version"] != VERSION:
+        version = raw.get("version")
+        if type(version) is not int or version != VERSION:
             raise GraphError(
-                f"graph JSON version {raw.get('version')!r} cannot be read; this glassgrad reads version {VERSION}"
+                f"graph JSON version {_shown(version)} cannot be read; this glassgrad reads version {VERSION}"
             )
         n = _integer(raw.get("nodes"), "nodes")
         reader = _Reader(raw, n)
@@ -185,6 +205,9 @@ class Graph:
             grads=[_optional(item, "grads") for item in reader.column("grads")],
             partials=[tuple([_optional(item, "partials") for item in row]) for row in reader.rows("partials")],
             labels=reader.labels(),
+            shapes=reader.sparse("shapes", reader.shape),
+            notes=reader.sparse("notes", reader.text),
+            formulas=reader.formulas(),
             scopes=[scopes[s] for s in scope],
             requires_grad=[i not in constants for i in range(n)],
             roots=tuple(reader.node(item, "roots") for item in reader.items("roots")),
@@ -216,6 +239,17 @@ def _in_order(roots: Sequence[Value]) -> list[Value]:
     return [node for node in sweep.walk(roots) if id(node) in seen]
 
 
+def _formulas(nodes: Sequence[Value], ops: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What the primitives among the nodes say about themselves; nothing about a name that two of them share."""
+    found: dict[str, Primitive | None] = {}
+    for node, op in zip(nodes, ops, strict=True):
+        if op != "leaf" and op not in rules.RULES:
+            _, rule = symbolic.kind_of(node)
+            if isinstance(rule, Primitive) and found.setdefault(op, rule) is not rule:
+                found[op] = None
+    return {name: (rule.formula, tuple(rule.derivative_texts)) for name, rule in found.items() if rule}
+
+
 def _aligned(partials: tuple[float | None, ...] | None, count: int) -> tuple[float | None, ...]:
     # None: an operation written by hand, whose local derivatives live in a closure.
     return (None,) * count if partials is None else tuple(partials)
@@ -229,6 +263,11 @@ def _interned(items: Iterable[_T]) -> tuple[list[_T], list[int]]:
     table: dict[_T, int] = {}
     column = [table.setdefault(item, len(table)) for item in items]
     return list(table), column
+
+
+def _object(items: Mapping[Any, object]) -> str:
+    """The JSON of a mapping, in the order of its keys, so that equal mappings are the same text."""
+    return json.dumps({str(key): items[key] for key in sorted(items)}, separators=(",", ":"))
 
 
 def _ids(items: Iterable[int]) -> str:
@@ -294,24 +333,57 @@ class _Reader:
 
     def text(self, item: object, name: str) -> str:
         if not isinstance(item, str):
-            raise GraphError(f"{name!r} in graph JSON must hold text, got {item!r:.60}")
+            raise GraphError(f"{name!r} in graph JSON must hold text, got {_shown(item)}")
         return item
 
     def kind(self, pair: object) -> tuple[str, str]:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise GraphError(f"'kinds' in graph JSON must hold pairs [operation, symbol], got {pair!r:.60}")
+            raise GraphError(f"'kinds' in graph JSON must hold pairs [operation, symbol], got {_shown(pair)}")
         return self.text(pair[0], "kinds"), self.text(pair[1], "kinds")
 
     def labels(self) -> list[str]:
-        found = self.raw.get("labels")
+        if "labels" not in self.raw:
+            raise GraphError("the graph JSON has no 'labels'")
+        found = self.sparse("labels", self.text)
+        return [found.get(i, "") for i in range(self.n)]
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """The object in a field, which may be left out."""
+        found = self.raw.get(name, {})
         if not isinstance(found, dict):
-            raise GraphError("'labels' in graph JSON must be an object from node ids to text")
-        result = [""] * self.n
-        for key, item in found.items():
+            raise GraphError(f"{name!r} in graph JSON must be an object, got {_shown(found)}")
+        return found
+
+    def sparse(self, name: str, read: Callable[[Any, str], _T]) -> dict[int, _T]:
+        """What some nodes have, by their ids."""
+        result: dict[int, _T] = {}
+        for key, item in self.mapping(name).items():
             if not (key.isascii() and key.isdigit()):
-                raise GraphError(f"'labels' in graph JSON has the key {key!r:.60}, which is not a node id")
-            result[self.node(int(key) if len(key) < 20 else self.n, "labels")] = self.text(item, "labels")
+                raise GraphError(f"{name!r} in graph JSON has the key {_shown(key)}, which is not a node id")
+            result[self.node(int(key) if len(key) < 20 else self.n, name)] = read(item, name)
         return result
+
+    def shape(self, item: object, name: str) -> tuple[int, ...]:
+        if not isinstance(item, list):
+            raise GraphError(f"{name!r} in graph JSON must hold lists of sizes, got {_shown(item)}")
+        return tuple([_integer(size, name) for size in item])
+
+    def formulas(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        result: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for name, pair in self.mapping("formulas").items():
+            if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[1], list):
+                raise GraphError(f"'formulas' in graph JSON must hold pairs [value, [derivatives]], got {_shown(pair)}")
+            texts = [self.text(item, "formulas") for item in pair[1]]
+            result[name] = self.text(pair[0], "formulas"), tuple(texts)
+        return result
+
+
+def _shown(item: object) -> str:
+    """What was found instead, in few words: the text may hold a million characters, or lists a thousand deep."""
+    if isinstance(item, list | dict):
+        return "a list" if isinstance(item, list) else "an object"
+    text = repr(item[:60] if isinstance(item, str) else item)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _refuse_constant(name: str) -> float:
@@ -319,8 +391,8 @@ def _refuse_constant(name: str) -> float:
 
 
 def _integer(item: object, name: str) -> int:
-    if isinstance(item, bool) or not isinstance(item, int) or item < 0:
-        raise GraphError(f"{name!r} in graph JSON must hold whole numbers from 0 on, got {item!r:.60}")
+    if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= _LARGEST:
+        raise GraphError(f"{name!r} in graph JSON must hold whole numbers from 0 to 2**53, got {_shown(item)}")
     return item
 
 
@@ -328,7 +400,7 @@ def _number(item: object, name: str) -> float:
     if isinstance(item, str) and item in _NON_FINITE:
         return _NON_FINITE[item]
     if isinstance(item, bool) or not isinstance(item, int | float):
-        raise GraphError(f'{name!r} in graph JSON must hold numbers or "nan", "inf", "-inf", got {item!r:.60}')
+        raise GraphError(f'{name!r} in graph JSON must hold numbers or "nan", "inf", "-inf", got {_shown(item)}')
     try:
         number = float(item)
     except OverflowError:

@@ -13,14 +13,12 @@ What this module guarantees:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
 import operator
 import os
 import random
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
@@ -29,6 +27,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 
 from .engine import Value
 from .errors import GlassgradError, OperandError, is_numpy_bool, shown
+from .files import can_replace, write_whole
 from .functions import dot
 from .modes import call_each, scope
 
@@ -425,34 +424,12 @@ def _is_finite(x: object) -> bool:
 
 
 def _write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    if Path(path).exists() and not Path(path).is_file():  # a rename would put a file in place of /dev/null itself
+    if not can_replace(path):  # a rename would put a file in place of /dev/null itself
         raise StateError(
             f"cannot save to {os.fspath(path)!r}: it is a folder, pipe or device, which a file would replace; "
             "name a file, or write json.dumps(model.state_dict()) there yourself"
         )
-    target = Path(os.path.realpath(path))  # through symbolic links: the link stays, what it names is replaced
-    beside = target.with_name(f".{target.name[:64]}.{secrets.token_hex(6)}.tmp")
-    try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            beside.chmod(target.stat().st_mode & 0o7777)
-        beside.replace(target)
-    except BaseException as error:  # Ctrl-C included
-        with contextlib.suppress(OSError):  # the first error is the one to show
-            beside.unlink()
-        if isinstance(error, OSError) and error.errno:  # it names the file beside, which nobody asked for
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # where a directory can be opened, make the new name last as well
-        with contextlib.suppress(OSError):  # not every file system does this, and the file is in place
-            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+    write_whole(path, text.encode())
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

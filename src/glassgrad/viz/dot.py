@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..engine import Value
-from ..errors import GlassgradError, OperandError, shown
-from ..graph import Graph, count_below
+from ..graph import Graph
+from .snapshot import DrawingError, snapshot
 
 if TYPE_CHECKING:
     from .picture import Picture
@@ -22,10 +22,6 @@ __all__ = ["DrawingError", "draw_dot"]
 
 MAX_NODES: Final = 2000
 _FONT: Final = "Helvetica,Arial,sans-serif"
-
-
-class DrawingError(GlassgradError, RuntimeError):
-    """A picture cannot be made: too large to look at, or in a format nothing installed here can write."""
 
 
 def draw_dot(
@@ -59,8 +55,6 @@ def draw_dot(
     """
     if not isinstance(rankdir, str) or rankdir not in ("LR", "TB"):
         raise DrawingError(f"rankdir must be 'LR' (left to right) or 'TB' (top to bottom), got {rankdir!r:.60}")
-    if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
-        raise DrawingError(f"max_nodes must be a whole number, at least 1, got {max_nodes!r:.60}")
     import graphviz  # these cost more time than `import glassgrad` may take
 
     from . import statements
@@ -71,7 +65,7 @@ def draw_dot(
         raise DrawingError(
             f"format must be 'svg', 'png', or another that Graphviz writes, such as 'pdf', got {format!r:.60}"
         )
-    graph = _snapshot(root, max_nodes)
+    graph = snapshot(root, max_nodes, "draw_dot")
     legend = {"label": MISSING, "labeljust": "l", "fontcolor": "#556278", "fontsize": "9"} if lacks_grads(graph) else {}
     picture = Picture(
         name=title(graph).replace("\\", "∖"),  # in a name, Graphviz has no way to write it at the end
@@ -93,35 +87,3 @@ def draw_dot(
     picture.body += statements.edges(graph, partials)
     picture.remember(graph, partials)
     return picture
-
-
-def _snapshot(root: Value | Iterable[Value] | Graph, max_nodes: int) -> Graph:
-    if isinstance(root, Graph):
-        graph = root
-        size = len(graph)
-        if size <= max_nodes:
-            return graph
-    else:
-        roots = [root] if isinstance(root, Value) else list(root) if isinstance(root, Iterable) else []
-        odd = next((i for i, value in enumerate(roots) if not isinstance(value, Value)), None)
-        if odd is not None:
-            raise OperandError(
-                f"draw_dot() draws Values, and item {odd} of the {type(root).__name__} is {shown(roots[odd])}: "
-                "leave it out, or make a Value of it"
-            )
-        if not roots:
-            raise OperandError(
-                f"draw_dot() draws a Value, several Values or a Graph, got {type(root).__name__}: "
-                "write draw_dot(loss) or draw_dot([a, b])"
-            )
-        # Ten times the limit is where counting stops: enough to say how far off it is, in no time.
-        size = count_below(roots, 10 * max_nodes)
-        if size <= max_nodes:
-            return Graph.of(*roots)
-    many = f"{size:,}" if size <= 10 * max_nodes else f"more than {10 * max_nodes:,}"
-    raise DrawingError(
-        f"this graph has {many} Values; draw_dot() draws up to {max_nodes:,}, because larger pictures cannot be read.\n"
-        "  draw a part:      draw_dot(value) with a Value nearer to the leaves, one sample instead of a batch\n"
-        "  draw it anyway:   draw_dot(root, max_nodes=...)\n"
-        "  look at numbers:  print(root), Graph.of(root).to_json()"
-    )

@@ -28,8 +28,8 @@ from typing import Any, Final, Literal
 import graphviz
 
 from ..graph import Graph
-from .dot import DrawingError
 from .order import rank
+from .snapshot import DrawingError
 
 __all__ = ["Picture"]
 

@@ -7,21 +7,18 @@ a gradient nobody computed is shown as "—", never as a number. Each card's too
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 from ..graph import Graph
-from .cards import ROW, SMALL_ROW, TAG, Area, Arrangement, arrange, tag_width
-from .layout import Layout, Point, Rankdir
-from .text import MISSING, clipped, escaped, lacks_grads, name, number, shortened, text_width, title, tooltip
+from .cards import TAG, Arrangement, arrange, tag_width
+from .layout import Rankdir
+from .shapes import MARGIN, area, caption, corner, edges, extent, frame, n, rows
+from .text import MISSING, escaped, lacks_grads, name, number, shortened, text_width, title, tooltip
 from .theme import STYLE
 
 __all__ = ["draw"]
 
-MARGIN: Final = 20.0
 _LEGEND: Final = 24.0  # its height, below the picture
-_CROWD: Final = 100  # edges between two ranks that would merge into a grey slab
 
 
 def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legend: bool = True) -> str:
@@ -40,30 +37,26 @@ def draw(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, legen
         True
     """
     picture = arrange(graph, rankdir=rankdir, partials=partials)
-    plan, areas = picture.plan, picture.scopes
-    entries = _legend_entries(graph, picture.shown, max(plan.width, 240.0)) if legend else []
-    legend_width = max([sum([width for *_, width in line]) for line in entries], default=0.0)
-    left = max([MARGIN, *(MARGIN - area.x for area in areas)])
-    top = max([MARGIN, *(MARGIN - area.y for area in areas)])
-    right = max([plan.width, legend_width, *(area.x + area.width for area in areas)])
-    bottom = max([plan.height, *(area.y + area.height for area in areas)])
+    left, top, right, bottom = extent(picture)
+    entries = _legend_entries(graph, picture.shown, max(picture.plan.width, 240.0)) if legend else []
+    right = max([right, *(sum([width for *_, width in line]) for line in entries)])
     width, height = right + left + MARGIN, bottom + top + _LEGEND * len(entries) + MARGIN
-    w, h = _n(width), _n(height)
+    w, h = n(width), n(height)
     size = f'width="{w}" height="{h}"'
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="glassgrad" role="img" {size} viewBox="0 0 {w} {h}">',
         f"<title>{escaped(title(graph))}</title><desc>{escaped(_description(graph))}</desc>",
         f"<style>{STYLE}</style>",
         f'<rect class="gg-page" {size} rx="10"/>',
-        f'<g transform="translate({_n(left)} {_n(top)})">',
+        f'<g transform="translate({n(left)} {n(top)})">',
     ]
-    out += [_area_svg("gg-scope", area) for area in areas]
-    out += _edges(plan)
-    out += [_caption(area, rankdir == "TB") for area in areas]
+    out += [area("gg-scope", shape) for shape in picture.scopes]
+    out += edges(picture.plan)
+    out += [caption(shape, rankdir == "TB") for shape in picture.scopes]
     # A block lies on the card of its operation, and the cards of its leaves on the block.
     nodes = {i: _card_svg(graph, i, picture) for i in picture.shown}
     out += [node for i, node in nodes.items() if i not in picture.inside]
-    out += [_area_svg("gg-block", block) for block in picture.blocks]
+    out += [area("gg-block", block) for block in picture.blocks]
     out += [node for i, node in nodes.items() if i in picture.inside]
     if partials:
         out += _partials(picture)
@@ -90,83 +83,23 @@ def _count(many: int, one: str, more: str = "") -> str:
     return f"{many} {one if many == 1 else more or one + 's'}"
 
 
-# Cards -----------------------------------------------------------------------------------------------------------
+# Cards and tags --------------------------------------------------------------------------------------------------
 
 
 def _card_svg(graph: Graph, i: int, picture: Arrangement) -> str:
     card, small = picture.cards[i], i in picture.inside
-    down = picture.plan.rankdir == "TB" and not small
-    w, h, badge, pad = card.width, card.height, card.badge, card.pad
-    radius = 5 if small else 8
-    corner = f"{_n(picture.x[i] - w / 2)} {_n(picture.y[i] - h / 2)}"
-    box = f'width="{_n(w)}" height="{_n(h)}" rx="{radius}"'
     parts = [
-        f'<g class="gg-node gg-{card.kind}{" gg-small" if small else ""}" transform="translate({corner})">',
+        f'<g class="gg-node gg-{card.kind}{" gg-small" if small else ""}" transform="{corner(picture, i)}">',
         f"<title>{escaped(tooltip(graph, i))}</title>",
-        f'<rect class="gg-card" {box}/>',
+        *frame(picture, i),
     ]
-    if badge:
-        parts.append(f'<path class="gg-badge" d="{_badge(w if down else h, badge, radius, down)}"/>')
-    parts.append(f'<rect class="gg-rim" {box}/>')
-    if card.symbol:
-        big = len(card.symbol) == 1
-        x, y = (w / 2, badge / 2 + 0.5) if down else (badge / 2 + 0.5, h / 2)
-        parts.append(
-            f'<text class="gg-symbol{" gg-sign" if big else ""}" x="{_n(x)}" y="{_n(y + (6 if big else 4.5))}">'
-            f"{escaped(card.symbol)}</text>"
-        )
-    left, right, line = (pad if down else badge + card.inset + pad), w - pad, SMALL_ROW if small else ROW
-    middle = (badge + card.inset + h) / 2 if down else h / 2
-    for row, (caption, value, style) in enumerate(card.rows):
-        y = middle + (row - len(card.rows) / 2 + 0.5) * line + (3.5 if small else 4.5)
+    for row, ((words, value, style), (left, right, y)) in enumerate(zip(card.rows, rows(picture, i), strict=True)):
         first, second = (style, "gg-data") if row == 0 else ("gg-word", f"gg-grad {style}")
-        if caption:
-            parts.append(f'<text class="{first}" x="{_n(left)}" y="{_n(y)}">{escaped(caption)}</text>')
-        parts.append(f'<text class="{second}" x="{_n(right)}" y="{_n(y)}">{value}</text>')
+        if words:
+            parts.append(f'<text class="{first}" x="{left}" y="{y}">{escaped(words)}</text>')
+        parts.append(f'<text class="{second}" x="{right}" y="{y}">{value}</text>')
     parts.append("</g>")
     return "".join(parts)
-
-
-def _badge(long: float, deep: float, radius: float, down: bool) -> str:
-    """Return the path of a strip along the side of a card where edges arrive, with the card's round corners."""
-    d, far, end, r = _n(deep), _n(long - min(radius, deep)), _n(long), _n(min(radius, deep))
-    if down:
-        return f"M0 {d}V{r}A{r} {r} 0 0 1 {r} 0H{far}A{r} {r} 0 0 1 {end} {r}V{d}Z"
-    return f"M{d} 0H{r}A{r} {r} 0 0 0 0 {r}V{far}A{r} {r} 0 0 0 {r} {end}H{d}Z"
-
-
-# Edges -----------------------------------------------------------------------------------------------------------
-
-
-def _edges(plan: Layout) -> list[str]:
-    down = plan.rankdir == "TB"
-    ends = [plan.ordering.ranks[joint] for joint in plan.ordering.joints]
-    crowd = Counter(ends)
-    lines = [f'<path class="gg-edge" d="{_path(points, down)}"/>' for points in plan.trunks.values()]
-    heads = []
-    for end, points in zip(ends, plan.routes, strict=True):
-        many = " gg-many" if crowd[end] > _CROWD else ""
-        lines.append(f'<path class="gg-edge{many}" d="{_path(points, down)}"/>')
-        x, y = points[-1]
-        heads.append(f"M{_n(x)} {_n(y)}l-4-8h8z" if down else f"M{_n(x)} {_n(y)}l-8-4v8z")
-    return [*lines, f'<path class="gg-head" d="{"".join(heads)}"/>'] if heads else lines
-
-
-def _path(points: Sequence[Point], down: bool) -> str:
-    """Return path data: straight along the ranks, else a curve that leaves and arrives in the rank direction."""
-    x, y = points[0]
-    out = [f"M{_n(x)} {_n(y)}"]
-    for u, v in points[1:]:
-        if abs((u - x) if down else (v - y)) < 0.05:
-            out.append(f"L{_n(u)} {_n(v)}")
-        elif down:
-            half = _n((y + v) / 2)
-            out.append(f"C{_n(x)} {half} {_n(u)} {half} {_n(u)} {_n(v)}")
-        else:
-            half = _n((x + u) / 2)
-            out.append(f"C{half} {_n(y)} {half} {_n(v)} {_n(u)} {_n(v)}")
-        x, y = u, v
-    return "".join(out)
 
 
 def _partials(picture: Arrangement) -> list[str]:
@@ -177,27 +110,10 @@ def _partials(picture: Arrangement) -> list[str]:
             (x, y), wide = points[-1], tag_width(slope)
             x, y = (x, y - 10 - TAG / 2) if picture.plan.rankdir == "TB" else (x - 10 - wide / 2, y)
             out.append(
-                f'<g class="gg-slope"><rect x="{_n(x - wide / 2)}" y="{_n(y - TAG / 2)}" width="{_n(wide)}" '
-                f'height="{_n(TAG)}" rx="9"/><text x="{_n(x)}" y="{_n(y + 4)}">{number(slope)}</text></g>'
+                f'<g class="gg-slope"><rect x="{n(x - wide / 2)}" y="{n(y - TAG / 2)}" width="{n(wide)}" '
+                f'height="{n(TAG)}" rx="9"/><text x="{n(x)}" y="{n(y + 4)}">{number(slope)}</text></g>'
             )
     return out
-
-
-# Scopes ----------------------------------------------------------------------------------------------------------
-
-
-def _area_svg(style: str, area: Area) -> str:
-    x, y, width, height = area.box
-    return (
-        f'<g class="{style}"><title>{escaped(clipped(area.scope))}</title>'
-        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="12"/></g>'
-    )
-
-
-def _caption(area: Area, down: bool) -> str:
-    x, y, width, height = area.box
-    words = escaped(shortened(area.caption, max(width - 24, 20.0)))
-    return f'<text class="gg-caption" x="{_n(x + 12)}" y="{_n(y + height - 8 if down else y + 16)}">{words}</text>'
 
 
 # Legend ----------------------------------------------------------------------------------------------------------
@@ -227,17 +143,11 @@ def _legend_svg(entries: list[tuple[str, str, float]], x: float, y: float) -> st
     out = ['<g class="gg-legend">']
     for kind, words, width in entries:
         if kind:
-            box = f'x="{_n(x)}" y="{_n(y - 10)}" height="12"'
+            box = f'x="{n(x)}" y="{n(y - 10)}" height="12"'
             out.append(
                 f'<g class="gg-{kind}"><rect class="gg-card" {box} width="16" rx="3"/>'
                 f'<rect class="gg-badge" {box} width="5" rx="2"/><rect class="gg-rim" {box} width="16" rx="3"/></g>'
             )
-        out.append(f'<text x="{_n(x + (22 if kind else 0))}" y="{_n(y)}">{words}</text>')
+        out.append(f'<text x="{n(x + (22 if kind else 0))}" y="{n(y)}">{words}</text>')
         x += width
     return "".join([*out, "</g>"])
-
-
-def _n(value: float) -> str:
-    """Return a coordinate with at most one decimal."""
-    text = f"{value:.1f}"
-    return text.removesuffix(".0")

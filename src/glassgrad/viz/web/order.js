@@ -22,8 +22,11 @@ export function edgeRows(n, edges, side) {
   return { start, item };
 }
 
-/** The rank of every node: sources low, every edge upwards. Throws on a cycle. */
-export function rankGraph(n, edges) {
+/**
+ * The rank of every node: sources low, every edge upwards. Throws on a cycle. `pins` may hold sources in a first
+ * rank of their own (-1) and sinks in a last one (1), as ports of a frame are; Python has no frames and no pins.
+ */
+export function rankGraph(n, edges, pins = null) {
   const out = edgeRows(n, edges, 0), into = edgeRows(n, edges, 1);
   const ranks = new Int32Array(n), missing = new Int32Array(n), queue = new Int32Array(n);
   let filled = 0;
@@ -47,12 +50,20 @@ export function rankGraph(n, edges) {
       const u = edges[2 * into.item[j]];
       if (into.start[u] < into.start[u + 1]) inner++;
     }
-    if (!consumers || inner > consumers) continue;
+    if (!consumers || inner > consumers || (pins && pins[i] < 0)) continue;
     for (let j = out.start[i]; j < out.start[i + 1]; j++) {
       nearest = Math.min(nearest, ranks[edges[2 * out.item[j] + 1]]);
     }
     ranks[i] = nearest - 1;
   }
+  return pins ? pinned(ranks, pins) : ranks;
+}
+
+function pinned(ranks, pins) {
+  const first = pins.includes(-1) ? 1 : 0;
+  let last = 0;
+  for (let i = 0; i < ranks.length; i++) if (!pins[i]) last = Math.max(last, (ranks[i] += first));
+  for (let i = 0; i < ranks.length; i++) if (pins[i]) ranks[i] = pins[i] < 0 ? 0 : last + 1;
   return ranks;
 }
 
@@ -108,13 +119,13 @@ export function acyclic(n, edges) {
  * part of the effort is spent.
  */
 export function orderGraph(n, edges, options = {}) {
-  const graph = withLanes(n, edges, options.lanes ?? ORDER_LANES);
+  const graph = withLanes(n, edges, options.lanes ?? ORDER_LANES, options.pins);
   return { n, ...graph, ...fewCrossings(graph, options) };
 }
 
 /** Ranks of boxes and lanes, and the links between adjacent ranks. */
-function withLanes(n, edges, lanes) {
-  const near = rankGraph(n, edges), out = edgeRows(n, edges, 0), m = edges.length >> 1;
+function withLanes(n, edges, lanes, pins) {
+  const near = rankGraph(n, edges, pins), out = edgeRows(n, edges, 0), m = edges.length >> 1;
   const far = new Int32Array(n), joints = new Int32Array(m), chains = new Map(), detours = [];
   for (let k = 0; k < m; k++) far[edges[2 * k]] = Math.max(far[edges[2 * k]], near[edges[2 * k + 1]]);
   const reach = longestChain(near, far, lanes);
