@@ -1,7 +1,7 @@
 """Layered layout of scalar graphs: glassgrad's in Python and in the browser, and Graphviz's dot.
 
-`python bench/layout.py layout 5` prints JSON: for each network of four sizes what a layout took, the median of 5 rounds in
-turns, and how many crossings it left. Times are those of the clock on the wall, since dot and the browser are other
+`python bench/layout.py layout 5` prints JSON: for each network of four sizes what a layout took, the median of 5 rounds
+in turns, and how many crossings it left. Times are those of the clock on the wall, since dot and the browser are other
 processes. Where there is no dot, no Chromium or no Playwright, its column stays empty and a line on stderr says so.
 """
 

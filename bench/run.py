@@ -1,8 +1,8 @@
 """glassgrad against its peers: `make bench`, or `python -m bench [--quick] [ROW ...]`.
 
 Measures every row in a process of its own (`rows.py`, `derivatives.py`, `layout.py`), prints tables with goals, and
-after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs' tables
-as well.
+after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs'
+tables as well.
 """
 
 import argparse
