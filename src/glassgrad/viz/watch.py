@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..engine import Scalar, Value
 from ..errors import GlassgradError, OperandError, number, shown
-from ..graph import Graph, _in_order, count_below
+from ..graph import Graph, count_below, in_order
 from .snapshot import DrawingError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Recording:
         if self._too_large:
             return
         graph = Graph.of(root)
-        places = {id(node): i for i, node in enumerate(_in_order((root,)))}
+        places = {id(node): i for i, node in enumerate(in_order((root,)))}
         ids = [places.get(id(p)) for p in self._parameters]
         labels = list(graph.labels)
         for i, name in zip(ids, self.names, strict=True):
