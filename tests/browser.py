@@ -148,7 +148,7 @@ def quiet_pages() -> Iterator[None]:
     yield
     troubles = _troubles[:]
     _troubles.clear()
-    assert troubles == []
+    assert not troubles, "\n".join(troubles)
 
 
 @pytest.fixture
