@@ -14,9 +14,9 @@ export function signOf(x) {
 export function sceneMarkup(scene, view) {
   return [
     ...scene.frames.map((frame, k) => frameMarkup(frame, k)),
+    litMarkup(scene, view),
     `<g class="lines">${linesMarkup(scene, view)}</g>`,
     ...scene.items.map((item) => cardMarkup(item, view)),
-    litMarkup(scene, view),
   ].join("");
 }
 
@@ -69,7 +69,7 @@ function headData(made) {
   return made.back ? `M${n(x)} ${n(y)}l8-4v8z` : `M${n(x)} ${n(y)}l-8-4v8z`;
 }
 
-/** The lines of a path of the chain rule, or of the step that was just done, over everything else. */
+/** The lines of a path of the chain rule, or of the step that was just done: a marker's stroke below them. */
 function litMarkup(scene, view) {
   const lit = [...view.lit].map((k) => pathData(wholeWay(scene.lines[k]))).join("");
   return lit ? `<path class="lit" d="${lit}"/>` : "";
