@@ -28,7 +28,7 @@ export async function prepare(scene, breath) {
     }
     bounds.set(box, 4 * paths.length);
     paths.push(path);
-    if (paths.length % 4000 === 0) await breath();
+    if (paths.length % 400 === 0) await breath();
   }
   const trunks = new Path2D();
   scene.trunks.forEach(({ way }) => trace(trunks, way));
