@@ -540,7 +540,8 @@ class Value:
     def _backward(self) -> Callable[[], object]:
         """The function that passes this node's gradient on to its operands. Assigning makes the operation yours.
 
-        One thread sweeps at a time: a function that waits for the sweep of another thread waits forever.
+        One thread sweeps at a time through operations written by hand: if such a function waits for the sweep of
+        another thread, or a checkpoint or a custom gradient in the same graph does, it waits forever.
         """
         info: Info | None = self._info
         if info is not None and info.backward is not None:
