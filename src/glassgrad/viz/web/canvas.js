@@ -211,7 +211,7 @@ function paintCard(context, item, view, palette) {
   }
   write(label ? clip(nameOf(graph, node), 18) : view.say("card.data"), x + badge + 9, 18, label ? palette.ink : palette.muted, label ? bold : plain, "left");
   write(view.valueText(node), right, 18, palette.ink, plain, "right");
-  if (!graph.wanted[node]) return;
+  if (!graph.wanted[node] || graph.shapes.has(node)) return;
   const grad = view.gradOf(node);
   const sign = signOf(grad);
   write(view.say("card.grad"), x + badge + 9, 35, palette.muted, plain, "left");
