@@ -24,7 +24,7 @@ LAYERS = [
     {"errors", "files", "_cython", "_libm"},
     {"rules"},
     {"modes"},
-    {"engine", "sweep", "copies"},
+    {"engine", "sweep", "copies", "recompute"},
     {"functions"},
     {"tape", "sparsity", "trees"},
     {"symbolic"},

@@ -1,8 +1,8 @@
 """The scalar: `Value`, micrograd's class with every operation a scalar program needs.
 
 Every operation is one node: `rules` computes its result and its derivatives, `unary`, `binary` or `many` below checks
-the result and remembers the operands. The sweep back over the graph is in `sweep`, copying in `copies`, operations on
-lists and on plain numbers in `functions`.
+the result and remembers the operands. The sweep back over the graph is in `sweep`, running it again on new numbers in
+`recompute`, copying in `copies`, operations on lists and on plain numbers in `functions`.
 """
 
 from __future__ import annotations
@@ -442,7 +442,7 @@ class Value:
 
     @property
     def data(self) -> float:
-        """The number. Assigning to it changes no derivative of a graph already built."""
+        """The number. Assigning to it changes nothing of a graph already built, until `recompute()`."""
         return self._data
 
     @data.setter
@@ -540,7 +540,8 @@ class Value:
     def _backward(self) -> Callable[[], object]:
         """The function that passes this node's gradient on to its operands. Assigning makes the operation yours.
 
-        One thread sweeps at a time: a function that waits for the sweep of another thread waits forever.
+        One thread sweeps at a time through operations written by hand: if such a function waits for the sweep of
+        another thread, or a checkpoint or a custom gradient in the same graph does, it waits forever.
         """
         info: Info | None = self._info
         if info is not None and info.backward is not None:
@@ -597,8 +598,8 @@ class Value:
         """Add the derivative of this node, times `gradient`, to the `grad` of every leaf it depends on.
 
         Leaves accumulate over calls; everything in between starts from zero at each call. Derivatives are those of the
-        forward pass, whatever has been assigned to `data` since. A gradient of exactly zero is passed on as zero, also
-        through an infinite derivative.
+        forward pass, or of the last `recompute()`, whatever has been assigned to `data` since. A gradient of exactly
+        zero is passed on as zero, also through an infinite derivative.
 
         Arguments:
             gradient: the derivative of something larger by this node, a real number.
@@ -616,6 +617,32 @@ class Value:
             27.0
         """
         sweep.backward(self, gradient)
+
+    def recompute(self) -> Value:
+        """Compute everything below this node anew from the leaves as they are now, in place, and return the node.
+
+        Values and local derivatives are then those of the same operations recorded anew, so the next `backward()` is
+        right. Gradients of operations, which belong to the old numbers, are cleared; those of leaves stay, as after a
+        step of an optimizer: set them to 0 before the next `backward()`.
+
+        The operations are those that were recorded. What an `if` or a loop chose stays, as do numbers taken out with
+        `.data` and what depends on constants alone or was computed under `no_grad()`. So do the branches inside
+        derivatives that are Values, as of relu: compute those again with `gradients` instead.
+
+        Raises:
+            NonFiniteError: a result is undefined or infinite, unless inside `allow_nonfinite()`; nothing has changed.
+            GraphError: an operation was written by hand, or is a result of a function with `custom_gradient` or
+                `checkpoint`; nothing has changed. Operations made with `primitive` are computed again.
+
+        Example:
+            >>> a = Value(2.0)
+            >>> y = (a * 3.0).square()
+            >>> a.data = 5.0
+            >>> y.recompute().data
+            225.0
+        """
+        recompute.recompute([self])
+        return self
 
     def detach(self) -> Value:
         """A constant with this number and label, outside the graph."""
@@ -918,4 +945,4 @@ def is_scalar(x: object) -> bool:
     return isinstance(x, Value) or is_number(x)
 
 
-from . import copies, sweep  # noqa: E402 - they work on Values, and Value's methods call them
+from . import copies, recompute, sweep  # noqa: E402 - they work on Values, and Value's methods call them

@@ -8,8 +8,8 @@ Method, where it differs from the textbook (Sugiyama; Gansner et al. 1993): long
 non-leaf inputs do not outnumber its consumers moves right next to its earliest consumer (leaves follow); the lane of a
 long edge is shared by all edges of its source; layers are recounted and retried only where something changed. Three
 walks give an order to begin with; the one of which swaps leave the fewest crossings is improved by sorts by medians,
-after each of which neighbours are swapped, to and fro, until nothing is gained. Measured on programs, from networks to
-orbits, that leaves a third fewer crossings than many sweeps with a few swaps each.
+after each of which neighbours are swapped, to and fro, until nothing is gained. On networks written out as products and
+sums that leaves up to a third fewer crossings than many sweeps with a few swaps each, on random graphs about as many.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import { numbersOf, openDocument, refresh, scales } from "./numbers.js";
 import { sceneMarkup, signed, standalone } from "./picture.js";
 import { colours, paint, prepare } from "./canvas.js";
 import { fitted, listenToPointers, zoomAt } from "./camera.js";
-import { groupPanel, nodePanel, operandEdges, pathEdges } from "./panel.js";
+import { groupPanel, nodePanel, operandEdges, pathEdges, valueWords } from "./panel.js";
 import { leafHistory, readTraining, sparkline } from "./training.js";
 
 const SVG_LIMIT = 400; // boxes; Chromium pans so many as SVG within a frame, and ten times as many on a canvas
@@ -59,12 +59,9 @@ function viewOf(doc, numbers) {
   const { graph } = doc;
   const { topGrad, topFlow } = scales(doc, numbers);
   const gradOf = (i) => (graph.wanted[i] && numbers.known[i] ? numbers.grads[i] : null);
-  const valueText = (i) => {
-    if (graph.shapes.get(i)) return `[${graph.shapes.get(i).join("×")}]`;
-    return numbers.shown && !numbers.shown[i] ? "·" : short(numbers.values[i]);
-  };
   return {
-    graph, topGrad, topFlow, gradOf, valueText, say,
+    graph, topGrad, topFlow, gradOf, say,
+    valueText: (i) => valueWords(graph, numbers, i),
     selected: app.selected, active: activeItems(numbers), lit: app.lit.size ? app.lit : activeLines(numbers),
     describe: (i) => `${graph.labels[i].slice(0, 300) || `n${i}`}\n${say("card.data")} ${full(numbers.values[i])}\n${say("card.grad")} ${gradOf(i) === null ? "—" : full(gradOf(i))}`,
     flowOf: (made) => {
@@ -148,7 +145,13 @@ async function breath() {
 /** The item of the new scene for one of an old scene. */
 function itemLike(item) {
   if (item.node >= 0) return app.scene.itemOf(item.node);
-  return app.scene.items.find((other) => other.group === item.group) ?? null;
+  return groupItem(item.group);
+}
+
+/** What stands for a group in the scene: its card, or its frame where it is open; null inside a closed one. */
+function groupItem(group) {
+  const frame = app.scene.frames.find((found) => found.group === group);
+  return app.scene.items.find((found) => found.group === group) ?? (frame ? { ...frame, node: -1, index: -1 } : null);
 }
 
 function inWorker(rooms, count) {
@@ -220,9 +223,18 @@ function drawPanel() {
   const focused = panel.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   const scrolled = panel.scrollTop;
   const history = doc.training && !selected.group ? leafHistory(doc.training, selected.node, doc.epoch, say) : "";
-  fillPanel(panel, selected.group ? groupPanel(doc, numbers, selected.group, say) : nodePanel(doc, numbers, app.consumers, selected.node, say) + history);
+  const around = groupsAround(selected.group ? selected.group.parent : app.tree.home[selected.node]);
+  const html = selected.group ? groupPanel(doc, numbers, around, selected.group, say) : nodePanel(doc, numbers, app.consumers, around, selected.node, say);
+  fillPanel(panel, html + history);
   panel.scrollTop = scrolled;
   if (focused) panel.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** A group and those around it, outer first, with their numbers in the tree. */
+function groupsAround(group) {
+  const found = [];
+  for (let inner = group; inner.parent; inner = inner.parent) found.unshift([inner, app.tree.all.indexOf(inner)]);
+  return found;
 }
 
 /** Writes the panel. A leaf's fields stay the elements that they are: others would end a drag, and move the caret. */
@@ -690,6 +702,8 @@ function listen() {
       closeMenu(button.closest("details"));
       ACTIONS[button.dataset.do]();
     }
+    const group = event.target.closest("[data-group]");
+    if (group) select(groupItem(app.tree.all[Number(group.dataset.group)]));
     const go = event.target.closest("[data-go]");
     if (go) {
       closeSearch();

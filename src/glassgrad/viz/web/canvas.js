@@ -65,19 +65,21 @@ export function paint(canvas, scene, prepared, view, camera, ratio, palette) {
   for (const frame of scene.frames) {
     if (seen(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)) paintFrame(context, frame, palette, zoom);
   }
+  if (view.lit.size) {
+    context.strokeStyle = palette.lit;
+    context.globalAlpha = 0.5;
+    context.lineWidth = Math.max(9, 6 / zoom);
+    const path = new Path2D();
+    for (const k of view.lit) trace(path, wholeWay(scene.lines[k]));
+    context.stroke(path);
+    context.globalAlpha = 1;
+  }
   if (zoom > LINES_FROM) paintLines(context, scene, prepared, view, palette, zoom, seen);
   if (zoom < TEXT_FROM) paintSmall(context, scene, view, palette, zoom, seen);
   else {
     for (const item of scene.items) {
       if (seen(item.x, item.y, item.x + item.width, item.y + item.height)) paintCard(context, item, view, palette);
     }
-  }
-  if (view.lit.size) {
-    context.strokeStyle = palette.lit;
-    context.lineWidth = Math.max(3, 2 / zoom);
-    const path = new Path2D();
-    for (const k of view.lit) trace(path, wholeWay(scene.lines[k]));
-    context.stroke(path);
   }
 }
 
@@ -209,7 +211,7 @@ function paintCard(context, item, view, palette) {
   }
   write(label ? clip(nameOf(graph, node), 18) : view.say("card.data"), x + badge + 9, 18, label ? palette.ink : palette.muted, label ? bold : plain, "left");
   write(view.valueText(node), right, 18, palette.ink, plain, "right");
-  if (!graph.wanted[node]) return;
+  if (!graph.wanted[node] || graph.shapes.has(node)) return;
   const grad = view.gradOf(node);
   const sign = signOf(grad);
   write(view.say("card.grad"), x + badge + 9, 35, palette.muted, plain, "left");

@@ -12,14 +12,15 @@ const LINKS = 24; // operands or consumers that are listed
 const FACTORS = 9; // of a path
 
 /** The panel's HTML for node `i`. */
-export function nodePanel(doc, numbers, consumers, i, say) {
+export function nodePanel(doc, numbers, consumers, groups, i, say) {
   const { graph } = doc;
+  const tensor = graph.shapes.has(i); // many numbers, of which the graph has none
   return [
-    head(doc, i, say),
+    head(doc, groups, i, say),
     valueSection(doc, numbers, i, say),
-    graph.ops[i] === "leaf" ? editSection(doc, i, say) : "",
-    gradSection(doc, numbers, i, say),
-    graph.wanted[i] && doc.below[i] && i !== doc.root ? whySection(doc, numbers, consumers, i, say) : "",
+    graph.ops[i] === "leaf" && !tensor ? editSection(doc, i, say) : "",
+    tensor ? "" : gradSection(doc, numbers, i, say),
+    !tensor && graph.wanted[i] && doc.below[i] && i !== doc.root ? whySection(doc, numbers, consumers, i, say) : "",
     linksSection(doc, numbers, operandEdges(graph, i), say("panel.operands"), i, say),
     linksSection(doc, numbers, consumers[i], say("panel.consumers"), i, say),
     graph.notes.get(i) ? `<section><h3>${say("panel.note")}</h3><p class="note">${escapeXml(graph.notes.get(i))}</p></section>` : "",
@@ -32,16 +33,23 @@ function kindOf(doc, i) {
   return graph.ops[i] === "leaf" ? (graph.wanted[i] ? "leaf" : "constant") : "operation";
 }
 
-function head(doc, i, say) {
+function head(doc, groups, i, say) {
   const { graph } = doc;
   const kind = kindOf(doc, i);
   const op = graph.ops[i] === "leaf" ? "" : ` · <code>${escapeXml(clip(graph.ops[i], 30))}</code>`;
-  const where = graph.scopes[i] ? `<p class="where">${say("panel.in")} <b>${escapeXml(clip(graph.scopes[i], 60))}</b></p>` : "";
+  const where = whereLine(groups, say);
   return (
     `<header><h2 tabindex="-1" id="gg-panel-title" title="${escapeXml(graph.labels[i].slice(0, 2000))}"><bdi>${escapeXml(nameOf(graph, i))}</bdi></h2>` +
     `<p class="kind"><span class="chip ${kind}">${say(`kind.${kind}`)}</span>${op}</p>${where}` +
     `<button class="icon" data-do="close-panel" aria-label="${say("panel.close")}" title="${say("panel.close")} (Esc)">✕</button></header>`
   );
+}
+
+/** The groups around it, outer first, each a button that opens the group's own panel. */
+function whereLine(groups, say) {
+  if (!groups.length) return "";
+  const buttons = groups.map(([group, number]) => `<button data-group="${number}">${escapeXml(clip(group.name, 30))}</button>`);
+  return `<nav class="where" aria-label="${say("panel.in")}">${say("panel.in")} ${buttons.join(" / ")}</nav>`;
 }
 
 /** The operation in its operands' names and with their numbers: `d = a × b = 2 × (−3) = −6`. */
@@ -233,20 +241,26 @@ export function operandEdges(graph, i) {
   return Array.from({ length: graph.start[i + 1] - graph.start[i] }, (_, k) => [graph.start[i] + k, graph.operand[graph.start[i] + k]]);
 }
 
+/** A node's number, or its shape, or a dot where the steps have not come to it. */
+export function valueWords(graph, numbers, i) {
+  if (graph.shapes.has(i)) return `[${graph.shapes.get(i).join("×")}]`;
+  return numbers.shown && !numbers.shown[i] ? "·" : short(numbers.values[i]);
+}
+
 function linksSection(doc, numbers, links, title, i, say) {
   if (!links.length) return "";
   const { graph } = doc;
   const rows = links.slice(0, LINKS).map(([e, j]) => {
     const slope = numbers.state && !numbers.shown[Math.max(i, j)] ? "" : short(doc.partials[e], 5);
-    const text = graph.wanted[graph.operand[e]] ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>` : "";
-    return `<li><button data-go="${j}"><bdi>${escapeXml(nameOf(graph, j))}</bdi><span class="muted">${numbers.shown && !numbers.shown[j] ? "·" : short(numbers.values[j])}</span>${text}</button></li>`;
+    const text = graph.wanted[graph.operand[e]] && !Number.isNaN(doc.partials[e]) ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>` : "";
+    return `<li><button data-go="${j}"><bdi>${escapeXml(nameOf(graph, j))}</bdi><span class="muted">${valueWords(graph, numbers, j)}</span>${text}</button></li>`;
   });
   const more = links.length > LINKS ? `<li class="muted">${say("panel.more", { count: links.length - LINKS })}</li>` : "";
   return `<section><h3>${title} <span class="muted">${links.length}</span></h3><ul class="links">${rows.join("")}${more}</ul></section>`;
 }
 
 /** The panel's HTML for a group. */
-export function groupPanel(doc, numbers, group, say) {
+export function groupPanel(doc, numbers, around, group, say) {
   const members = [];
   for (const found = [group]; found.length; ) {
     const inner = found.pop();
@@ -258,7 +272,7 @@ export function groupPanel(doc, numbers, group, say) {
   const known = weights.filter((i) => numbers.known[i]);
   return (
     `<header><h2 tabindex="-1" id="gg-panel-title"><bdi>${escapeXml(clip(group.name, 40))}</bdi></h2>` +
-    `<p class="kind"><span class="chip">${say("kind.group")}</span> ${say("group.values", { count: group.size })}, ${say("group.leaves", { count: weights.length })}</p>` +
+    `<p class="kind"><span class="chip">${say("kind.group")}</span> ${say("group.values", { count: group.size })}, ${say("group.leaves", { count: weights.length })}</p>${whereLine(around, say)}` +
     `<button class="icon" data-do="close-panel" aria-label="${say("panel.close")}">✕</button></header>` +
     `<section><button data-do="toggle-group">${say("group.toggle")}</button></section>` +
     histogram(weights.map((i) => numbers.values[i]), say("group.histogram")) +
