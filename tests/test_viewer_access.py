@@ -287,6 +287,16 @@ def test_nothing_moves_by_itself_where_motion_is_not_wanted(page_of):
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+@pytest.mark.parametrize("size", [(320, 560), (390, 800), (761, 500)])
+def test_on_a_small_screen_nothing_runs_off_it(page_of, size):
+    page = page_of(differentiated(g1()), size=size, training=RECORD)
+    card(page, "a").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    wide = """(all) => all.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML)"""
+    assert page.locator("button, input, summary, #gg-sentence").evaluate_all(wide) == []
+    assert page.locator("#gg-stage").bounding_box()["height"] > 60
+
+
 # ---- languages -----------------------------------------------------------------------------------------------------
 
 
