@@ -7,7 +7,7 @@ import itertools
 import re
 
 import pytest
-from browser import opened
+from browser import needed, opened
 from pictures import differentiated, g1, g2
 from viewing import card, do, settled, text
 
@@ -21,8 +21,7 @@ MODES = {"light": {}, "dark": {"scheme": "dark"}, "forced colours": {"forced_col
 
 def check(page, where):
     """axe-core finds nothing at all wrong with the page as it is now."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page).response["violations"]
+    found = needed("axe_playwright_python.sync_playwright").Axe().run(page).response["violations"]
     lines = [f"{v['id']} ({v['impact']}): {[node['html'][:120] for node in v['nodes']]}" for v in found]
     assert lines == [], where
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import needed
 from pictures import cards
 
 import glassgrad
@@ -41,8 +42,8 @@ open(f"{folder}/lecture.html", "w", encoding="utf-8").write(html)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Where the notebook was run and exported."""
-    pytest.importorskip("nbconvert", reason="nbconvert is not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    needed("nbconvert")
+    needed("ipykernel")
     folder = tmp_path_factory.mktemp("notebook")
     cells = [
         {"cell_type": "code", "id": f"c{k}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
