@@ -1,14 +1,18 @@
 """Makes the pages' pictures by the pages' own code: `python docs/make_images.py`, after a change to what draws.
 
-The picture of the page is a photograph, taken in a Chromium by Playwright: without them it stays as it is.
+Pictures of pages are photographs, taken in a Chromium by Playwright: without them they stay as they are.
 """
 
 import contextlib
 import io
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from glassgrad import Graph, Value, animate, to_html
 from glassgrad.viz import svg
@@ -33,7 +37,13 @@ def main() -> None:
         shutil.copy("moons.png", IMAGES)
         loss = lecture()
         animate(loss, IMAGES / "backprop.svg")
-        photograph(to_html(loss, "lecture.html"), IMAGES / "viewer.png")
+        photograph(to_html(loss, "lecture.html"), IMAGES / "viewer.png", lambda page: ask(page, "a"))
+        for example in ("watching", "regression", "ode"):
+            subprocess.run([sys.executable, DOCS.parent / "examples" / f"{example}.py"], check=True)
+        shutil.copy("neuron.svg", IMAGES)
+        for plot in ("regression.png", "ode.png"):
+            small(Path(plot).read_bytes(), IMAGES / plot)
+        photograph("watching.html", IMAGES / "training.png", lambda page: page.fill("#gg-epoch", "40"))
 
 
 def lecture() -> Value:
@@ -47,32 +57,40 @@ def lecture() -> Value:
     return loss
 
 
-def photograph(page: str, path: Path) -> None:
-    """Write a picture of the page with the inspector open on `a` and its path lit up."""
+def ask(page: Any, label: str) -> None:
+    """Open the inspector on a value and light up its first path."""
+    page.click(f".card:has(text.label:text-is('{label}'))")
+    page.locator("#gg-panel").evaluate("(panel) => panel.scrollTo(0, 300)")
+    page.hover("[data-path='0']")
+
+
+def photograph(page: str, path: Path, act: Callable[[Any], None]) -> None:
+    """Write a picture of a page, after what `act` did to it."""
     try:
-        from PIL import Image
         from playwright.sync_api import sync_playwright
     except ImportError:
-        print(f"{path.name} stays as it is: pip install playwright pillow")
+        print(f"{path.name} stays as it is: pip install playwright")
         return
     chromium = next(filter(None, map(shutil.which, ["chromium", "google-chrome", "chromium-browser"])), None)
     if chromium is None:
         print(f"{path.name} stays as it is: no Chromium found")
         return
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--headless", "--no-sandbox"])
         view = browser.new_page(viewport={"width": 1120, "height": 760}, device_scale_factor=2)
         view.goto(Path(page).absolute().as_uri())
         view.wait_for_selector("html[data-ready]")
-        view.click(".card:has(text.label:text-is('a'))")
-        view.locator("#gg-panel").evaluate("(panel) => panel.scrollTo(0, 300)")
-        view.hover("[data-path='0']")
-        photo = Image.open(io.BytesIO(view.screenshot()))
+        act(view)
+        small(view.screenshot(), path)
         browser.close()
-    # 64 colours are all that the page has in this picture, and a fifth of the bytes.
-    photo.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def small(picture: bytes, path: Path) -> None:
+    """Write a PNG with 64 colours, which are all that these pictures have, and a fifth of the bytes."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -355,3 +355,26 @@ def test_a_fit_whose_reader_goes_away_ends_quietly(root, tmp_path, name):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 1
+
+
+# ---- watching.py ---------------------------------------------------------------------------------------------------
+
+
+def test_watching_learns_and_leaves_a_page_and_an_animation(root, tmp_path):
+    done = run(root / "examples" / "watching.py", "--steps", 60, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    right, of, steps = map(int, re.match(r"(\d+) of (\d+) points right after (\d+) steps", done.stdout).groups())
+    assert (of, steps) == (60, 60)
+    assert right > 50
+    assert "∂out/∂w1 = 1" in done.stdout
+    page = (tmp_path / "watching.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert '"steps":[0,1,2' in page
+    assert "prefers-reduced-motion" in (tmp_path / "neuron.svg").read_text(encoding="utf-8")
+
+
+def test_watching_says_where_it_cannot_write(root, tmp_path):
+    (tmp_path / "file").touch()
+    done = run(root / "examples" / "watching.py", "--steps", 1, "--folder", tmp_path / "file" / "in", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "watching: cannot write" in done.stderr
