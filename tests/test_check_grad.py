@@ -262,6 +262,9 @@ def test_a_wrong_input_is_found_among_many_that_were_not_drawn(gg, order):
     assert (error.input, error.derivative) == ("argument 0[63]", 2.1)
     assert error.difference == pytest.approx(2.0)
     assert error.operation.endswith("whose derivative is 2.1 where differences give 2")
+    wrong.derivative(lambda x: 2.001 * x)  # so little that the first remainder does not tell
+    error = failure(gg, f, ([1.0] * 64,), order=2, seed=2)
+    assert (error.input, error.derivative) == ("argument 0[63]", 2.001)
 
 
 def test_a_wrong_second_derivative_is_found_among_many_inputs(gg):

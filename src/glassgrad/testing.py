@@ -360,8 +360,10 @@ class _Level:
                 if not falls or max(falls) > 0.8 * factor:
                     break
             else:
-                level, row = (following, direction) if following and len(derivatives) == 2 else (self, self.weights)
-                raise level.located(row) or self.wrong_remainder(falls[0], factor)
+                error = self.located(self.weights)
+                if error is None and following is not None and len(derivatives) == 2:
+                    error = following.located(direction)
+                raise error or self.wrong_remainder(falls[0], factor)
             worst = statistics.median_high(falls) if falls else None
             self.proof.checks.append(Check(self.order, f"Taylor, {factor:.0f} expected", len(falls), worst))
 
