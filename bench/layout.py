@@ -128,7 +128,7 @@ def measure(rounds):
     result = {"limit": limit, "versions": {}, "sizes": []}
     with ExitStack() as stack:
         runs = {"python": in_python}
-        if browser := chromium(stack):
+        if browser := chromium(stack, "layout"):
             runs["browser"] = in_browser(browser)
             result["versions"]["browser"] = f"Chromium {browser.version}"
         if shutil.which("dot"):
@@ -159,18 +159,16 @@ def in_turns(title, graph, runs, rounds):
     return entry
 
 
-def chromium(stack):
+def chromium(stack, row):
     """A Chromium that runs until the stack is closed, or None with a line that says why."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        print(
-            "layout: no column for the browser, Playwright is not installed (pip install playwright)", file=sys.stderr
-        )
+        print(f"{row}: nothing of the browser, Playwright is not installed (pip install playwright)", file=sys.stderr)
         return None
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        print("layout: no column for the browser, there is no Chrome or Chromium", file=sys.stderr)
+        print(f"{row}: nothing of the browser, there is no Chrome or Chromium", file=sys.stderr)
         return None
     playwright = stack.enter_context(sync_playwright())
     browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])

@@ -113,7 +113,7 @@ def show(results):
         console = Console(width=170)
     marks = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
     table(console, ["", "glassgrad", "peer", "ratio", "goal", ""], [[*r[:5], marks[r[5]]] for r in goals(results)])
-    for title, head, rows in (*details(results), *derivatives(results), *layouts(results)):
+    for title, head, rows in (*details(results), *derivatives(results), *layouts(results), *pages(results)):
         if rows:
             console.print()
             table(console, head, rows, title)
@@ -279,6 +279,34 @@ def painters(results):
     return ", ".join([f"glassgrad {results['machine']['glassgrad']}", *results["layout"]["versions"].values()])
 
 
+# ---- viewer ----------------------------------------------------------------------------------------------------------
+
+PAGE = [  # where it stands in the results, the goal for each graph in seconds
+    ("first paint", "paint", [1.0, 1.0, 3.0]),
+    ("graph in sight", "shown", None),
+    ("open all groups", "open", None),
+    ("longest task", "task", [0.2, 0.2, 0.2]),
+    ("frame while panning", "frame", [1 / 30, 1 / 30, 1 / 30]),
+]
+
+
+def pages(results):
+    """(title, head, rows) of the table of pages; a time that misses its goal says so."""
+    rows = []
+    for k, entry in enumerate(results.get("viewer", {"graphs": []})["graphs"]):
+        times = []
+        for _, name, goals_of in PAGE:
+            if name not in entry:
+                times.append("–")
+            elif entry[name] == 0:
+                times.append("< 50 ms")  # what is shorter is not told
+            else:
+                missed = goals_of is not None and entry[name] > goals_of[k]
+                times.append(seconds(entry[name]) + (" (missed)" if missed else ""))
+        rows.append([entry["title"], f"{entry['nodes']:,}", f"{entry['bytes'] / 1000:,.0f} kB", *times])
+    yield "The page of a graph", ["", "nodes", "size", *[title for title, _, _ in PAGE]], rows
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +321,9 @@ def publish(results, readmes):
     between(ROOT / "docs" / "benchmarks.md", "bench:derivatives", "\n\n".join([*blocks, peers(results) + "."]))
     blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in layouts(results)]
     between(ROOT / "docs" / "benchmarks.md", "bench:layout", "\n\n".join([*blocks, painters(results) + "."]))
+    blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in pages(results)]
+    browser = results["viewer"]["versions"].get("browser", "no browser")
+    between(ROOT / "docs" / "benchmarks.md", "bench:viewer", "\n\n".join([*blocks, f"{browser}."]))
     if readmes:
         between(ROOT / "README.md", "bench:en",
                 f"{markdown_goals(results)}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip

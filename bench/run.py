@@ -1,8 +1,8 @@
 """glassgrad against its peers: `make bench`, or `python -m bench [--quick] [ROW ...]`.
 
-Measures every row in a process of its own (`rows.py`, `derivatives.py`, `layout.py`), prints tables with goals, and
-after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs'
-tables as well.
+Measures every row in a process of its own (`rows.py`, `derivatives.py`, `layout.py`, `viewer.py`), prints tables with
+goals, and after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the
+READMEs' tables as well.
 """
 
 import argparse
@@ -50,6 +50,7 @@ ROUNDS = {  # a full run and a quick one
     "importing": (31, 7),
     "torch": (15, 3),
     "layout": (5, 1),
+    "viewer": (5, 1),
     **dict.fromkeys(DERIVATIVES, (3, 1)),
 }
 NEEDS = {
@@ -67,7 +68,7 @@ def measure(name, rounds):
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         print(f"{name}: skipped, {NEEDS[name]} is not installed (pip install --group bench)", flush=True)
         return None
-    script = "layout.py" if name == "layout" else "derivatives.py" if name in DERIVATIVES else "rows.py"
+    script = "derivatives.py" if name in DERIVATIVES else f"{name}.py" if name in ("layout", "viewer") else "rows.py"
     done = subprocess.run(
         [sys.executable, str(HERE / script), name, str(rounds)], capture_output=True, text=True, check=False
     )

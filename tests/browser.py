@@ -6,6 +6,7 @@ that says so; where `CI` is set, as in `.ci/run`, that is a failure, because a s
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ PLACES = [
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
     r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
 ]
+MISSING = "the viewer is not tested: no Chrome or Chromium found (apt install chromium)"
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -45,17 +47,21 @@ def unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
+def needed(module: str) -> Any:
+    """A module that is installed with the tools for testing, imported; like the browser, it has to be there with CI."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        unavailable(f"the viewer is not tested as a whole: {error} (pip install --group test)")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """The browser, started once."""
     path = executable()
     if path is None:
-        unavailable("the viewer is not tested: no Chrome or Chromium found (apt install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        unavailable("the viewer is not tested: pip install playwright")
-    with sync_playwright() as playwright:
+        unavailable(MISSING)
+    with needed("playwright.sync_api").sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
@@ -148,7 +154,7 @@ def quiet_pages() -> Iterator[None]:
     yield
     troubles = _troubles[:]
     _troubles.clear()
-    assert troubles == []
+    assert not troubles, "\n".join(troubles)
 
 
 @pytest.fixture

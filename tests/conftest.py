@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from browser import chromium, js, page_of, quiet_pages  # noqa: F401  fixtures
+from browser import MISSING, chromium, executable, js, page_of, quiet_pages  # noqa: F401  fixtures
 from hypothesis import HealthCheck, settings
 
 import glassgrad
@@ -29,6 +29,15 @@ COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Heal
 settings.register_profile("dev", max_examples=50, **COMMON)
 settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where there is no browser, a line for each file says so, and not one for each test."""
+    if os.environ.get("CI") or executable():
+        return
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason=MISSING))
 
 
 def has_compiler() -> bool:

@@ -7,7 +7,7 @@ import itertools
 import re
 
 import pytest
-from browser import opened
+from browser import needed, opened
 from pictures import differentiated, g1, g2
 from viewing import card, do, settled, text
 
@@ -21,8 +21,7 @@ MODES = {"light": {}, "dark": {"scheme": "dark"}, "forced colours": {"forced_col
 
 def check(page, where):
     """axe-core finds nothing at all wrong with the page as it is now."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page).response["violations"]
+    found = needed("axe_playwright_python.sync_playwright").Axe().run(page).response["violations"]
     lines = [f"{v['id']} ({v['impact']}): {[node['html'][:120] for node in v['nodes']]}" for v in found]
     assert lines == [], where
 
@@ -285,6 +284,16 @@ def test_nothing_moves_by_itself_where_motion_is_not_wanted(page_of):
         "[...document.querySelectorAll('*')].every((e) => parseFloat(getComputedStyle(e).transitionDuration) === 0)"
     )
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("size", [(320, 560), (390, 800), (761, 500)])
+def test_on_a_small_screen_nothing_runs_off_it(page_of, size):
+    page = page_of(differentiated(g1()), size=size, training=RECORD)
+    card(page, "a").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    wide = """(all) => all.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML)"""
+    assert page.locator("button, input, summary, #gg-sentence").evaluate_all(wide) == []
+    assert page.locator("#gg-stage").bounding_box()["height"] > 60
 
 
 # ---- languages -----------------------------------------------------------------------------------------------------

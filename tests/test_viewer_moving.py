@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from browser import opened
 from pictures import differentiated, g1, g3
@@ -54,21 +56,21 @@ def now(page):
     return page.evaluate("globalThis.painted.at(-1)")
 
 
+WHEEL = """
+([x, y, delta]) => document.querySelector("#gg-stage").dispatchEvent(
+  new WheelEvent("wheel", { clientX: x, clientY: y, deltaY: delta, bubbles: true, cancelable: true }))
+"""
+
+
 def zoom_to(page, zoom):
-    """Turn the wheel until the picture is as large as that."""
+    """Turn the wheel until the picture is as large as that; how much a notch does is found out."""
     x, y = centre(page.locator("#gg-stage"))
     page.mouse.move(x, y)
-    for _ in range(40):
-        ratio = zoom / now(page)[2]
-        if abs(ratio - 1) < 0.01:
-            return
-        # One notch more or less; its size is the page's own affair.
-        page.evaluate(
-            """([x, y, delta]) => document.querySelector("#gg-stage").dispatchEvent(
-              new WheelEvent("wheel", { clientX: x, clientY: y, deltaY: delta, bubbles: true, cancelable: true }))""",
-            [x, y, 100 if ratio < 0.9 else -100 if ratio > 1.1 else 8 if ratio < 1 else -8],
-        )
-    raise AssertionError(f"the wheel does not lead to {zoom}: {now(page)}")
+    before = now(page)[2]
+    page.evaluate(WHEEL, [x, y, 50])
+    notch = math.log(now(page)[2] / before) / 50
+    page.evaluate(WHEEL, [x, y, math.log(zoom / now(page)[2]) / notch])
+    assert now(page)[2] == pytest.approx(zoom, rel=0.01)
 
 
 @pytest.mark.parametrize("zoom", [0.3, 1, 3])

@@ -1,4 +1,4 @@
-"""The page as a file: complete, small, the same everywhere, readable when it is damaged; and the files it is made of."""
+"""The page as a file: complete, small, the same everywhere, readable when damaged; and the files it is made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from browser import listen
 from pictures import cards as boxes
 from pictures import differentiated, g1, g4
-from viewing import card, cards, text
+from viewing import cards, text
 
 import glassgrad
 from glassgrad import Graph, Page, Value, draw_dot, show, to_html
@@ -67,7 +67,9 @@ def test_the_page_names_nothing_outside_itself():
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
     assert policy.startswith("default-src 'none';")
     assert "connect-src" not in policy
-    assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|sendBeacon|localStorage|eval|new Function)\b\(", bundle.script())
+    assert not re.search(
+        r"\b(fetch|XMLHttpRequest|WebSocket|sendBeacon|localStorage|eval|new Function)\b\(", bundle.script()
+    )
 
 
 def test_both_uses_of_a_square_are_drawn_everywhere(page_of):
@@ -76,7 +78,10 @@ def test_both_uses_of_a_square_are_drawn_everywhere(page_of):
     assert draw(Graph.of(b)).count('class="gg-edge') == 2
     page = page_of(b)
     assert page.locator("#gg-stage [data-line]").count() == 2
-    assert len(set(page.locator("#gg-stage [data-line]").evaluate_all("(all) => all.map((e) => e.getAttribute('d'))"))) == 2
+    assert (
+        len(set(page.locator("#gg-stage [data-line]").evaluate_all("(all) => all.map((e) => e.getAttribute('d'))")))
+        == 2
+    )
     assert cards(page) == {"a": ("3", "+6"), "b": ("9", "+1")}
 
 
@@ -216,7 +221,7 @@ def of(**fields):
         (of(operands=[[], [], [0, 1], [], [2, 6], [], [4, 5]]), "node 4 has operand 6: operands come before"),
         (of(roots=[99]), '"roots" points at entry 99 of 7'),
         (of(values=["<img src=x onerror=hacked=1>"] * 7), '"values" must hold numbers'),
-        (lambda data: data[:100], "damaged"),
+        (lambda data: data[:100], "its data is damaged or cut short"),
         (lambda _: "", "this is not a glassgrad graph"),
     ],
 )
@@ -245,6 +250,8 @@ PATTERN = re.compile(r"^(?:export )?(?:const|let) [\[{]([^=]*)[\]}] =", re.MULTI
 
 
 def names(module):
+    if module == "rules":  # one function that is called at once
+        return ["RULES"]
     found = TOP.findall(bundle.module(module))
     for inside in PATTERN.findall(bundle.module(module)):
         found += re.findall(r"\w+", inside)
@@ -268,7 +275,9 @@ def test_imports_are_one_line_from_modules_before_and_used(module):
         found = re.fullmatch(r'import \{ ([\w, ]+) \} from "\./(\w+)\.js";', line)
         assert found, line
         assert found[2] in before
-        exported = re.findall(r"^export (?:async )?(?:function\*?|const|let) (\w+)", bundle.module(found[2]), re.MULTILINE)
+        exported = re.findall(
+            r"^export (?:async )?(?:function\*?|const|let) (\w+)", bundle.module(found[2]), re.MULTILINE
+        )
         for name in found[1].split(", "):
             assert name in exported
             assert len(re.findall(rf"\b{name}\b", source)) > 1, f"{name} is imported and not used"
@@ -316,4 +325,3 @@ def test_the_package_has_all_the_files():
 
 def test_a_box_for_each_value_of_the_lecture(page_of):
     assert page_of(g1()).locator(".card").count() == len(boxes(draw(Graph.of(g1())))) == 7
-    assert card is not None

@@ -4,7 +4,7 @@
 import { centralDifference, readGraph } from "./engine.js";
 import { stepSentence } from "./steps.js";
 import { full, nameOf, short, typed } from "./format.js";
-import { buildGroups, closedAround, firstOpen, standIns } from "./groups.js";
+import { buildGroups, firstOpen, standIns } from "./groups.js";
 import { arrange, linesByEdge, place, problems, solve } from "./scene.js";
 import { numbersOf, openDocument, refresh, scales } from "./numbers.js";
 import { sceneMarkup, signed, standalone } from "./picture.js";
@@ -419,6 +419,7 @@ function edit(leaf, x) {
   doc.step = null;
   refresh(doc);
   draw();
+  announce(say("edit.result", { name: nameOf(doc.graph, doc.root), value: short(doc.values[doc.root]) }));
   tellParent(leaf, x);
 }
 
@@ -430,7 +431,7 @@ function tellParent(leaf, x) {
 function hear({ data, source }) {
   if (source !== window.parent || !data || data.glassgrad !== "set" || !Array.isArray(data.values)) return;
   const { doc } = app;
-  for (const [leaf, x] of data.values) {
+  for (const [leaf, x] of data.values.filter(Array.isArray)) {
     if (doc.graph.ops[leaf] === "leaf" && typeof x === "number") doc.edits.set(leaf, x);
   }
   refresh(doc);
@@ -756,7 +757,11 @@ function listen() {
 
 function read(id) {
   const text = at(id).textContent.trim();
-  return text ? JSON.parse(text) : null;
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch (error) {
+    throw new Error(say("page.cut", { reason: error.message }));
+  }
 }
 
 async function start(code) {
@@ -771,7 +776,8 @@ async function start(code) {
     await breath();
     app.doc = openDocument(graph, readTraining(read("#gg-training-record"), graph));
   } catch (error) {
-    at("main").replaceChildren(Object.assign(document.createElement("p"), { className: "fatal", textContent: error.message }));
+    const textContent = say("page.damaged", { reason: error.message });
+    at("main").replaceChildren(Object.assign(document.createElement("p"), { className: "fatal", textContent }));
     return;
   }
   const { graph } = app.doc;

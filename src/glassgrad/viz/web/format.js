@@ -71,7 +71,7 @@ export function nameOf(graph, i) {
   return graph.ops[i] === "leaf" && !graph.wanted[i] ? inProduct(graph.values[i]) : `n${i}`;
 }
 
-const SYMBOLS = { "*": "×", "-": "−", "/": "÷" };
+const SYMBOLS = { __proto__: null, "*": "×", "-": "−", "/": "÷" };
 
 /** What the badge of node `i` shows; nothing for leaves. */
 export function symbolOf(graph, i) {

@@ -97,13 +97,6 @@ export function firstOpen(tree, size) {
   return open;
 }
 
-/** The outermost closed group around a node, or null where the node itself is in sight. */
-export function closedAround(tree, open, i) {
-  let found = null;
-  for (let group = tree.home[i]; group.parent; group = group.parent) if (!open.has(group)) found = group;
-  return found;
-}
-
 /** The nodes that have no card of their own, and the node that stands for each: -1 where none does. */
 export function standIns(graph, { hideConstants, foldSums }) {
   const standIn = Int32Array.from({ length: graph.size }, (_, i) => i);

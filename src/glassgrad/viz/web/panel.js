@@ -74,7 +74,7 @@ function formulaLine(doc, numbers, i, hidden) {
 
 /** The operation written with the given words for its operands. */
 function inWords(graph, i, words) {
-  const infix = { add: " + ", sub: " − ", mul: " · ", div: " / ", sum: " + ", prod: " · ", pow: " ** " }[graph.ops[i]];
+  const infix = { __proto__: null, add: " + ", sub: " − ", mul: " · ", div: " / ", sum: " + ", prod: " · ", pow: " ** " }[graph.ops[i]];
   const listed = words.length > 8 ? [...words.slice(0, 6), "…", words[words.length - 1]] : words;
   if (graph.ops[i] === "neg") return `−${words[0]}`;
   if (graph.ops[i] === "dot" && words.length <= 8) {

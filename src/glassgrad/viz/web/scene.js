@@ -3,7 +3,8 @@
 // never covers what does not belong to it, and opening or closing a group leaves the order of everything else alone.
 // A line from one group into another enters and leaves frames at ports. Runs without a DOM, also in a worker.
 
-import { acyclic, layoutGraph } from "./layout.js";
+import { acyclic } from "./order.js";
+import { layoutGraph } from "./layout.js";
 import { clip, nameOf, symbolOf } from "./format.js";
 
 const HEAD = 26; // of a frame, for its name

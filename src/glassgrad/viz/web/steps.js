@@ -100,7 +100,7 @@ export function stepAt(graph, steps, values, partials, index) {
   return state;
 }
 
-const STEP_INFIX = { "+": "+", "-": "−", "*": "·", "/": "/" };
+const STEP_INFIX = { __proto__: null, "+": "+", "-": "−", "*": "·", "/": "/" };
 const STEP_LISTED = 4;
 const STEP_ODD =
   /[\s\0-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]/gu;
