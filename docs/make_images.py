@@ -43,7 +43,7 @@ def main() -> None:
         shutil.copy("neuron.svg", IMAGES)
         for plot in ("regression.png", "ode.png"):
             small(Path(plot).read_bytes(), IMAGES / plot)
-        photograph("watching.html", IMAGES / "training.png", lambda page: page.fill("#gg-epoch", "40"))
+        photograph("watching.html", IMAGES / "training.png", along_the_training)
 
 
 def lecture() -> Value:
@@ -62,6 +62,12 @@ def ask(page: Any, label: str) -> None:
     page.click(f".card:has(text.label:text-is('{label}'))")
     page.locator("#gg-panel").evaluate("(panel) => panel.scrollTo(0, 300)")
     page.hover("[data-path='0']")
+
+
+def along_the_training(page: Any) -> None:
+    """Move the training's slider."""
+    page.fill("#gg-epoch", "40")
+    page.evaluate("document.activeElement.blur()")
 
 
 def photograph(page: str, path: Path, act: Callable[[Any], None]) -> None:
@@ -86,11 +92,11 @@ def photograph(page: str, path: Path, act: Callable[[Any], None]) -> None:
 
 
 def small(picture: bytes, path: Path) -> None:
-    """Write a PNG with 64 colours, which are all that these pictures have, and a fifth of the bytes."""
+    """Write a PNG with 160 colours, which are all that these pictures have, and a third of the bytes."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

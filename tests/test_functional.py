@@ -157,6 +157,39 @@ def test_aux_of_the_others(gg):
     assert gg.taylor(f, 3.0, 2, has_aux=True) == ([9.0, 6.0, 1.0], "aux")
 
 
+def test_a_zero_gradient_through_an_infinite_derivative_counts_as_zero_in_any_order(gg):
+    f = lambda x, y: y * y * gg.sqrt(x)  # noqa: E731
+    assert gg.hessian(f, argnums=(0, 1))(0.0, 0.0) == ((0.0, 0.0), (0.0, 0.0))
+    assert gg.hvp(f, argnums=(0, 1))(0.0, 0.0, (1.0, 1.0)) == (0.0, 0.0)
+    assert gg.grad(lambda x: gg.where(x > 0, gg.sqrt(x), x * x))(0.0) == 0.0
+    w = gg.Value(0.0)
+    assert gg.grad(lambda x: w * gg.sqrt(x))(0.0).data == 0.0
+    assert gg.jvp(lambda x: w * gg.sqrt(x), (0.0,), (1.0,))[1].data == 0.0
+    assert gg.jvp(lambda x: gg.sqrt(x * w), (0.0,), (1.0,))[1].data == 0.0
+    assert [x.data for x in gg.taylor(lambda x: w * gg.sqrt(x), 0.0, 2)] == [0.0, 0.0, 0.0]
+    assert gg.taylor(lambda x: 0.0 * gg.sqrt(x), 0.0, 2) == [0.0, 0.0, 0.0]
+    w = gg.Value(1e-300)
+    with pytest.raises(gg.NonFiniteError, match=r"its derivative by 0\.0 is inf, times the gradient 1e-300"):
+        gg.grad(lambda x: w * gg.sqrt(x))(0.0)
+
+
+@pytest.mark.parametrize("x", [x * s for x in (1e-200, 1e-8, 0.3, 2.9, 3.1, 37.0, 1e5, 1e10, 1e50) for s in (1, -1)])
+def test_derivatives_of_hypot_far_from_the_diagonal(gg, x):
+    """Against the formulas, whose terms do not cancel there: 1e-14."""
+    y = math.hypot(x, 3.0)
+    right = [y, x / y, 9.0 / y / y / y, -27.0 * (x / y) / y / y / y / y]
+
+    def nth(f, n):
+        return f if n == 0 else gg.grad(nth(f, n - 1))
+
+    for n in range(4):
+        for f in (lambda x: gg.hypot(x, 3.0), lambda x: gg.hypot(3.0, x)):
+            assert nth(f, n)(x) == pytest.approx(right[n], rel=1e-14, abs=1e-320)
+            assert gg.taylor(f, x, n)[n] * math.factorial(n) == pytest.approx(right[n], rel=1e-14, abs=1e-320)
+    mixed = gg.hessian(gg.hypot, argnums=(0, 1))(x, 3.0)[0][1]
+    assert mixed == pytest.approx(-3.0 * (x / y) / y / y, rel=1e-14, abs=1e-320)
+
+
 def test_sparse_matrices_beside_weights_say_the_way_out(gg):
     w = gg.Value(2.0)
     for transform, f in ((gg.jacobian, lambda x: [w * x[0]]), (gg.hessian, lambda x: w * x[0] ** 2)):

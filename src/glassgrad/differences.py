@@ -5,7 +5,10 @@ Each comes with what it may be off by, so that a comparison needs no tolerance o
 - `slopes` are central differences for steps that halve, extrapolated to step zero (Richardson 1911, Ridders 1982). The
   error is what the last extrapolations differ by, and the rounding error of the values over the step. The steps halve
   until that stops to help, so the scale on which a function changes need not be known.
-- One-sided differences that do not come together as the step halves are a kink or a jump, not a derivative.
+- One-sided differences that do not come together as the step halves are a kink, not a derivative; values that do not
+  are a jump.
+- What the differences settle on has to hold for much shorter steps too, down to a fraction of the number itself: far
+  away from where it changes, a function may well look like another one.
 - A `Complex` has the derivative in its imaginary part, free of cancellation (Squire and Trapp 1998).
 """
 
@@ -32,6 +35,7 @@ class Slope:
     Arguments:
         value, error: the derivative. The error is infinite where no difference could be taken.
         sides: the one-sided differences on the left and on the right where they stay apart, else None.
+        jump: the values on the left, at 0 and on the right where those stay apart, else None.
         reach: the largest one-sided difference on the way, infinite where it is not one of differences.
     """
 
@@ -39,6 +43,7 @@ class Slope:
     error: float
     sides: tuple[float, float] | None = None
     reach: float = math.inf
+    jump: tuple[float, float, float] | None = None
 
 
 class _Ladder:
@@ -52,6 +57,8 @@ class _Ladder:
         self.streak = 0  # how often in a row they came no closer to each other
         self.lost = False  # whether that is lost in rounding
         self.steep = 0  # how often in a row the central ones grew
+        self.gap, self.values = 0.0, (0.0, 0.0, 0.0)  # how far the values are from the one in the middle, and all three
+        self.jumps = 0  # how often in a row they came no closer to it
 
     def add(self, below: float, here: float, above: float, h: float) -> None:
         """One more step, half as long as the one before."""
@@ -63,11 +70,14 @@ class _Ladder:
             if j and error <= self.error:  # two halvings at least: two differences may agree by chance
                 self.best, self.error = row[j + 1], error
         apart = abs((above - here) - (here - below)) / h
-        self.lost = self.lost or apart <= 32.0 * rounding + 1e-9 * abs(row[0])
-        if not self.lost:
+        if not self.lost:  # until then, even if they are together now: they may have been apart from far away only
             self.streak = self.streak + 1 if apart > 0.8 * self.apart > 0.0 else 0  # where it is smooth it halves
+        self.lost = self.lost or apart <= 32.0 * rounding + 1e-9 * abs(row[0])
         grown = bool(self.row) and abs(row[0]) > 1.3 * abs(self.row[0]) > 32.0 * rounding
         self.steep = self.steep + 1 if grown else 0
+        gap = max(abs(above - here), abs(here - below))
+        self.jumps = self.jumps + 1 if gap > max(0.97 * self.gap, 32.0 * self.noise) and self.gap else 0
+        self.gap, self.values = gap, (below, here, above)
         sides = ((here - below) / h, (above - here) / h)
         if self.steep >= KINK or (not self.lost and self.streak <= 2 * KINK):  # shorter steps cost digits of a kink
             self.sides = sides
@@ -81,16 +91,26 @@ class _Ladder:
 
     def agrees(self, below: float, above: float, h: float) -> bool:
         """Whether the difference for a much shorter step is what it should be: the long ones may have missed waves."""
-        return (
-            abs((above - below) / (2.0 * h) - self.best) <= self.error + 1e-4 * abs(self.best) + 32.0 * self.noise / h
-        )
+        return abs((above - below) / (2.0 * h) - self.best) <= self.error + 1e-6 * abs(self.best) + self.blur(h)
+
+    def blur(self, h: float) -> float:
+        """What rounding may do to a difference."""
+        return 32.0 * self.noise / h
+
+    def tells(self, h: float) -> bool:
+        """Whether a step is long enough to tell what is wrong."""
+        return self.blur(h) < 1e-3 * abs(self.best)
 
     def slope(self) -> Slope:
         """What the differences come to."""
-        return Slope(self.best, self.error, self.sides if max(self.streak, self.steep) >= KINK else None, self.reach)
+        apart = max(self.streak, self.steep) >= KINK
+        jump = self.values if apart and self.jumps >= KINK else None
+        return Slope(self.best, self.error, self.sides if apart else None, self.reach, jump)
 
 
-def slopes(function: Callable[[float], Sequence[float]], size: float, noise: Sequence[float]) -> list[Slope]:
+def slopes(
+    function: Callable[[float], Sequence[float]], size: float, noise: Sequence[float], near: float = 0.0
+) -> list[Slope]:
     """The derivative at 0 of each number that the function returns.
 
     Steps at which the function is undefined (an ArithmeticError or ValueError, a result that is not finite) are too
@@ -99,6 +119,8 @@ def slopes(function: Callable[[float], Sequence[float]], size: float, noise: Seq
     Arguments:
         size: how far 0 is from where the function surely is another one: the first step is a tenth of it.
         noise: what rounding may have put on each number.
+        near: how far 0 is from where the function may be another one, if that is less: whatever longer steps say has to
+            hold for a hundredth of it. 0 if nothing is known of that.
 
     Example:
         >>> slope, = slopes(lambda t: [math.exp(t)], 1.0, [1e-16])
@@ -119,13 +141,25 @@ def slopes(function: Callable[[float], Sequence[float]], size: float, noise: Seq
         for ladder, a, b, c in zip(ladders, pair[0], here, pair[1], strict=True):
             ladder.add(a, b, c, h)
         if all(ladder.settled(h) for ladder in ladders):
-            h /= 500.0
-            pair = _pair(function, h)
-            if pair and all(ladder.agrees(a, c, h) for ladder, a, c in zip(ladders, *pair, strict=True)):
+            h, agreed = _confirmed(function, ladders, h, max(0.01 * near, 1e-15 * size))
+            if agreed:
                 break
             ladders = [_Ladder(e) for e in noise]
         h /= 2.0
     return [ladder.slope() for ladder in ladders]
+
+
+def _confirmed(
+    function: Callable[[float], Sequence[float]], ladders: list[_Ladder], h: float, last: float
+) -> tuple[float, bool]:
+    """Whether ever shorter steps give what h gave, and the step at which they do not."""
+    while True:
+        h /= 500.0
+        pair = _pair(function, h)
+        if not pair or not all(ladder.agrees(a, c, h) for ladder, a, c in zip(ladders, *pair, strict=True)):
+            return h, False
+        if h <= last or not any(ladder.tells(h / 500.0) for ladder in ladders):
+            return h, True
 
 
 def _pair(function: Callable[[float], Sequence[float]], h: float) -> tuple[Sequence[float], Sequence[float]] | None:

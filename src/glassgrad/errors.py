@@ -45,9 +45,9 @@ class GradientError(GlassgradError, AssertionError):
     """A derivative is not that of the function: `testing.check_grad` says where, and which operation makes it so.
 
     Attributes:
-        input: what the derivative is by, as in `argument 0['w'][2]`; '' where it is along a random direction.
+        input: what the derivative is by, as in `argument 0['w'][2]`; '' where no single one is to blame.
         operation: the one most responsible; '' where none was found.
-        derivative, difference: the derivative, and what differences of values give instead.
+        derivative, difference: the derivative, and what differences of values give instead; nan where there is none.
         uncertainty: what the difference may be off by.
     """
 
