@@ -24,6 +24,7 @@ from .viz.dot import draw_dot
 from .viz.notebook import mimebundle as _mimebundle
 from .viz.page import Page, show, to_html
 from .viz.snapshot import DrawingError
+from .viz.widget import widget
 
 engine.show_in_notebook = _mimebundle  # the engine knows no viewer
 
@@ -36,5 +37,5 @@ __all__ = [
     "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10",
     "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod",
     "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
-    "square", "tan", "tanh", "taylor", "testing", "to_html", "training", "value_and_grad", "vjp", "where",
+    "square", "tan", "tanh", "taylor", "testing", "to_html", "training", "value_and_grad", "vjp", "where", "widget",
 ]  # fmt: skip
