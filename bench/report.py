@@ -113,7 +113,7 @@ def show(results):
         console = Console(width=170)
     marks = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
     table(console, ["", "glassgrad", "peer", "ratio", "goal", ""], [[*r[:5], marks[r[5]]] for r in goals(results)])
-    for title, head, rows in (*details(results), *derivatives(results)):
+    for title, head, rows in (*details(results), *derivatives(results), *layouts(results)):
         if rows:
             console.print()
             table(console, head, rows, title)
@@ -254,6 +254,31 @@ def cost(found):
     ]  # fmt: skip
 
 
+# ---- layout ----------------------------------------------------------------------------------------------------------
+
+
+def layouts(results):
+    """(title, head, rows) of the table of layouts; a ratio is to glassgrad in the browser, or in Python without one."""
+    found = results.get("layout", {"sizes": []})
+    rows = []
+    for entry in found["sizes"]:
+        seconds_of, crossings = entry["seconds"], entry["crossings"]
+        ours = seconds_of.get("browser", seconds_of["python"])
+        times = [
+            "–" if name not in seconds_of else timing({"first": seconds_of[name]}, "first", ours, found["limit"])
+            for name in ("python", "browser", "dot")
+        ]
+        counts = ["–" if crossings.get(name) is None else f"{crossings[name]:,}" for name in ("python", "dot")]
+        rows.append([entry["title"], f"{entry['nodes']:,}", *times, *counts])
+    head = ["", "nodes", "Python", "in the browser", "dot", "crossings", "dot's"]
+    yield "Time of a layout, and the crossings that it leaves", head, rows
+
+
+def painters(results):
+    """The versions of what lays out."""
+    return ", ".join([f"glassgrad {results['machine']['glassgrad']}", *results["layout"]["versions"].values()])
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +291,8 @@ def publish(results, readmes):
     between(ROOT / "docs" / "benchmarks.md", "bench", "\n\n".join(blocks))
     blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in derivatives(results)]
     between(ROOT / "docs" / "benchmarks.md", "bench:derivatives", "\n\n".join([*blocks, peers(results) + "."]))
+    blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in layouts(results)]
+    between(ROOT / "docs" / "benchmarks.md", "bench:layout", "\n\n".join([*blocks, painters(results) + "."]))
     if readmes:
         between(ROOT / "README.md", "bench:en",
                 f"{markdown_goals(results)}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip

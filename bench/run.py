@@ -1,7 +1,8 @@
 """glassgrad against its peers: `make bench`, or `python -m bench [--quick] [ROW ...]`.
 
-Measures every row in a process of its own (`rows.py`, `derivatives.py`), prints tables with goals, and after a full run
-writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs' tables as well.
+Measures every row in a process of its own (`rows.py`, `derivatives.py`, `layout.py`), prints tables with goals, and
+after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the READMEs'
+tables as well.
 """
 
 import argparse
@@ -48,6 +49,7 @@ ROUNDS = {  # a full run and a quick one
     "growth": (9, 3),
     "importing": (31, 7),
     "torch": (15, 3),
+    "layout": (5, 1),
     **dict.fromkeys(DERIVATIVES, (3, 1)),
 }
 NEEDS = {
@@ -65,7 +67,7 @@ def measure(name, rounds):
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         print(f"{name}: skipped, {NEEDS[name]} is not installed (pip install --group bench)", flush=True)
         return None
-    script = "derivatives.py" if name in DERIVATIVES else "rows.py"
+    script = "layout.py" if name == "layout" else "derivatives.py" if name in DERIVATIVES else "rows.py"
     done = subprocess.run(
         [sys.executable, str(HERE / script), name, str(rounds)], capture_output=True, text=True, check=False
     )
@@ -144,7 +146,7 @@ def load():
 def main():
     options = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
     options.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(ROUNDS)}")
-    options.add_argument("--quick", action="store_true", help="few rounds, two minutes and a half, nothing written")
+    options.add_argument("--quick", action="store_true", help="few rounds, three minutes, nothing written")
     options.add_argument("--readme", action="store_true", help="write the READMEs' tables too")
     given = options.parse_args()
     if unknown := set(given.rows) - set(ROUNDS):

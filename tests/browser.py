@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from glassgrad import to_html
 from glassgrad.viz import bundle
 
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"]
@@ -72,3 +75,84 @@ def js(chromium: Any) -> Iterator[Callable[..., Any]]:
 
     yield call
     page.close()
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+READY = "html[data-ready]"
+_troubles: list[str] = []
+
+
+@contextmanager
+def opened(
+    chromium: Any,
+    graph: Any,
+    *,
+    size: tuple[int, int] = (1280, 800),
+    scheme: str = "light",
+    forced_colors: bool = False,
+    reduced_motion: bool = False,
+    locale: str = "en-US",
+    before: str = "",
+    ready: str = READY,
+    **options: Any,
+) -> Iterator[Any]:
+    """The page of a graph, opened from a disk in a browser that has seen nothing yet and has no network.
+
+    `graph` is what `to_html` takes, `options` too; or it is HTML. `before` is a script that runs before the page's
+    own; `ready` is what has to be there before the page is handed over.
+    """
+    html = graph if isinstance(graph, str) else to_html(graph, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "page.html")
+        path.write_text(html, encoding="utf-8")
+        context = chromium.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            forced_colors="active" if forced_colors else "none",
+            reduced_motion="reduce" if reduced_motion else "no-preference",
+            locale=locale,
+            offline=True,
+            accept_downloads=True,
+        )
+        listen(context, path.as_uri())
+        if before:
+            context.add_init_script(before)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(path.as_uri())
+        page.wait_for_selector(ready, state="attached")
+        yield page
+        context.close()
+
+
+def listen(context: Any, address: str) -> None:
+    """Take down what pages complain of, and whatever they ask for besides themselves."""
+
+    def request(asked: Any) -> None:
+        if asked.url != address and not asked.url.startswith(("blob:", "data:", "about:")):
+            _troubles.append(f"request: {asked.url[:200]}")
+
+    def console(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            _troubles.append(f"console: {message.text}")
+
+    context.on("request", request)
+    context.on("console", console)
+    context.on("weberror", lambda error: _troubles.append(f"error: {error.error}"))
+
+
+@pytest.fixture(autouse=True)
+def quiet_pages() -> Iterator[None]:
+    """A test fails on anything that an open page complained of or asked the network for meanwhile."""
+    yield
+    troubles = _troubles[:]
+    _troubles.clear()
+    assert troubles == []
+
+
+@pytest.fixture
+def page_of(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Open pages of graphs, with the options of `opened`; they are closed when the test is over."""
+    with ExitStack() as stack:
+        yield lambda graph, **options: stack.enter_context(opened(chromium, graph, **options))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from browser import chromium, js  # noqa: F401  fixtures
+from browser import chromium, js, page_of, quiet_pages  # noqa: F401  fixtures
 from hypothesis import HealthCheck, settings
 
 import glassgrad

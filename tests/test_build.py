@@ -232,12 +232,14 @@ def test_off_gives_exactly_one_pure_wheel_with_every_source(checkout, build, tmp
     (wheel,) = built.products
     version = wheel.name.split("-")[1]
     assert wheel.name == f"glassgrad-{version}-py3-none-any.whl"
-    _, names = unpack(wheel, tmp_path / "site")
-    kinds = (".py", ".pxd", ".pyi", "py.typed")
+    site, names = unpack(wheel, tmp_path / "site")
+    kinds = (".py", ".pxd", ".pyi", "py.typed", ".js", ".css", ".json", ".html")
     sources = {
         p.relative_to(checkout / "src").as_posix() for p in (checkout / "src").rglob("*") if p.name.endswith(kinds)
     }
     assert {name for name in names if name.startswith("glassgrad/")} == sources
+    script = "from glassgrad.viz import bundle; print('const RULES' in bundle.script(), 'sweep' in bundle.exports())"
+    assert run_python(script, site) == ["True", "True"], "the viewer is made of files of the wheel alone"
 
 
 def test_the_sdist_holds_sources_and_tests_and_nothing_generated(checkout, build):

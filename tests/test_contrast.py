@@ -7,9 +7,9 @@ import re
 import pytest
 
 from glassgrad import Value, draw_dot, scope
-from glassgrad.viz.theme import STYLE
+from glassgrad.viz.theme import style
 
-LIGHT, DARK = STYLE.split("@media")
+LIGHT, DARK = style(motion=True).split("@media")
 CARDS = {"op": ".gg-card", "leaf": ".gg-leaf .gg-card", "const": ".gg-const .gg-card", "root": ".gg-root .gg-card"}
 WORDS = [".gg-label", ".gg-word", ".gg-data", ".gg-grad", ".gg-plus", ".gg-minus", ".gg-none"]
 PAIRS = [(text, card) for text in WORDS for card in CARDS.values()]
@@ -20,6 +20,10 @@ PAIRS += [
     (".gg-slope text", ".gg-slope rect"),
     (".gg-legend text", ".gg-page"),
     (".glassgrad .gg-caption", ".gg-page"),
+    (".gg-phase", ".gg-page"),
+    (".gg-told", ".gg-page"),
+    (".gg-word", ".gg-page"),
+    *[(f".gg-share.gg-{sign} text", f".gg-share.gg-{sign} rect") for sign in ("up", "down", "flat")],
 ]
 
 

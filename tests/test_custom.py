@@ -13,6 +13,7 @@ import sys
 import threading
 import tracemalloc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -514,6 +515,86 @@ def test_values_that_are_no_arguments_are_refused(gg):
     assert (x.grad, w.grad) == (2.0, 0.0)
 
 
+def test_a_captured_leaf_as_result_is_refused(gg):
+    w = gg.Value(2.0)
+    with pytest.raises(gg.OperandError, match="uses a Value that is no argument of it"):
+        gg.custom_gradient(lambda x: (w, lambda g: g))(gg.Value(3.0))
+    x = gg.Value(3.0)
+    gg.custom_gradient(lambda x: (gg.Value(round(x.data)), lambda g: g))(x).backward()  # one that it makes itself
+    assert x.grad == 1.0
+
+
+def of(gg, name):
+    """A transform as a function of a function and a number: the first derivative there, or the second."""
+    return {
+        "grad": lambda f, x: gg.grad(f)(x),
+        "value_and_grad": lambda f, x: gg.value_and_grad(f)(x)[1],
+        "jvp": lambda f, x: gg.jvp(f, (x,), (1.0,))[1],
+        "vjp": lambda f, x: gg.vjp(f, x)[1](1.0)[0],
+        "forward": lambda f, x: gg.jacobian(f, mode="forward")(x),
+        "reverse": lambda f, x: gg.jacobian(f, mode="reverse")(x),
+        "taylor": lambda f, x: gg.taylor(f, x, 1)[1],
+        "grad of grad": lambda f, x: gg.grad(gg.grad(f))(x),
+        "hessian": lambda f, x: gg.hessian(f)(x),
+        "hvp": lambda f, x: gg.hvp(f)(x, 1.0),
+        "second of taylor": lambda f, x: 2.0 * gg.taylor(f, x, 2)[2],
+    }[name]
+
+
+FIRST = ["grad", "value_and_grad", "jvp", "vjp", "forward", "reverse", "taylor"]
+SECOND = ["grad of grad", "hessian", "hvp", "second of taylor"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("name", FIRST + SECOND)
+def test_what_only_the_way_back_uses_is_differentiated_by(gg, name, wrapped):
+    """Of x**2 with the way back g * lam**3 * x: the first derivative is lam**3 * x, the second lam**3."""
+
+    def f(lam):
+        custom = gg.custom_gradient(lambda x: (x * x, lambda g: g * lam**3 * x))
+        return of(gg, name)(gg.checkpoint(custom) if wrapped else custom, 5.0)
+
+    x = 1.0 if name in SECOND else 5.0
+    assert f(3.0) == 27 * x
+    assert isinstance(f(3.0), float)
+    assert gg.grad(f)(3.0) == close(27 * x)
+    assert gg.grad(gg.grad(f))(3.0) == close(18 * x)
+    lam = gg.Value(3.0)
+    slope = f(lam)
+    slope.backward()
+    assert (slope.data, lam.grad) == (27 * x, close(27 * x))
+    with gg.no_grad():
+        assert f(lam) == 27 * x
+
+
+def test_the_way_back_may_use_the_inputs_themselves(gg):
+    def f(x):
+        return gg.custom_gradient(lambda y: (y * y, lambda g: g * 2 * x))(x)
+
+    assert gg.grad(f)(3.0) == 6.0
+    assert isinstance(gg.grad(f)(3.0), float)
+    assert gg.grad(gg.grad(f))(3.0) == 2.0
+    assert isinstance(gg.vjp(f, 3.0)[1](1.0)[0], float)
+
+
+def test_sparse_matrices_refuse_what_the_way_back_uses(gg):
+    w = gg.Value(2.0)
+    f = gg.custom_gradient(lambda x: (x * 1.0, lambda g: g * w))
+    with pytest.raises(gg.OperandError, match=r"inside `with no_grad\(\):`"):
+        gg.jacobian(lambda x: [f(x[0])], sparse=True)([1.0])
+    with gg.no_grad():
+        assert gg.jacobian(lambda x: [f(x[0])], sparse=True)([1.0]).toarray().tolist() == [[2.0]]
+
+
+def test_backward_is_the_same_whatever_the_way_back_uses(gg):
+    w, x = gg.Value(2.0), gg.Value(5.0)
+    y = gg.custom_gradient(lambda x: (x * 1.0, lambda g: g * w))(x)
+    y.backward()
+    assert (x.grad, w.grad, type(x.grad)) == (2.0, 0.0, float)
+    y._backward()
+    assert (x.grad, type(x.grad)) == (4.0, float)
+
+
 def test_wrong_returns(gg):
     x = gg.Value(1.0)
     for wrong in (lambda x: x, lambda x: (x, x), lambda x: None, lambda x: (x, abs, abs)):
@@ -605,6 +686,70 @@ def test_backward_inside_the_way_back(gg):
     with pytest.raises(gg.GraphError, match="the sweep around it is passing"):
         y.backward()
     assert x.grad == 0.0
+
+
+def slopes_in_threads(gg, count):
+    """Derivatives of x**2, computed in other threads: 2 * (1 + 2 + ...)."""
+
+    def work(i):
+        x = gg.Value(float(i))
+        (x * x).backward()
+        return x.grad + gg.grad(lambda x: x * x)(1.0) - 2.0
+
+    with ThreadPoolExecutor(count) as pool:
+        return sum(pool.map(work, range(1, count + 1), timeout=30))
+
+
+def test_threads_inside_a_checkpoint_sweep(gg):
+    f = gg.checkpoint(lambda x: x * x * slopes_in_threads(gg, 2))
+    x = gg.Value(5.0)
+    (f(x) + f(x * 2.0)).backward()
+    assert x.grad == 300.0
+    assert gg.grad(f)(5.0) == 60.0
+    assert gg.hessian(f)(5.0) == 12.0
+    assert gg.jacobian(lambda x: [f(x), x], mode="reverse")(5.0) == [60.0, 1.0]
+
+
+def test_threads_inside_a_way_back_sweep(gg):
+    f = gg.custom_gradient(lambda x: (x * 1.0, lambda g: g * slopes_in_threads(gg, 2)))
+    x = gg.Value(5.0)
+    f(x).backward()
+    assert x.grad == 6.0
+    assert gg.grad(f)(5.0) == 6.0
+    assert gg.jvp(f, (5.0,), (2.0,))[1] == 12.0
+
+
+def test_a_sweep_that_waits_for_no_other_keeps_all_promises(gg):
+    """Through functions with ways back: leaves accumulate, failures change nothing, frozen leaves stay as they are."""
+    step = gg.checkpoint(lambda x, w: gg.tanh(x * w) + x)
+    x, w, frozen = gg.Value(0.5), gg.Value(2.0), gg.Value(3.0)
+    inside = x * frozen
+    y = step(inside, w) * w
+    frozen.requires_grad = False
+    y.backward()
+    want = gg.grad(lambda x, w: (gg.tanh(3 * x * w) + 3 * x) * w, (0, 1))(0.5, 2.0)
+    assert (x.grad, w.grad) == close(want)
+    assert (frozen.grad, frozen._has_grad, y.grad, y._has_grad) == (0.0, False, 1.0, True)
+    assert inside.grad == close(x.grad / 3.0)
+    y.backward(2.0)
+    assert (x.grad, w.grad, y.grad) == (close(3 * want[0]), close(3 * want[1]), 2.0)
+    x.grad = 1.7e308
+    with pytest.raises(gg.NonFiniteError, match="beyond the largest float"):
+        y.backward(1e307)
+    assert (x.grad, w.grad, y.grad, y._has_grad) == (1.7e308, close(3 * want[1]), 0.0, False)
+
+
+def test_threads_share_what_is_below_a_checkpoint(gg):
+    w = gg.Value(1.5)
+    shared = gg.sin(w)
+    step = gg.checkpoint(lambda x: gg.sin(x * shared))
+
+    def work(i):
+        step(gg.Value(0.1 * i)).backward()
+
+    in_threads(8, work)
+    want = sum(gg.grad(lambda w, i=i: gg.sin(0.1 * i * gg.sin(w)))(1.5) for i in range(8))
+    assert w.grad == close(want, 1e-9)
 
 
 # ---- results of several ----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from glassgrad.errors import GlassgradError, OperandError
 from glassgrad.graph import Graph
 from glassgrad.viz.dot import DrawingError, draw_dot
 from glassgrad.viz.notebook import mimebundle
+from glassgrad.viz.page import Page
 from glassgrad.viz.picture import Picture, _wasi_reads_tables
 from glassgrad.viz.svg import draw
 
@@ -463,15 +464,19 @@ def test_view_opens_the_picture(alone, tmp_path, monkeypatch):
 # ---- notebook ------------------------------------------------------------------------------------------------------
 
 
-def test_small_values_show_their_picture_and_large_ones_their_text():
+def test_small_values_show_their_page_and_picture_larger_ones_their_page_and_huge_ones_their_text():
     loss = g1()
     bundle = mimebundle(loss)
     assert bundle["text/plain"] == repr(loss)
     assert len(cards(bundle["image/svg+xml"])) == 7
+    assert bundle["text/html"] == Page(loss)._repr_html_()
     assert list(mimebundle(loss, include=["text/plain"])) == ["text/plain"]
-    assert list(mimebundle(loss, exclude=["image/svg+xml"])) == ["text/plain"]
+    assert list(mimebundle(loss, exclude=["image/svg+xml"])) == ["text/plain", "text/html"]
     assert list(mimebundle(Value(2, "a"))) == ["text/plain"]
     value = Value(0.0)
+    for _ in range(100):
+        value = value + value
+    assert list(mimebundle(value)) == ["text/plain", "text/html"]
     for _ in range(200_000):
         value = value + value
     assert list(mimebundle(value)) == ["text/plain"]

@@ -124,6 +124,50 @@ def test_the_function_sees_values(gg):
     assert (seen[1].dtype, seen[1].shape) == (object, (2, 2))
 
 
+def test_argnums_of_the_others(gg):
+    """One position takes and gives what belongs to that argument, a tuple of some takes and gives tuples."""
+
+    def f(x, name, y):
+        assert name == "name"
+        return x * y**2
+
+    args = (2.0, "name", 3.0)
+    results, pullback = gg.vjp(f, *args, argnums=2)
+    assert (results, pullback(10.0)) == (18.0, 120.0)
+    assert gg.vjp(f, *args, argnums=(-1, 0))[1](10.0) == (120.0, 90.0)
+    assert gg.jvp(f, args, 10.0, argnums=2) == (18.0, 120.0)
+    assert gg.jvp(f, args, (10.0, 1.0), argnums=(2, 0)) == (18.0, 129.0)
+    assert gg.hvp(f, 2)(*args, 10.0) == 40.0
+    assert gg.hvp(f, (0, 2))(*args, (10.0, 1.0)) == (6.0, 64.0)
+    assert gg.hvp(f, (2, 0))(*args, (1.0, 10.0)) == (64.0, 6.0)
+    assert gg.hvp(f, (-1, 0))(*args, (1.0, 10.0)) == (64.0, 6.0)
+    assert gg.hvp(lambda x, y, k: k * x * y**2, (0, 1))(2.0, 3.0, (10.0, 1.0), 2.0) == (12.0, 128.0)
+    with pytest.raises(gg.OperandError, match="tangents is a tuple of 1 number, and primals is"):
+        gg.jvp(f, args, (1.0,), argnums=(0, 2))
+    with pytest.raises(gg.OperandError, match=r"vjp\(f\) differentiates by argument 3, but"):
+        gg.vjp(f, *args, argnums=3)
+
+
+def test_aux_of_the_others(gg):
+    f = lambda x: (x**2, "aux")  # noqa: E731
+    results, pullback, aux = gg.vjp(f, 3.0, has_aux=True)
+    assert (results, pullback(1.0), aux) == (9.0, (6.0,), "aux")
+    assert gg.jvp(f, (3.0,), (1.0,), has_aux=True) == (9.0, 6.0, "aux")
+    assert gg.hvp(f, has_aux=True)(3.0, 1.0) == (2.0, "aux")
+    assert gg.taylor(f, 3.0, 2, has_aux=True) == ([9.0, 6.0, 1.0], "aux")
+
+
+def test_sparse_matrices_beside_weights_say_the_way_out(gg):
+    w = gg.Value(2.0)
+    for transform, f in ((gg.jacobian, lambda x: [w * x[0]]), (gg.hessian, lambda x: w * x[0] ** 2)):
+        with pytest.raises(
+            gg.OperandError, match=r"uses some that require a gradient: call it inside `with no_grad\(\):`"
+        ):
+            transform(f, sparse=True)([1.0])
+        with gg.no_grad():
+            assert transform(f, sparse=True)([1.0]).toarray().tolist() == [[2.0 if transform is gg.jacobian else 4.0]]
+
+
 def test_has_aux(gg):
     def f(x):
         return x**2, {"twice": 2 * x.data, "text": "as it is"}
@@ -658,11 +702,29 @@ def test_argnums_are_integers(gg, argnums):
         gg.grad(lambda x: x, argnums)(1.0)
 
 
+@pytest.mark.parametrize(
+    "one", [np.int64(1), np.uint8(1), np.array(1), type("Index", (), {"__index__": lambda _: 1})()]
+)
+def test_argnums_are_whatever_counts_as_an_index(gg, one):
+    f = lambda x, y: x * y**2  # noqa: E731
+    assert gg.grad(f, one)(2.0, 3.0) == 12.0
+    assert gg.grad(f, (one, 0))(2.0, 3.0) == (12.0, 9.0)
+    assert gg.hvp(f, one)(2.0, 3.0, 1.0) == 4.0
+    assert gg.vjp(f, 2.0, 3.0, argnums=one)[1](1.0) == 12.0
+    for wrong in (np.bool_(True), (np.bool_(True),), np.array([0, 1]), np.float64(1.0)):
+        with pytest.raises(gg.OperandError, match="argnums is the position of an argument or a tuple of some"):
+            gg.grad(f, wrong)(2.0, 3.0)
+
+
 def test_wrong_calls_of_the_others(gg):
     with pytest.raises(gg.OperandError, match=r"hvp\(cube\) takes the vector right after argument 0, .* 1 argument"):
         gg.hvp(cube)(2.0)
-    with pytest.raises(gg.OperandError, match=r"hvp\(cube\) differentiates by one argument: argnums"):
-        gg.hvp(cube, (0, 1))
+    with pytest.raises(gg.OperandError, match=r"hvp\(cube\) differentiates by one argument at least"):
+        gg.hvp(cube, ())
+    with pytest.raises(gg.OperandError, match=r"right after argument 1, as in \(x, y, \(v, w\)\), .* 2 arguments"):
+        gg.hvp(cube, (0, 1))(1.0, 2.0)
+    with pytest.raises(gg.OperandError, match="the vector is a number, and the tuple of the arguments is a tuple of 2"):
+        gg.hvp(lambda x, y: x * y, (0, 1))(1.0, 2.0, 3.0)
     with pytest.raises(gg.OperandError, match="the vector is a list of 1 number, and argument 0 is a number"):
         gg.hvp(cube)(2.0, [1.0])
     with pytest.raises(gg.OperandError, match=r"primals is a tuple with one entry for each argument, as in \(x,\)"):

@@ -5,53 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from graphs import horner, mlp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glassgrad.viz import order as ordering
 from glassgrad.viz.layout import layout
 from glassgrad.viz.order import order, rank
-
-
-def mlp(sizes, samples=1):
-    """An MLP as micrograd builds it: a product for every weight, sums two by two, ReLU but for the last layer."""
-    edges: list[tuple[int, int]] = []
-    count = 0
-
-    def node(*operands):
-        nonlocal count
-        edges.extend((operand, count) for operand in operands)
-        count += 1
-        return count - 1
-
-    weights = [[([node() for _ in range(before)], node()) for _ in range(after)] for before, after in pairwise(sizes)]
-    outputs = []
-    for _ in range(samples):
-        x = [node() for _ in range(sizes[0])]
-        for depth, layer in enumerate(weights):
-            y = []
-            for w, bias in layer:
-                total = bias
-                for wi, xi in zip(w, x, strict=True):
-                    total = node(total, node(wi, xi))
-                y.append(node(total) if depth < len(weights) - 1 else total)
-            x = y
-        outputs += x
-    total = outputs[0]
-    for output in outputs[1:]:
-        total = node(total, output)
-    return count, edges
-
-
-def horner(steps):
-    """v = v * x + 1, again and again: x is used at every depth, each 1 once."""
-    edges = []
-    last, count = 0, 1
-    for _ in range(steps):
-        edges += [(last, count), (0, count), (count, count + 2), (count + 1, count + 2)]
-        last, count = count + 2, count + 3
-    return count, edges
-
 
 GRAPHS = {
     "one box": (1, []),
@@ -163,12 +123,17 @@ def test_crossings_are_counted_right(graph):
     assert plan.crossings == crossings(plan)
 
 
-# Counts of the prototype that VIEWER.md measured, on the same graphs.
+# On the networks dot 2.43 leaves 78, 116 and 3,251 crossings, as it counts them itself.
 @pytest.mark.parametrize(
     ("graph", "values", "at_most"),
-    [(mlp([2, 6, 4, 1]), 143, 84), (mlp([2, 16, 16, 1]), 979, 3888), (horner(50), 151, 0)],
+    [
+        (mlp([2, 6, 4, 1]), 143, 66),
+        (mlp([2, 6, 5, 1]), 166, 100),
+        (mlp([2, 16, 16, 1]), 979, 2900),
+        (horner(50), 151, 0),
+    ],
 )
-def test_crossings_are_no_more_than_the_prototypes(graph, values, at_most):
+def test_crossings_are_fewer_than_dots(graph, values, at_most):
     n, edges = graph
     assert n == values
     assert order(n, edges).crossings <= at_most

@@ -171,7 +171,7 @@ def test_numbers_are_rounded_alike_at_halves_and_far_away(js):
     numbers += [rng.uniform(-1, 1) * 10.0 ** rng.randrange(-12, 12) for _ in range(2000)]
     raw = [str(x) for x in numbers]
     found = js(
-        "(g, texts) => texts.map((t) => g.stepNumber(t === 'inf' ? Infinity : t === '-inf' ? -Infinity : Number(t)))",
+        "(g, texts) => texts.map((t) => g.short(t === 'inf' ? Infinity : t === '-inf' ? -Infinity : Number(t)))",
         raw,
     )
     from glassgrad.viz.steps import signed

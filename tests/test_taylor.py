@@ -448,3 +448,18 @@ def test_bad_input(gg):
     with pytest.raises(gg.OperandError, match="returned None"):
         gg.taylor(lambda x: None, 1.0, 2)
     assert gg.taylor(gg.sin, np.float64(0.0), np.int64(1)) == [0.0, 1.0]
+
+
+def test_of_some_of_the_arguments(gg):
+    f = lambda a, x, b: a * x**2 + b  # noqa: E731
+    assert gg.taylor(f, (3.0, 1.0, 4.0), 2, argnums=1) == [7.0, 6.0, 3.0]
+    assert gg.taylor(f, (3.0, 1.0, 4.0), 3, argnums=(1, 0), direction=(1.0, 10.0)) == [7.0, 16.0, 23.0, 10.0]
+    assert gg.taylor(f, (3.0, 1.0, 4.0), 1, argnums=-1, direction=2.0) == [7.0, 2.0]
+    with pytest.raises(
+        gg.OperandError, match=r"with argnums, x is a tuple of the arguments, as in \(x, a\), not float"
+    ):
+        gg.taylor(f, 3.0, 2, argnums=0)
+    with pytest.raises(gg.OperandError, match="differentiates by argument 3, but it was called with 3 arguments"):
+        gg.taylor(f, (3.0, 1.0, 4.0), 2, argnums=3)
+    with pytest.raises(gg.OperandError, match="expands along a line, and x is a tuple of 2 numbers"):
+        gg.taylor(f, (3.0, 1.0, 4.0), 2, argnums=(0, 1))

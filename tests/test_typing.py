@@ -95,6 +95,16 @@ def test_derivatives() -> None:
     assert glassgrad.jacobian(square, mode="forward")(2.0) == 4.0
 
 
+def test_watching() -> None:
+    w = Value(1.0)
+    recording = glassgrad.watch([w], budget=10_000)
+    assert_type(recording, glassgrad.Recording)
+    glassgrad.training.fit(lambda: w * w, [w], epochs=2, watch=recording)
+    assert_type(recording.values(), list[float])
+    assert_type(recording.grads(0), list[float | None])
+    assert recording.losses == [1.0, 0.98**2]
+
+
 def test_what_fails_is_refused_before_it_runs() -> None:
     with contextlib.suppress(TypeError):
         a + "x"  # type: ignore[operator]

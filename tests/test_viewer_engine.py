@@ -190,15 +190,58 @@ def test_powers_follow_c(js):
         "with x: pass",
         "for i in x: pass",
         "for i in range(0, 9, 2): pass",
-        "for i in range(n): n = 2.0",
+        "for i in range(x): x = 2.0",
+        "return [i for i in x]",
         "while x < 1.0: break",
         "raise x",
+        "return n if x + 1.0 else x",
+        "return -x and n",
+        "return unknown",
+        "return f(x).y",
     ],
 )
 def test_what_has_no_translation_is_an_error_that_names_the_line(line):
     with pytest.raises(javascript.TranslationError, match=r"line 3 of the rules cannot be translated") as error:
         javascript.translate(f"n = 1.0\ndef f(x):\n    {line}\n")
     assert len(str(error.value)) < 300
+
+
+def test_names_that_python_would_read_otherwise_are_refused():
+    after = "def f(x):\n    for i in range(3):\n        x += 1.0\n    return i\n"
+    both = "def f(x):\n    i = 2.0\n    for i in range(3):\n        x += i\n    return x\n"
+    for text, line in ((after, 4), (both, 3)):
+        with pytest.raises(javascript.TranslationError, match=f"line {line} of the rules"):
+            javascript.translate(text)
+
+
+ODD = """
+def f(x, w):
+    y = 0.0
+    if x > 0.0:
+        if w > 0.0:
+            y = 1.0
+    else:
+        y = 2.0
+    for i in range(1, 3):
+        for k in range(2):
+            y += (i - (k - 2)) - -x * (w / (2.0 * x))
+    while not (y < 4.0 or y != y):
+        y -= 1.0 - (0.5 - -0.25)
+    a, b = y, x
+    return (a if x < w <= 3.0 else -(-b)) if (x == 1.0 or w == 1.0) and x < 4.0 else a - (b + (w - 1.0)) // 2
+
+F = _rule("f", "f", "f(x, w)", f, (f, f), ("0", "0"))
+"""
+
+
+def test_precedence_nesting_and_loops_mean_what_they_mean_in_python(js):
+    table = {}
+    exec(ODD, {"_rule": lambda *row: table.update(f=row)})
+    module = re.sub("(?m)^import.*|^export ", "", javascript.translate(ODD))
+    points = [(x, w) for x in (-2.0, 0.5, 1.0, 3.0, 5.0) for w in (-1.5, 0.0, 1.0, 3.0, 3.5) if x != w]
+    found = js("(g, [module, points]) => { const f = new Function(`${module}; return RULES.f.value;`)();"
+               "return points.map(([x, w]) => f(x, w)); }", [module, points])  # fmt: skip
+    assert found == [table["f"][3](*xs) for xs in points]
 
 
 @pytest.mark.parametrize("text", ["def f(x=1.0): return x", "def f(*x): return x", "@g\ndef f(x): return x", "x = [1]"])
@@ -393,6 +436,19 @@ def test_what_is_outside_of_the_table_keeps_what_the_snapshot_has(js):
     assert found["formulas"] == [["doubled", {"formula": "2 * x", "derivatives": ["2"]}]]
 
 
+def test_a_graph_can_be_sent_to_a_worker(js):
+    same = js(
+        """(g, text) => {
+            const graph = g.readGraph(JSON.parse(text));
+            const copy = structuredClone(graph);
+            const ways = [graph, copy].map((x) => g.recompute(x, x.values, x.roots[0]).grads.join());
+            return ways[0] === ways[1] && copy.formulas.size === 1 && copy.notes.get(3) === "a note";
+        }""",
+        json.dumps(sound()),
+    )
+    assert same
+
+
 def test_an_operation_on_tensors_is_left_alone(js):
     graph = Graph.of((Value(1.0, "x") + Value(2.0)) * 3.0)
     graph.shapes[2] = (4, 2)
@@ -486,6 +542,7 @@ DAMAGE = {
 SAID = {
     "nodes": "nodes|kind",
     "roots": "root",
+    "kinds": "kind",
     "operands": "operand",
     "partials": "partials|derivatives",
     "scopes": "scope",

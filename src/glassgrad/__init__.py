@@ -20,22 +20,28 @@ from .optim import OptimError
 from .primitives import primitive
 from .series import taylor
 from .training import TrainingError
+from .viz.animate import Animation, animate
 from .viz.dot import draw_dot
+from .viz.explain import explain
 from .viz.notebook import mimebundle as _mimebundle
 from .viz.page import Page, show, to_html
 from .viz.snapshot import DrawingError
+from .viz.tree import tree
+from .viz.watch import Recording, watch
 from .viz.widget import widget
 
-engine.show_in_notebook = _mimebundle  # the engine knows no viewer
+# Methods of Value: the engine knows no viewer.
+engine.viewers.update(_repr_mimebundle_=_mimebundle, explain=explain, show=show, tree=tree)
 
 # Without abs and sum, which are public too: `from glassgrad import *` must not replace Python's own.
 __all__ = [
-    "COMPILED", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError", "LossError", "ModelError",
-    "NonFiniteError", "OperandError", "OptimError", "Page", "Scalar", "StateError", "TrainingError", "Value",
-    "__version__", "allow_nonfinite", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt",
-    "checkpoint", "clip", "cos", "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "expm1", "gelu",
-    "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10",
-    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod",
-    "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
-    "square", "tan", "tanh", "taylor", "testing", "to_html", "training", "value_and_grad", "vjp", "where", "widget",
+    "COMPILED", "Animation", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError", "LossError",
+    "ModelError", "NonFiniteError", "OperandError", "OptimError", "Page", "Recording", "Scalar", "StateError",
+    "TrainingError", "Value", "__version__", "allow_nonfinite", "animate", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "cbrt", "checkpoint", "clip", "cos", "cosh", "custom_gradient", "dot", "draw_dot",
+    "elu", "erf", "exp", "explain", "expm1", "gelu", "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp",
+    "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum",
+    "nn", "no_grad", "optim", "primitive", "prod", "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu",
+    "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh", "taylor", "testing", "to_html", "training",
+    "tree", "value_and_grad", "vjp", "watch", "where", "widget",
 ]  # fmt: skip

@@ -7,9 +7,11 @@ Each is one node, a CALL, which is the result if there is one. If there are seve
 then has no number and is not shown: what stands in `_prev` and in pictures are its operands.
 
 The rule of a CALL is what sweeps ask: `pull` and `push` with numbers, `pull_values` and `push_values` with Values, to
-be differentiated again. The way back they get the gradients of some results, by number, and give one for each operand;
-the way forward they get a tangent for each operand and give one for each result. `several` says whether there are
-PICKs, `captured` how many of the last operands are no arguments, `refers` whether it may refer to the results.
+be differentiated again. Asked with numbers it gives numbers, or a Value where that depends on more than the operands,
+such as on what a way back uses of its surroundings: a transform then knows that it is to ask with Values. The way back
+they get the gradients of some results, by number, and give one for each operand; the way forward they get a tangent for
+each operand and give one for each result. `several` says whether there are PICKs, `captured` how many of the last
+operands are no arguments, `refers` whether it may refer to the results.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from . import tape as tapes
 from .engine import Scalar, Value
 from .errors import GraphError, OperandError, number, shown
 from .primitives import name_in_graphs
+from .run import as_values
 from .tape import Tape, release, variable
 
 __all__ = ["checkpoint", "custom_gradient"]
@@ -70,11 +73,13 @@ def custom_gradient(f: F) -> F:
 
     The function gets constants, so nothing in it is recorded. For a second derivative it is called once more with the
     Values themselves, and then the way back should consist of glassgrad's functions. In forward mode (`jvp`, and `hvp`
-    on top) the way back is taken for linear.
+    on top) the way back is taken for linear. The way back may use Values that are no arguments: the results do not
+    depend on them, derivatives do, and are differentiated by them as well.
 
     Raises:
-        OperandError: where it is called: an argument is no tree of scalars, `f` does not return such a pair, it uses a
-            Value that is no argument, or the way back does not give what fits the arguments.
+        OperandError: where it is called: an argument is no tree of scalars, `f` does not return such a pair, or it
+            computes results from a Value that is no argument. In the sweep back: the way back does not give what fits
+            the arguments.
 
     Example:
         >>> @custom_gradient
@@ -119,7 +124,9 @@ class _Custom:
         """The results on these operands, as numbers."""
         constants = [Value(engine.plain(x), requires_grad=False) for x in leaves]
         results, self.made, self.back = self.run(constants)
-        if any(isinstance(x, Value) and x.requires_grad and x._prev for x in results):
+        found = [x for x in results if isinstance(x, Value) and x.requires_grad]
+        again = self.run(constants)[0] if found else []  # a Value that it makes is another one each time
+        if any(x._prev or any(x is y for y in again) for x in found):
             raise OperandError(
                 f"{self.name} has a custom gradient and uses a Value that is no argument of it, to which no gradient "
                 "would go: make it an argument, or detach() it"
@@ -146,18 +153,23 @@ class _Custom:
         what = f"{self.name}: what its way back returned"
         return trees.leaves_like(self.structure, found, what, "the tuple of its arguments", finite=False)[0]
 
-    def pull(self, _operands: tuple[Any, ...], seeds: dict[int, float]) -> list[float]:
-        return [engine.plain(x) for x in self.gradients(self.back, seeds)]
+    def pull(self, _operands: tuple[Any, ...], seeds: dict[int, float]) -> list[Scalar]:
+        return [_known(x) for x in self.gradients(self.back, seeds)]
 
     def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Scalar]) -> list[Scalar]:
         return self.gradients(self.run(operands)[2], seeds)
 
-    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> list[float]:
-        return [_along(self.pull(operands, {i: 1.0}), tangents) for i in range(self.made.size)]
+    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> list[Scalar]:
+        return [_known(_along(self.pull(operands, {i: 1.0}), tangents)) for i in range(self.made.size)]
 
     def push_values(self, operands: tuple[Any, ...], tangents: list[Scalar]) -> list[Scalar]:
         back = self.run(operands)[2]
         return [_along(self.gradients(back, {i: 1.0}), tangents) for i in range(self.made.size)]
+
+
+def _known(x: Any) -> Scalar:
+    """A number, or a Value where it depends on others."""
+    return x if isinstance(x, Value) and x.requires_grad else engine.plain(x)
 
 
 def _along(gradients: list[Any], tangents: list[Any]) -> Any:
@@ -293,14 +305,20 @@ class _Checkpoint:
         """One for each result."""
         return [seeds.get(i, 0.0) for i in range(len(self.wanted))]
 
-    def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
-        return self.tape(operands, False).pull(array("d", self.seeds(seeds)))
+    def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[Scalar]:
+        tape = self.tape(operands, False)
+        before = tape.open
+        found = tape.pull(array("d", self.seeds(seeds)))
+        return found if tape.open == before else as_values(self.pull_values(operands, {**seeds}))
 
     def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Scalar]) -> Sequence[Scalar | None]:
         return symbolic.pull(self.tape(operands, True), self.seeds(seeds))
 
-    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[float]:
-        return self.tape(operands, False).push(array("d", tangents))
+    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[Scalar]:
+        tape = self.tape(operands, False)
+        before = tape.open
+        found = tape.push(array("d", tangents))
+        return found if tape.open == before else as_values(self.push_values(operands, list(tangents)))
 
     def push_values(self, operands: tuple[Any, ...], tangents: list[Value | float]) -> Sequence[Scalar | None]:
         return symbolic.push(self.tape(operands, True), tangents)

@@ -12,7 +12,7 @@ import gc
 import inspect
 from array import array
 from collections.abc import Callable, Iterable
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -330,7 +330,19 @@ def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
 
 # ---- the scalar ----------------------------------------------------------------------------------------------------
 
-show_in_notebook: Callable[[Value, Any, Any], dict[str, Any]] | None = None  # set by the package: viz is above us
+viewers: dict[str, Callable[..., Any]] = {}  # by the name of the method: filled by the package, viz being above us
+
+
+class Viewer:
+    """A method of Value that `viewers` has, with its signature and docstring; where it has none, Value has none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, value: object, cls: type) -> Any:
+        if self.name not in viewers:
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {self.name!r}")
+        return viewers[self.name] if value is None else MethodType(viewers[self.name], value)
 
 
 class ClassSignature:
@@ -528,7 +540,8 @@ class Value:
     def _backward(self) -> Callable[[], object]:
         """The function that passes this node's gradient on to its operands. Assigning makes the operation yours.
 
-        One thread sweeps at a time: a function that waits for the sweep of another thread waits forever.
+        One thread sweeps at a time through operations written by hand: if such a function waits for the sweep of
+        another thread, or a checkpoint or a custom gradient in the same graph does, it waits forever.
         """
         info: Info | None = self._info
         if info is not None and info.backward is not None:
@@ -898,9 +911,13 @@ class Value:
         return int(float(self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        if show_in_notebook is None:
+        if "_repr_mimebundle_" not in viewers:
             return {"text/plain": repr(self)}
-        return show_in_notebook(self, include, exclude)
+        return viewers["_repr_mimebundle_"](self, include, exclude)  # type: ignore[no-any-return]
+
+    show = Viewer("show")
+    tree = Viewer("tree")
+    explain = Viewer("explain")
 
 
 Scalar = Value | Number  # what operators and functions take

@@ -2,7 +2,7 @@
 
 All of them are a `GlassgradError`; each is also the built-in that Python's own numbers would raise. Those that belong
 to one module (`LossError`, `ModelError`, …) stand there and are names of the package too, as `glassgrad.LossError`;
-`PlotError` and `DemoError` are not, since their modules are imported only when something is plotted.
+`PlotError`, `DemoError` and `ExpressionError` are not, since their modules are imported only by what needs them.
 """
 
 from __future__ import annotations

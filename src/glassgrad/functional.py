@@ -173,34 +173,29 @@ def hessian(
         run = Run(who, f, argnums, args, kwargs, has_aux)
         tape = run.tape_of_slopes(strict)
         n = len(run.inputs)
-        if run.symbolic:
-            if sparse:
+        parts = run.numbers(tape, lambda: _symmetric_entries(tape))
+        if sparse:
+            if parts is None:
                 raise _sparse_values(who)
-            found = trees.rebuild_matrix(run.by, run.by, _symmetric(tape, n))
+            found = _csr(who, *parts, n)
         else:
-            starts, indices = sparsity.symmetrized(*tape.pattern())
-            colours, used = sparsity.star_colour(starts, indices)
-            sums = tape.compressed(colours, used, True)
-            entries = sparsity.recover_symmetric(starts, indices, colours, used, sums)
-            if sparse:
-                found = _csr(who, starts, indices, entries, n)
-            else:
-                found = trees.rebuild_matrix(run.by, run.by, run.leaves(_dense(starts, indices, entries, n)))
+            matrix = _symmetric(tape, n) if parts is None else run.leaves(_dense(*parts, n))
+            found = trees.rebuild_matrix(run.by, run.by, matrix)
         return (found, run.aux) if has_aux else found
 
     return _named(second_derivatives, who, "Its second derivatives")
 
 
-def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False, strict: bool = False) -> Function:
+def hvp(f: Function, argnums: Argnums = 0, *, has_aux: bool = False, strict: bool = False) -> Function:
     """A function that gives the product of the Hessian of `f` with a vector, for the price of a few gradients.
 
     Arguments:
-        f, has_aux, strict: as in `grad`.
-        argnums: which argument, by position, to differentiate by; only one.
+        f, argnums, has_aux, strict: as in `grad`.
 
     Returns:
         a function of the arguments of `f`, with the vector right after the one to differentiate by, in its structure:
-        (x, v) for f(x), (x, v, a) for f(x, a). It gives the product in the structure of x.
+        (x, v) for f(x), (x, v, a) for f(x, a). It gives the product in the structure of x. By several arguments the
+        vector is a tuple, one part for each, right after the last of them: (x, y, (v, w)) for argnums=(0, 1).
 
     Raises:
         OperandError, GraphError, NonFiniteError: as in `hessian`.
@@ -210,19 +205,23 @@ def hvp(f: Function, argnums: int = 0, *, has_aux: bool = False, strict: bool = 
         [4.0, 2.0]
     """
     who = title("hvp", f)
-    positions(argnums, who)
-    if not isinstance(argnums, int):
-        raise OperandError(f"{who} differentiates by one argument: argnums is a number, not {shown(argnums)}")
+    by = positions(argnums, who)
+    places = (by,) if isinstance(by, int) else by
+    if not places:
+        raise OperandError(f"{who} differentiates by one argument at least: argnums is empty")
+    shape = "(x, v)" if isinstance(by, int) else "(x, y, (v, w))"
 
     def product(*args: Any, **kwargs: Any) -> Any:
-        place = argnums + len(args) - 1 if argnums < 0 else argnums
-        if not 0 <= place < len(args) - 1:
+        n = len(args) - 1
+        if not all(-n <= place < n for place in places):
             raise OperandError(
-                f"{who} takes the vector right after argument {argnums}, as in (x, v), but it was called with "
+                f"{who} takes the vector right after argument {max(places)}, as in {shape}, but it was called with "
                 f"{counted(len(args))}"
             )
-        run = Run(who, f, place, (*args[: place + 1], *args[place + 2 :]), kwargs, has_aux)
-        v, values = trees.leaves_like(run.by, args[place + 1], f"{who}: the vector", f"argument {place}")
+        at = 1 + max(place % n for place in places)
+        run = Run(who, f, by, (*args[:at], *args[at + 1 :]), kwargs, has_aux)
+        like = f"argument {run.places[0]}" if isinstance(by, int) else "the tuple of the arguments"
+        v, values = trees.leaves_like(run.by, args[at], f"{who}: the vector", like)
         found = trees.rebuild(run.by, run.push(run.tape_of_slopes(strict), v, values))
         return (found, run.aux) if has_aux else found
 
@@ -270,16 +269,17 @@ def jacobian(
         forward = n <= m if mode is None else mode == "forward"
         if strict:
             run.refuse_unused()
-        if run.symbolic:
-            if sparse:
+        tape = run.tape
+        if sparse:
+            starts, indices = tape.pattern()
+            entries = run.numbers(tape, lambda: _entries(tape, starts, indices, n, mode))
+            if entries is None:
                 raise _sparse_values(who)
-            found = trees.rebuild_matrix(run.made, run.by, _matrix(run.tape, m, n, forward))
-        elif sparse:
-            starts, indices = run.tape.pattern()
-            entries = _entries(run.tape, starts, indices, n, mode)
             found = _csr(who, starts, indices, entries, n)
         else:
-            found = trees.rebuild_matrix(run.made, run.by, run.leaves(run.tape.jacobian(forward)))
+            entries = run.numbers(tape, lambda: tape.jacobian(forward))
+            matrix = _matrix(tape, m, n, forward) if entries is None else run.leaves(entries)
+            found = trees.rebuild_matrix(run.made, run.by, matrix)
         return (found, run.aux) if has_aux else found
 
     return _named(derivatives, who, "Its derivatives")
@@ -287,22 +287,25 @@ def jacobian(
 
 @overload
 def vjp(
-    f: Function, *primals: Any, has_aux: Literal[False] = False
-) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]: ...
+    f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: Literal[False] = False
+) -> tuple[Any, Callable[[Any], Any]]: ...
 @overload
-def vjp(f: Function, *primals: Any, has_aux: Literal[True]) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]: ...
-def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: Literal[True]
+) -> tuple[Any, Callable[[Any], Any], Any]: ...
+def vjp(f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: bool = False) -> Any:
     """What `f` returns for these arguments, and the function that takes derivatives back through it.
 
     Arguments:
-        f: any function; it is differentiated by all of its arguments.
+        f: any function.
         primals: the arguments.
+        argnums: which of them, by position, to differentiate by, or a tuple of some; all if left out.
         has_aux: whether `f` returns a pair: a tree of scalars, and something to hand out as it is.
 
     Returns:
         (results, pullback), with `has_aux` (results, pullback, aux). pullback(cotangents) takes a number for each
         result, in their structure, and gives the derivatives of the sum of the results, each times its number: a tuple
-        with one tree for each argument. It may be called many times.
+        with one tree for each argument, or, where argnums is one position, that tree. It may be called many times.
 
     Raises:
         OperandError, GraphError, NonFiniteError: as in `grad`.
@@ -313,29 +316,33 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         ([6.0, 5.0], (3.0, 2.0), (1.0, 1.0))
     """
     who = title("vjp", f)
-    run = Run(who, f, range(len(primals)), primals, {}, has_aux)
+    run = Run(who, f, range(len(primals)) if argnums is None else argnums, primals, {}, has_aux)
     results = trees.rebuild(run.made, run.leaves(run.outputs))
 
-    def pullback(cotangents: Any) -> tuple[Any, ...]:
+    def pullback(cotangents: Any) -> Any:
         seeds, values = trees.leaves_like(run.made, cotangents, f"{who}: the cotangent", f"the result of {run.name}")
-        if values or run.symbolic:
-            return trees.rebuild(run.by, as_values(symbolic.pull(run.tape, seeds)))  # type: ignore[no-any-return]
-        return trees.rebuild(run.by, run.leaves(run.tape.pull(array("d", seeds))))  # type: ignore[no-any-return]
+        return trees.rebuild(run.by, run.pull(seeds, values))
 
     return (results, pullback, run.aux) if has_aux else (results, pullback)
 
 
 @overload
-def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: Literal[False] = False) -> tuple[Any, Any]: ...
+def jvp(
+    f: Function, primals: Any, tangents: Any, *, argnums: Argnums | None = None, has_aux: Literal[False] = False
+) -> tuple[Any, Any]: ...
 @overload
-def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: Literal[True]) -> tuple[Any, Any, Any]: ...
-def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
+def jvp(
+    f: Function, primals: Any, tangents: Any, *, argnums: Argnums | None = None, has_aux: Literal[True]
+) -> tuple[Any, Any, Any]: ...
+def jvp(f: Function, primals: Any, tangents: Any, *, argnums: Argnums | None = None, has_aux: bool = False) -> Any:
     """What `f` returns for these arguments, and how fast that changes where they move: forward mode.
 
     Arguments:
-        f: any function; it is differentiated by all of its arguments.
+        f: any function.
         primals: a tuple of the arguments.
-        tangents: a tuple of their velocities, in the same structure.
+        tangents: a tuple of their velocities, in the same structure; with `argnums`, of those that move.
+        argnums: which arguments move, by position, or a tuple of some; all if left out. Of one position the velocity
+            is no tuple.
         has_aux: whether `f` returns a pair: a tree of scalars, and something to hand out as it is.
 
     Returns:
@@ -349,13 +356,12 @@ def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> A
         ([6.0, 5.0], [3.0, 1.0])
     """
     who = title("jvp", f)
-    for name, given in (("primals", primals), ("tangents", tangents)):
-        if not isinstance(given, tuple | list):
-            raise OperandError(
-                f"{who}: {name} is a tuple with one entry for each argument, as in (x,), not {shown(given)}"
-            )
-    run = Run(who, f, range(len(primals)), tuple(primals), {}, has_aux)
-    v, values = trees.leaves_like(run.by, tuple(tangents), f"{who}: tangents", "primals")
+    primals = _as_tuple(primals, f"{who}: primals")
+    by = tuple(range(len(primals))) if argnums is None else positions(argnums, who)
+    if not isinstance(by, int):
+        tangents = _as_tuple(tangents, f"{who}: tangents")
+    run = Run(who, f, by, primals, {}, has_aux)
+    v, values = trees.leaves_like(run.by, tangents, f"{who}: tangents", "primals")
     velocities = trees.rebuild(run.made, run.push(run.tape, v, values))
     results = trees.rebuild(run.made, run.leaves(run.outputs))
     return (results, velocities, run.aux) if has_aux else (results, velocities)
@@ -369,6 +375,13 @@ def _named(function: Function, name: str, what: str) -> Function:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{what}; see `glassgrad.{name.partition('(')[0]}`."
     return function
+
+
+def _as_tuple(given: Any, what: str) -> tuple[Any, ...]:
+    """Arguments, or what belongs to each of some."""
+    if not isinstance(given, tuple | list):
+        raise OperandError(f"{what} is a tuple with one entry for each argument, as in (x,), not {shown(given)}")
+    return tuple(given)
 
 
 def _unit(i: int, n: int) -> list[float]:
@@ -392,6 +405,14 @@ def _symmetric(tape: Tape, n: int) -> list[Any]:
         row = as_values(symbolic.pull(tape, _unit(i, n), table)[i:])
         entries[i * n + i : i * n + n] = entries[i * n + i :: n] = row
     return entries
+
+
+def _symmetric_entries(tape: Tape) -> tuple[array[int], array[int], array[float]]:
+    """The pattern of a symmetric matrix, and its entries."""
+    starts, indices = sparsity.symmetrized(*tape.pattern())
+    colours, used = sparsity.star_colour(starts, indices)
+    sums = tape.compressed(colours, used, True)
+    return starts, indices, sparsity.recover_symmetric(starts, indices, colours, used, sums)
 
 
 def _entries(tape: Tape, starts: array[int], indices: array[int], n: int, mode: str | None) -> array[float]:
@@ -428,6 +449,6 @@ def _csr(who: str, starts: array[int], indices: array[int], entries: array[float
 
 def _sparse_values(who: str) -> OperandError:
     return OperandError(
-        f"{who}: sparse=True gives numbers, and here derivatives are Values: give it floats, outside of other "
-        "transforms, or leave sparse out"
+        f"{who}: sparse=True gives numbers, and here derivatives are Values, since the function is given Values or "
+        "uses some that require a gradient: call it inside `with no_grad():`, which gives numbers, or leave sparse out"
     )

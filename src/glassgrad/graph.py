@@ -20,7 +20,7 @@ from .engine import Value
 from .errors import GraphError, OperandError
 from .primitives import Primitive
 
-__all__ = ["Graph", "count_below"]
+__all__ = ["Graph", "count_below", "in_order"]
 
 FORMAT: Final = "glassgrad.graph"
 VERSION: Final = 1
@@ -83,7 +83,7 @@ class Graph:
                 )
         if not roots:
             raise GraphError("Graph.of() needs at least one Value: write Graph.of(loss)")
-        nodes = _in_order(roots)
+        nodes = in_order(roots)
         ids = {id(node): i for i, node in enumerate(nodes)}
         operands = [tuple([ids[id(operand)] for operand in node._prev]) for node in nodes]
         ops = [node._rule for node in nodes]
@@ -179,8 +179,10 @@ class Graph:
             )
         try:
             raw = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise GraphError(f"this is not JSON: {error}") from error
+        except RecursionError:
+            raise GraphError("this is not JSON of a graph: its lists are nested too deeply") from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise GraphError(f'this is not a glassgrad graph: it needs "format": "{FORMAT}" at the top')
         version = raw.get("version")
@@ -226,8 +228,8 @@ def count_below(roots: Iterable[Value], limit: int) -> int:
     return min(len(seen), limit + 1)
 
 
-def _in_order(roots: Sequence[Value]) -> list[Value]:
-    """Return every node below the roots in the order of `sweep.walk`, plain numbers included: they have ids as well.
+def in_order(roots: Sequence[Value]) -> list[Value]:
+    """Return the nodes of `Graph.of(*roots)`, each at the place of its id: `sweep.walk` with plain numbers as well.
 
     What is nobody's operand is left out: the node that several results of a function share, which has no number.
     """

@@ -16,7 +16,7 @@ cdef class Info:
 cdef class Modes:
     cdef public int no_grad, allow_nonfinite, depth
     cdef public Info info
-    cdef public list outer
+    cdef public list outer, asked
 
 cdef class Block:
     pass

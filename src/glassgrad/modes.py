@@ -69,7 +69,7 @@ def doubles(numbers: array[float]) -> array[float]:
 class Modes:
     """The modes of one thread."""
 
-    __slots__ = ("allow_nonfinite", "depth", "info", "no_grad", "outer")
+    __slots__ = ("allow_nonfinite", "asked", "depth", "info", "no_grad", "outer")
 
     def __init__(self) -> None:
         self.no_grad = 0  # how many of these blocks the thread is in
@@ -77,6 +77,7 @@ class Modes:
         self.allow_nonfinite = 0
         self.info: Info | None = None  # of the innermost scope
         self.outer: list[Info | None] = []  # of the scopes around it
+        self.asked: list[set[int]] = []  # by id, for each `backward()` that is running, the CALLs that it may be asking
 
 
 _threads = threading.local()

@@ -591,6 +591,9 @@ def hypot(x, w):
 
 
 def hypot_dx(x, w, y):
+    if not is_constant(x) and libm.copysign(x, 1.0) > libm.copysign(w, 1.0):
+        # the same, but the derivative of x / y cancels where w is small beside x
+        return div(libm.copysign(1.0, x), hypot(1.0, div(w, x)))
     if y < TINY:
         return div(UP * x, hypot(UP * x, UP * w)) if y != 0.0 else 0.0
     return x / y

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import operator
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from . import modes, sweep, symbolic, trees
 from .engine import Value
-from .errors import GraphError, OperandError, shown
+from .errors import GraphError, OperandError, is_numpy_bool, shown
 from .tape import Tape, release, variable
 
 Argnums = int | Sequence[int]
 Function = Callable[..., Any]
+T = TypeVar("T")
 
 
 class Run:
@@ -24,6 +26,7 @@ class Run:
     ) -> None:
         self.who = who
         self.name = name_of(f)
+        argnums = positions(argnums, who)
         self.places = places_of(argnums, who, len(args))
         chosen = [args[place] for place in self.places]
         leaves, self.taken = trees.flatten_all(chosen)
@@ -35,6 +38,7 @@ class Run:
         if self.given_values and self.no_grad:
             leaves = as_numbers(leaves)
         self.inputs = list(map(variable, leaves))
+        self.swept = False  # whether a sweep over nodes found that nothing else is differentiated by
         self.by: trees.Structure = self.taken  # the structure of derivatives
         if isinstance(argnums, int):
             self.by = self.taken.children[0] if self.taken.children else trees.LEAF
@@ -64,10 +68,13 @@ class Run:
         """The derivative of the results by the inputs."""
         return Tape(self.outputs, self.inputs)
 
-    @functools.cached_property
+    @property
     def values(self) -> bool:
-        """Whether derivatives are Values."""
-        return self.given_values or (self.tape.open and not self.no_grad)
+        """Whether derivatives are Values. Whether functions with ways back of their own use any, these tell when asked.
+
+        So where derivatives were computed as numbers this is to be looked at again.
+        """
+        return self.given_values or (not self.swept and self.tape.open and not self.no_grad)
 
     @property
     def symbolic(self) -> bool:
@@ -97,13 +104,11 @@ class Run:
         if not (strict or self.given_values):  # the way that most calls go: without a tape
             found = sweep.derivatives(self.outputs[0], self.inputs)
             if found is not None:
-                self.values = False
+                self.swept = True
                 return trees.rebuild(self.by, found)
         if strict:
             self.refuse_unused()
-        if self.symbolic:
-            return trees.rebuild(self.by, as_values(symbolic.pull(self.tape, [1.0])))
-        return trees.rebuild(self.by, self.leaves(self.tape.pull(array("d", [1.0]))))
+        return trees.rebuild(self.by, self.pull([1.0], False))
 
     def tape_of_slopes(self, strict: bool) -> Tape:
         """The tape of the derivatives of the only result: of the second derivatives."""
@@ -113,11 +118,25 @@ class Run:
         with modes.Recording():
             return Tape(as_values(symbolic.pull(self.tape, [1.0])), self.inputs)
 
+    def pull(self, seeds: list[Any], values: bool) -> Any:
+        """The derivatives of the results, each times its seed; `values` says whether there is a Value among these."""
+        tape = self.tape
+        found = None if values else self.numbers(tape, lambda: tape.pull(array("d", seeds)))
+        return as_values(symbolic.pull(tape, seeds)) if found is None else self.leaves(found)
+
     def push(self, tape: Tape, tangents: list[Any], values: bool) -> Any:
         """The velocities of what a tape records; `values` says whether there is a Value among the tangents."""
-        if self.symbolic or values:
-            return as_values(symbolic.push(tape, tangents))
-        return self.leaves(tape.push(array("d", tangents)))
+        found = None if values else self.numbers(tape, lambda: tape.push(array("d", tangents)))
+        return as_values(symbolic.push(tape, tangents)) if found is None else self.leaves(found)
+
+    def numbers(self, tape: Tape, sweep: Callable[[], T]) -> T | None:
+        """What a sweep over a tape gives with numbers; None where derivatives are to be Values."""
+        found = None if self.is_symbolic(tape) else sweep()
+        return None if self.is_symbolic(tape) else found
+
+    def is_symbolic(self, tape: Tape) -> bool:
+        """The same as `symbolic` for what a tape records, which may be derivatives."""
+        return self.symbolic or (tape.open and not self.no_grad)
 
     def check_scalar(self) -> None:
         """Raise an error if the function returned something else than one scalar."""
@@ -161,18 +180,29 @@ def title(transform: str, f: Function) -> str:
     return f"{transform}({name_of(f)})"
 
 
-def positions(argnums: Any, who: str) -> Sequence[int]:
-    """The positions that argnums names, as they are given."""
-    given = [argnums] if isinstance(argnums, int) else argnums
-    if not isinstance(given, Sequence) or not all(isinstance(i, int) and not isinstance(i, bool) for i in given):
+def positions(argnums: Any, who: str) -> int | tuple[int, ...]:
+    """argnums as an int or a tuple of them. It may be anything that Python takes for an index, but no bool."""
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str | bytes)
+    given = argnums if several else (argnums,)
+    if not all(map(is_index, given)):
         raise OperandError(f"{who}: argnums is the position of an argument or a tuple of some, not {shown(argnums)}")
-    return given
+    places = tuple(map(operator.index, given))
+    return places if several else places[0]
+
+
+def is_index(x: Any) -> bool:
+    """Whether x is an integer, as NumPy's are too, and no truth value."""
+    try:
+        operator.index(x)
+    except TypeError:
+        return False
+    return not isinstance(x, bool) and not is_numpy_bool(x)
 
 
 def places_of(argnums: Argnums, who: str, count: int) -> list[int]:
     """The positions of the arguments to differentiate by, counted from 0."""
-    places = []
-    for i in positions(argnums, who):
+    places: list[int] = []
+    for i in [argnums] if isinstance(argnums, int) else argnums:
         if not -count <= i < count:
             raise OperandError(
                 f"{who} differentiates by argument {i}, but it was called with {counted(count)}; give that one by "

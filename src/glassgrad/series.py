@@ -19,12 +19,12 @@ import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, overload
 
 from . import modes, sweep, symbolic, trees
 from .engine import Value
 from .errors import NonFiniteError, OperandError, shown
-from .run import Function, Run, as_values, title
+from .run import Argnums, Function, Run, as_values, places_of, positions, title
 from .tape import Tape, release, variable
 
 __all__ = ["taylor"]
@@ -32,17 +32,37 @@ __all__ = ["taylor"]
 Coefficient = Any  # a float or a Term
 
 
-def taylor(f: Function, x: Any, order: int, *, direction: Any = None) -> list[Any]:
+@overload
+def taylor(
+    f: Function,
+    x: Any,
+    order: int,
+    *,
+    direction: Any = None,
+    argnums: Argnums | None = None,
+    has_aux: Literal[False] = False,
+) -> list[Any]: ...
+@overload
+def taylor(
+    f: Function, x: Any, order: int, *, direction: Any = None, argnums: Argnums | None = None, has_aux: Literal[True]
+) -> tuple[list[Any], Any]: ...
+def taylor(
+    f: Function, x: Any, order: int, *, direction: Any = None, argnums: Argnums | None = None, has_aux: bool = False
+) -> Any:
     """The Taylor coefficients of `f` at `x`: [f(x), f'(x), f''(x) / 2!, ...], up to the derivative of this order.
 
     Arguments:
-        f: a function of one argument that returns a scalar or a tree of scalars. It runs once.
-        x: a number; with `direction`, any tree of numbers.
+        f: a function that returns a scalar or a tree of scalars. It runs once.
+        x: its argument: a number; with `direction`, any tree of numbers. With `argnums`, a tuple of its arguments.
         order: of the highest derivative, 0 or more. The cost grows with its square.
         direction: in the structure of `x`. The coefficients are then those of t -> f(x + t * direction) at t = 0.
+        argnums: which of several arguments to expand in, by position, or a tuple of some, which takes a direction that
+            is a tuple too.
+        has_aux: whether `f` returns a pair: a tree of scalars, and something to hand out as it is.
 
     Returns:
-        a list of order + 1 coefficients, each in the structure of what `f` returns.
+        a list of order + 1 coefficients, each in the structure of what `f` returns; with `has_aux` a pair of that and
+        what `f` returned besides.
 
     Raises:
         OperandError: `order` is no such number, `x` is no number, or `direction` has another structure.
@@ -54,24 +74,37 @@ def taylor(f: Function, x: Any, order: int, *, direction: Any = None) -> list[An
         [8.0, 12.0, 6.0, 1.0, 0.0]
         >>> taylor(lambda p: p[0] * p[1], [2.0, 3.0], 2, direction=[1.0, 10.0])
         [6.0, 23.0, 10.0]
+        >>> taylor(lambda a, x: a * x**2, (3.0, 1.0), 2, argnums=1)
+        [3.0, 6.0, 3.0]
     """
     who = title("taylor", f)
     order = whole(order, who)
-    _, structure = trees.flatten(x)
+    if argnums is not None and not isinstance(x, tuple | list):
+        raise OperandError(f"{who}: with argnums, x is a tuple of the arguments, as in (x, a), not {shown(x)}")
+    args = (x,) if argnums is None else tuple(x)
+    by = positions(0 if argnums is None else argnums, who)
+    chosen = [args[place] for place in places_of(by, who, len(args))]
+    moving: Any = chosen[0] if isinstance(by, int) else tuple(chosen)
+    _, structure = trees.flatten(moving)
     velocities, values = [1.0], False
     if direction is not None:
         velocities, values = trees.leaves_like(structure, direction, f"{who}: the direction", "x")
-    elif x is not None and str(structure) != "number":
+    elif moving is not None and str(structure) != "number":
         raise OperandError(
             f"{who} expands along a line, and x is {trees.a(structure)}: give the direction to move in, in the "
             "structure of x, as in direction=v"
         )
-    run = Run(who, f, 0, (x,), {}, False)
-    if run.symbolic or values:
+    run = Run(who, f, by, args, {}, has_aux)
+    rows: Any = None
+    if not values:
+        with modes.Recording():  # of primitives and CALLs the derivatives are graphs, also under no_grad
+            rows = run.numbers(run.tape, lambda: expand(run, velocities, order, None))
+    if rows is None:
         rows = [as_values(row) for row in expand(run, velocities, order, symbolic.Table())]
     else:
-        rows = [run.leaves(row) for row in expand(run, velocities, order, None)]
-    return [trees.rebuild(run.made, row) for row in rows]
+        rows = [run.leaves(row) for row in rows]
+    found = [trees.rebuild(run.made, row) for row in rows]
+    return (found, run.aux) if has_aux else found
 
 
 def whole(order: Any, who: str) -> int:
@@ -171,7 +204,7 @@ def primitive(
             outputs = [rule.slope(tape.places[e], tuple(operands), inputs[-1]) for e in edges]
         finally:
             release(inputs)
-        return graph_series(outputs, inputs, [*xs, y], made, table)
+        return graph_series(outputs, inputs, [*xs, y], made, table, tape)
 
     def slope(i: int, e: int) -> Series:
         known = [tape.partials[e]] if table is None else []  # which may be all that there is: written with `math`
@@ -201,17 +234,26 @@ def call(
     def slopes() -> Iterator[tuple[Series, Any]]:
         gradients = rule.pull_values(node._prev, {index: 1.0})
         wanted = [gradients[place] for place in tape.places[tape.first[k] : tape.first[k + 1]]]
-        yield from zip(xs, graph_series(wanted, tape_operands(tape, k), xs, made, table), strict=True)
+        yield from zip(xs, graph_series(wanted, tape_operands(tape, k), xs, made, table, tape), strict=True)
 
     return integral(slopes, made)
 
 
 def graph_series(
-    outputs: list[Any], inputs: list[Value], given: list[Series], made: dict[Any, Series], table: symbolic.Table | None
+    outputs: list[Any],
+    inputs: list[Value],
+    given: list[Series],
+    made: dict[Any, Series],
+    table: symbolic.Table | None,
+    used: Tape,
 ) -> list[Series]:
-    """The series of Values and numbers that were computed from these inputs, whose series are given."""
+    """The series of Values and numbers that were computed from these inputs, whose series are given.
+
+    Where they depend on others that somebody may differentiate by, that is noted in `used`, the tape that asks.
+    """
     roots = as_values(outputs)
     tape = Tape(roots, inputs)
+    used.open = used.open or tape.open
     found: list[Any] = [None] * len(tape.nodes)
     for i, x in zip(tape.ins, given, strict=True):
         if i >= 0:
@@ -378,7 +420,7 @@ def products(a: list[Coefficient], b: list[Coefficient], start: int, k: int) -> 
     for i in range(start, k + 1):
         x, w = a[i], b[k - i]
         if x and w:  # every Term is true: its number may be 0, its derivatives are not
-            total = total + x * w
+            total = total + symbolic.times(x, w)
     return total
 
 
@@ -450,9 +492,9 @@ def integral(slopes: Callable[[], Iterable[tuple[Series, Any]]], made: dict[Any,
             elif isinstance(d, Series):
                 steps.append((k, k * c))  # of the derivative of x
             else:
-                constant = constant + d * c
+                constant = constant + symbolic.times(c, d)
             for j, step in steps:
-                moving = moving + step * d[k - j]
+                moving = moving + symbolic.times(step, d[k - j])
         return constant + moving / k
 
     y = made[following] = Series([], following, made)

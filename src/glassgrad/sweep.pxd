@@ -42,15 +42,22 @@ cpdef list operands_of(Value node)
 cpdef int backward(Value root, gradient) except -1
 cpdef object derivatives(Value root, list inputs)
 cdef bint is_trained(Node* leaf)
+@cython.locals(node=Value)
+cpdef bint is_open(list values) except -1
+@cython.locals(node=Value, calls=bint)
+cdef bint only_calls(list nodes) except -1
+@cython.locals(value=Value)
+cdef double number_of(found, list used) except? -1
 
 cdef class Sweep:
     cdef bint finite
     cdef Nodes order, leaves
     cdef list held
     cdef dict waiting
+    cdef list used
     cdef double* before
     @cython.locals(leaf="Node *", node="Node *", by_hand=cython.uint, total=double, i=cython.Py_ssize_t)
-    cdef int run(self, Value root, double seed) except -1
+    cdef bint run(self, Value root, double seed) except -1
     @cython.locals(
         by_hand=cython.uint, i=cython.Py_ssize_t, n=cython.Py_ssize_t, results="double *", before="double *",
         stamp=cython.uint, node="Node *", leaf=Value, others=cython.Py_ssize_t,
@@ -74,7 +81,7 @@ cdef int propagate(Node* node, Sweep sweep) except -1
 cdef int propagate_many(Value node, double g, Sweep sweep) except -1
 @cython.locals(operand=Value, grad=double)
 cdef int propagate_by_hand(Value node, Sweep sweep) except -1
-@cython.locals(info=Info, operands=tuple, i=cython.Py_ssize_t, operand=Value, total=double)
+@cython.locals(info=Info, operands=tuple, i=cython.Py_ssize_t, operand=Value, total=double, grad=double)
 cdef int propagate_call(Value node, double g, Sweep sweep) except -1
 cpdef int no_backward(Value node) except -1
 @cython.locals(total=double)

@@ -16,7 +16,7 @@ import os
 import threading
 import warnings
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 try:
@@ -30,6 +30,7 @@ from .errors import GraphError, NonFiniteError, level_of_caller, named, number
 from .modes import Info
 
 _one_at_a_time = threading.RLock()  # two threads may share leaves; reentrant for a `_backward` that sweeps
+through_calls: Callable[[Value, float], None] | None = None  # set by `tape`, which is above us
 _stamp = 0
 ZERO = array("d", [0.0])
 
@@ -232,13 +233,16 @@ def backward(root: Value, gradient: object) -> None:
     if finite and seed - seed != 0.0:
         raise NonFiniteError(f"backward({seed}) starts from a gradient that is not finite")
     with _one_at_a_time:
-        Sweep(finite).run(root, seed)
+        done = Sweep(finite).run(root, seed)
+    if not done:
+        through_calls(root, seed)  # type: ignore[misc]  # whoever makes a CALL has loaded `tape`
 
 
 def derivatives(root: Value, inputs: list[Value]) -> array[float] | None:
     """The derivative of a Value by each input of a transform, made of a number; no gradient is changed.
 
-    None if it also depends on Values besides these that somebody may differentiate by.
+    None if it also depends on Values besides these that somebody may differentiate by, and where functions say
+    themselves how gradients go back: they are no business of a sweep that others wait for.
     """
     with _one_at_a_time:
         return Sweep(modes.current().allow_nonfinite == 0).derivatives(root, inputs)
@@ -251,12 +255,30 @@ def is_trained(leaf: Value) -> bool:
     )
 
 
+def is_open(values: list[Value]) -> bool:
+    """Whether somebody may differentiate by something that these depend on."""
+    for node in walk(values):  # noqa: SIM110 - a C function has no generators
+        if node._code == rules.LEAF and is_trained(cython.cast("Node *", node)):
+            return True
+    return False
+
+
+def only_calls(nodes: list[Value]) -> bool:
+    """Whether of all functions of their own that nodes have none was written by hand, and there are some."""
+    calls = False
+    for node in nodes:
+        if node._code == rules.CUSTOM or node._flags & engine.HOOKED:
+            return False
+        calls = calls or node._code == rules.CALL
+    return calls
+
+
 @cython.final
 @cython.cclass
 class Sweep:
     """One pass back from a root: the order of it, and what it takes to undo it."""
 
-    __slots__ = ("before", "finite", "held", "leaves", "order", "waiting")
+    __slots__ = ("before", "finite", "held", "leaves", "order", "used", "waiting")
 
     def __init__(self, finite: bool) -> None:
         self.finite = finite  # whether a gradient that is not finite is an error
@@ -264,10 +286,12 @@ class Sweep:
         self.leaves = Nodes()
         self.held: list[Value] = []  # all of them, where Python code runs on the way
         self.waiting: dict[int, dict[int, float]] = {}  # by the id of a CALL, the gradients of its results
+        self.used: list[Value] = []  # what ways back gave that depends on more than their operands
         if not cython.compiled:
             self.before: list[float] = []  # for each leaf its gradient, and whether it had any
 
-    def run(self, root: Value, seed: float) -> None:
+    def run(self, root: Value, seed: float) -> bool:
+        """Sweep. False, and all is still to be done, where CALLs are to be asked: others must not wait for those."""
         by_hand = order_below([root], self.order, self.leaves, self.held, None, True)  # a number or 0
         total = root._grad + seed
         if self.finite and total - total != 0.0 and seed - seed == 0.0 and root._grad - root._grad == 0.0:
@@ -277,8 +301,10 @@ class Sweep:
         done = False
         try:
             if by_hand:
-                self.claim()
                 refuse_cycle(self.held, by_hand)
+                if only_calls(self.held):
+                    return False
+                self.claim()
             for i in range(self.order.count - 1, -1, -1):
                 node = self.order.items[i]
                 node._flags |= engine.HAS_GRAD
@@ -290,6 +316,7 @@ class Sweep:
             if by_hand:
                 self.call_hooks()
             done = True
+            return True
         finally:
             if not done:
                 self.put_back()
@@ -326,7 +353,7 @@ class Sweep:
         try:
             if swept >= 0:
                 raise swept_already(cython.cast(Value, self.order.items[swept]))
-            if others:
+            if others or (by_hand and only_calls(self.held)):
                 return None
             if by_hand:
                 self.claim()
@@ -336,7 +363,7 @@ class Sweep:
             for i in range(len(inputs)):
                 leaf = inputs[i]
                 results[i] = leaf._grad if reached[i] else 0.0
-            return found
+            return None if self.used and is_open(self.used) else found
         finally:
             for i in range(n + self.leaves.count):
                 node = self.order.items[i] if i < n else self.leaves.items[i - n]
@@ -461,10 +488,20 @@ def propagate_call(node: Value, g: float, sweep: Sweep) -> None:
         if isinstance(operands[i], Value):
             operand: Value = operands[i]
             if operand._flags & engine.REQUIRES_GRAD:
-                total = operand._grad + grads[i]
+                grad = number_of(grads[i], sweep.used)
+                total = operand._grad + grad
                 if sweep.finite and total - total != 0.0 and operand._grad - operand._grad == 0.0:
-                    raise call_not_differentiable(node, grads[i])
+                    raise call_not_differentiable(node, grad)
                 operand._grad = total
+
+
+def number_of(found: Any, used: list[Value]) -> float:
+    """The number that a CALL gave; a Value, which depends on more than its operands, is noted."""
+    if isinstance(found, Value):
+        value: Value = found
+        used.append(value)
+        return value._data
+    return float(found)
 
 
 def no_backward(node: Value) -> None:
@@ -531,7 +568,7 @@ def pass_on_call(node: Value) -> None:
     grads = info.rule.pull(info.operands, {index: node._grad}) if node._grad != 0.0 else ()
     for operand, grad in zip(info.operands, grads, strict=False):  # type: ignore[arg-type]
         if isinstance(operand, Value) and operand.requires_grad:
-            operand.grad += grad
+            operand.grad += engine.plain(grad)
 
 
 def pass_on(node: Value, operands: tuple[Value, ...], partials: tuple[float | None, ...]) -> None:

@@ -41,6 +41,8 @@ cpdef list pull(Tape tape, seeds, Table table=*)
     first="int *", sources="int *")
 cpdef list push(Tape tape, tangents, Table table=*)
 cdef int accumulate(list sums, Py_ssize_t k, x) except -1
+@cython.locals(x=double, d=double)
+cpdef times(g, partial)
 @cython.locals(y=double)
 cdef product(g, partial, Tape tape, Py_ssize_t k, Py_ssize_t e)
 @cython.locals(value=Value)

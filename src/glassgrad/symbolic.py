@@ -333,9 +333,7 @@ def push(tape: Tape, tangents: Iterable[Value | float], table: Table | None = No
                 g = velocities[sources[e]]
                 if g is not None:
                     partials = partials or partials_of(tape, k, table)
-                    partial = partials[e - start]
-                    if number(partial) != 0.0 or rules.is_finite(number(g)):  # 0 times infinity is 0
-                        accumulate(velocities, k, multiply(g, partial))
+                    accumulate(velocities, k, times(g, partials[e - start]))
     found = [bare(velocities[output]) if output >= 0 else None for output in tape.outs]
     numbers = [engine.plain(x) or 0.0 for x in found]
     if tape.finite and not all([rules.is_finite(y) for y in numbers]):  # noqa: C419 - a C function has no generators
@@ -392,9 +390,17 @@ def accumulate(sums: list[Any], k: int, x: Any) -> None:
         sums[k] = x if sums[k] is None else add(sums[k], x)
 
 
+def times(g: Any, partial: Any) -> Any:
+    """g times a derivative. Where one is 0 and the other not finite it is 0, for derivatives of any order too."""
+    x, d = number(g), number(partial)
+    if (x == 0.0 and d - d != 0.0) or (d == 0.0 and x - x != 0.0):
+        return 0.0
+    return multiply(g, partial)
+
+
 def product(g: Any, partial: Any, tape: Tape, k: int, e: int) -> Any:
     """g times the derivative on edge e of node k; an error where `backward()` would raise one."""
-    c = multiply(g, partial)
+    c = times(g, partial)
     y = number(c)
     if y - y != 0.0 and tape.finite and number(partial) == number(partial):
         raise sweep.not_differentiable(tape.nodes[k], tape.nodes[tape.sources[e]], number(g), number(partial))

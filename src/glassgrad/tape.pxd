@@ -20,9 +20,9 @@ cpdef list captured(list results, list inputs, int depth)
 
 cdef class Tape:
     cdef readonly list nodes
-    cdef readonly bint open
+    cdef public bint open
     cdef readonly Array first, sources, places, partials, ins, outs
-    cdef bint finite
+    cdef bint finite, every
     cdef readonly dict calls
     cdef Py_ssize_t edges
     @cython.locals(codes=list, i=cython.Py_ssize_t, node=Value)
@@ -30,7 +30,7 @@ cdef class Tape:
     @cython.locals(order=Nodes, leaves=Nodes, held=list, by_hand=dict, seen=cython.uint, node=Value, edges=cython.Py_ssize_t)
     cdef int record(self, list outputs, list inputs) except -1
     @cython.locals(
-        i=cython.Py_ssize_t, before=cython.Py_ssize_t, stamp=cython.uint, node="Node *", none="Node *", variable=Value,
+        i=cython.Py_ssize_t, before=cython.Py_ssize_t, wanted=bint, stamp=cython.uint, node="Node *", none="Node *", variable=Value,
         root=Value,
         first="int *", ins="int *", outs="int *")
     cdef int number(
@@ -39,22 +39,25 @@ cdef class Tape:
     cdef int edge(self, Node* operand, int place, double partial, dict numbers) except -1
     @cython.locals(i=cython.Py_ssize_t, partials="double *")
     cdef int edges_of_many(self, Value node, dict numbers) except -1
-    @cython.locals(
-        adjoints="double *", weights="double *", partials="double *", first="int *", sources="int *", ins="int *",
-        outs="int *", i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, g=double,
-        total=double, results="double *", calls=bint, waiting=dict)
+    @cython.locals(node=Value, totals="double *", k=cython.Py_ssize_t, grad=double)
+    cdef int keep(self, Array adjoints) except -1
+    @cython.locals(adjoints="double *", ins="int *", j=cython.Py_ssize_t, results="double *", used=list)
     cpdef object pull(self, seeds)
+    @cython.locals(
+        adjoints="double *", weights="double *", partials="double *", first="int *", sources="int *", outs="int *",
+        i=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, g=double, total=double, calls=bint, waiting=dict)
+    cdef object adjoints(self, seeds, list used)
     @cython.locals(
         velocities="double *", starts="double *", partials="double *", first="int *", sources="int *", ins="int *",
         outs="int *", i=cython.Py_ssize_t, j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t, g=double,
-        total=double, results="double *", calls=bint, waiting=dict)
+        total=double, results="double *", calls=bint, waiting=dict, used=list)
     cpdef object push(self, tangents)
     @cython.locals(
         node=Value, info=Info, first="int *", sources="int *", places="int *", e=cython.Py_ssize_t, total=double,
         grad=double)
-    cdef int pull_call(self, Py_ssize_t k, double* adjoints, dict waiting) except -1
+    cdef int pull_call(self, Py_ssize_t k, double* adjoints, dict waiting, list used) except -1
     @cython.locals(node=Value, info=Info, first="int *", sources="int *", places="int *", e=cython.Py_ssize_t)
-    cdef int push_call(self, Py_ssize_t k, double* velocities, dict waiting) except -1
+    cdef int push_call(self, Py_ssize_t k, double* velocities, dict waiting, list used) except -1
     @cython.locals(partial=double, c=double, node=Value, operand=Value)
     cdef int refuse(self, Py_ssize_t k, Py_ssize_t e, double g, double before) except -1
     @cython.locals(first="int *", sources="int *", partials="double *", e=cython.Py_ssize_t, g=double)
@@ -85,6 +88,9 @@ cdef class Tape:
         below=list, bits=list, first="int *", sources="int *", ins="int *", outs="int *", i=cython.Py_ssize_t,
         j=cython.Py_ssize_t, k=cython.Py_ssize_t, e=cython.Py_ssize_t)
     cdef tuple pattern_by_few(self)
+
+@cython.locals(tape=Tape, now=modes.Modes)
+cpdef int backward(Value root, double seed) except -1
 
 cdef int* ints(Array numbers)
 cdef double number_of(Node* node, dict numbers)

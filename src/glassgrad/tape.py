@@ -25,7 +25,7 @@ except ImportError:
 
 from . import engine, modes, rules, sweep
 from .engine import Value
-from .errors import GraphError
+from .errors import GraphError, NonFiniteError, named
 from .modes import Info
 from .sweep import Nodes
 
@@ -88,18 +88,24 @@ class Tape:
     """The derivative of `outputs` by `inputs`, Values both.
 
     What lies below an input is left out, unless `through` says that one input may lie below another: its derivative
-    then counts all ways, also those through the other.
+    then counts all ways, also those through the other. With `every` it has all that requires a gradient.
 
     Attributes:
         nodes: what depends on an input, operands first; a node's place in this list is its number here.
-        open: whether the outputs also depend on Values besides the inputs that somebody may differentiate by.
+        open: whether the outputs, or their derivatives, also depend on Values besides the inputs that somebody may
+            differentiate by. That a way back uses such Values shows when it is asked: in `pull` and `push`.
     """
 
-    __slots__ = ("calls", "edges", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources")
+    __slots__ = (
+        "calls", "edges", "every", "finite", "first", "ins", "nodes", "open", "outs", "partials", "places", "sources",
+    )  # fmt: skip
 
-    def __init__(self, outputs: Iterable[Value], inputs: Iterable[Value], through: bool = False) -> None:
+    def __init__(
+        self, outputs: Iterable[Value], inputs: Iterable[Value], through: bool = False, every: bool = False
+    ) -> None:
         self.nodes: list[Value] = []
         self.open = False
+        self.every = every
         self.finite = modes.current().allow_nonfinite == 0  # whether a derivative that is not finite is an error
         roots, variables = list(outputs), list(inputs)
         self.outs = NONE * len(roots)  # numbers; -1 for an output that depends on no input
@@ -190,6 +196,9 @@ class Tape:
                 node = leaves.items[i]
                 if number_of(node, numbers) == OUTSIDE and sweep.is_trained(node):
                     self.open = True
+                if self.every and node._flags & engine.REQUIRES_GRAD:
+                    set_number(node, len(self.nodes), numbers)
+                    self.nodes.append(cython.cast(Value, node))
             for i in range(order.count):
                 node = order.items[i]
                 before = self.edges
@@ -203,7 +212,8 @@ class Tape:
                         self.edge(node._a, 0, node._da, numbers)
                     if node._b is not none:
                         self.edge(node._b, 1, node._db, numbers)
-                if self.edges > before or number_of(node, numbers) == INPUT:
+                wanted = self.edges > before or number_of(node, numbers) == INPUT
+                if node._flags & engine.REQUIRES_GRAD if self.every else wanted:
                     if self.edges > before and node._code in (rules.CALL, rules.PICK):
                         self.calls[len(self.nodes)] = cython.cast(Value, node)
                     set_number(node, len(self.nodes), numbers)
@@ -239,6 +249,21 @@ class Tape:
                 if isinstance(info.operands[i], Value):
                     self.edge(cython.cast("Node *", info.operands[i]), i, partials[i], numbers)
 
+    def keep(self, adjoints: array[float]) -> None:
+        """Add them to the gradients of leaves; all other nodes get them in place of their own."""
+        totals = modes.doubles(adjoints)
+        for k in range(len(self.nodes)):
+            node: Value = self.nodes[k]
+            if node._code == rules.LEAF:
+                grad = totals[k]
+                totals[k] += node._grad
+                if self.finite and totals[k] - totals[k] != 0.0 and grad - grad == 0.0 == node._grad - node._grad:
+                    raise NonFiniteError(f"backward() takes the gradient of {named(node)} beyond the largest float")
+        for k in range(len(self.nodes)):
+            node = self.nodes[k]
+            node._grad = totals[k]
+            node._flags |= engine.HAS_GRAD
+
     # -- sweeps
 
     def reached(self) -> list[bool]:
@@ -247,9 +272,22 @@ class Tape:
 
     def pull(self, seeds: array[float]) -> array[float]:
         """The derivative by each input of the outputs' sum, each output times its seed: a sweep back."""
+        used: list[Value] = []
+        room = self.adjoints(seeds, used)
+        if used and not self.open:
+            self.open = sweep.is_open(used)
+        found = ZERO * len(self.ins)
+        results, adjoints, ins = modes.doubles(found), modes.doubles(room), ints(self.ins)
+        for j in range(len(self.ins)):
+            if ins[j] >= 0:
+                results[j] = adjoints[ins[j]]
+        return found
+
+    def adjoints(self, seeds: array[float], used: list[Value]) -> array[float]:
+        """The same by each node. Values that a CALL gives are noted in `used`."""
         room = ZERO * len(self.nodes)
         adjoints, weights, partials = modes.doubles(room), modes.doubles(seeds), modes.doubles(self.partials)
-        first, sources, ins, outs = ints(self.first), ints(self.sources), ints(self.ins), ints(self.outs)
+        first, sources, outs = ints(self.first), ints(self.sources), ints(self.outs)
         calls = bool(self.calls)
         waiting: dict[int, dict[int, float]] = {}
         for i in range(len(self.outs)):
@@ -258,19 +296,14 @@ class Tape:
         for k in range(len(self.nodes) - 1, -1, -1):
             g = adjoints[k]
             if calls and k in self.calls:
-                self.pull_call(k, adjoints, waiting)
+                self.pull_call(k, adjoints, waiting, used)
             elif g != 0.0:
                 for e in range(first[k], first[k + 1]):
                     total = adjoints[sources[e]] + g * partials[e]
                     if total - total != 0.0:
                         self.refuse(k, e, g, adjoints[sources[e]])
                     adjoints[sources[e]] = total
-        found = ZERO * len(self.ins)
-        results = modes.doubles(found)
-        for j in range(len(self.ins)):
-            if ins[j] >= 0:
-                results[j] = adjoints[ins[j]]
-        return found
+        return room
 
     def push(self, tangents: array[float]) -> array[float]:
         """The derivative of each output where the inputs move with these velocities: a sweep forward."""
@@ -282,13 +315,16 @@ class Tape:
                 velocities[ins[j]] += starts[j]
         calls = bool(self.calls)
         waiting: dict[int, list[float]] = {}
+        used: list[Value] = []
         for k in range(len(self.nodes)):
             if calls and k in self.calls:
-                self.push_call(k, velocities, waiting)
+                self.push_call(k, velocities, waiting, used)
                 continue
             for e in range(first[k], first[k + 1]):
                 if velocities[sources[e]] != 0.0 and partials[e] != 0.0:
                     velocities[k] += velocities[sources[e]] * partials[e]
+        if used and not self.open:
+            self.open = sweep.is_open(used)
         found = ZERO * len(self.outs)
         results = modes.doubles(found)
         for i in range(len(self.outs)):
@@ -298,7 +334,9 @@ class Tape:
                     self.refuse_forward(outs[i], velocities)
         return found
 
-    def pull_call(self, k: int, adjoints: array[float], waiting: dict[int, dict[int, float]]) -> None:
+    def pull_call(
+        self, k: int, adjoints: array[float], waiting: dict[int, dict[int, float]], used: list[Value]
+    ) -> None:
         """A sweep back at a CALL, or at a PICK: one of its results, whose adjoint waits for those of the others."""
         node: Value = self.calls[k]
         info: Info = node._info  # type: ignore[assignment]
@@ -310,13 +348,13 @@ class Tape:
             seeds = waiting.pop(k, {0: adjoints[k]} if adjoints[k] != 0.0 else {})
             grads = info.rule.pull(info.operands, seeds) if seeds else [0.0] * len(info.operands)  # type: ignore[arg-type]
             for e in range(first[k], first[k + 1]):
-                grad = grads[places[e]]
+                grad = sweep.number_of(grads[places[e]], used)
                 total = adjoints[sources[e]] + grad
                 if self.finite and total - total != 0.0:
                     raise sweep.call_not_differentiable(node, grad)
                 adjoints[sources[e]] = total
 
-    def push_call(self, k: int, velocities: array[float], waiting: dict[int, list[float]]) -> None:
+    def push_call(self, k: int, velocities: array[float], waiting: dict[int, list[float]], used: list[Value]) -> None:
         """The same for a sweep forward: the velocities of all results wait for theirs."""
         node: Value = self.calls[k]
         info: Info = node._info  # type: ignore[assignment]
@@ -329,7 +367,7 @@ class Tape:
             for e in range(first[k], first[k + 1]):
                 tangents[places[e]] = velocities[sources[e]]
             if any(tangents):
-                waiting[k] = info.rule.push(info.operands, tangents)
+                waiting[k] = [sweep.number_of(x, used) for x in info.rule.push(info.operands, tangents)]
                 for velocity in waiting[k]:
                     if self.finite and velocity - velocity != 0.0:
                         raise sweep.call_not_differentiable(node, velocity)
@@ -508,6 +546,30 @@ class Tape:
                 found.extend([j for j in range(len(bits)) if inputs & bits[j]])
             starts.append(len(found))
         return starts, found
+
+
+def backward(root: Value, seed: float) -> None:
+    """`Value.backward` where functions say themselves how gradients go back, and none is an operation by hand.
+
+    Their code may run long, and in other threads that sweep as well. So no lock is held meanwhile, and no node is
+    touched before everything is known.
+    """
+    tape = Tape([root], [], every=True)
+    now = modes.current()
+    for node in tape.calls.values():
+        for asked in now.asked:
+            if id(node) in asked:
+                raise sweep.swept_already(node)
+    now.asked.append(set(map(id, tape.calls.values())))
+    try:
+        grads = tape.adjoints(array("d", [seed]), [])
+    finally:
+        now.asked.pop()
+    with sweep._one_at_a_time:
+        tape.keep(grads)
+
+
+sweep.through_calls = backward
 
 
 # ---- reading the graph ---------------------------------------------------------------------------------------------

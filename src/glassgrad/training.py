@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, SupportsIndex
+from typing import Any, Protocol, SupportsIndex
 
 from .engine import Value
 from .errors import GlassgradError, NonFiniteError, OperandError, number, shown
@@ -72,6 +72,13 @@ class History:
         return loss_curve(self.losses, path)
 
 
+class Watch(Protocol):
+    """What looks on while `fit` trains: anything with this method. This module knows no viewer."""
+
+    def step(self, loss: Value, /) -> object:
+        """Take note of a loss whose backward pass is done, and of the parameters before their update."""
+
+
 class TrainingError(NonFiniteError):
     """Training met a number that is not finite. `history` has the epochs before."""
 
@@ -92,6 +99,7 @@ def fit(
     clip: float | None = None,
     progress: bool | str = "auto",
     callback: Callable[[int, float], object] | None = None,
+    watch: Watch | None = None,
 ) -> History:
     """Change the parameters until `step()` returns a loss of at most `tolerance`, or for `epochs` epochs.
 
@@ -108,6 +116,8 @@ def fit(
         clip: if the gradients' common norm exceeds this, scale them down to it.
         progress: True or False, or 'auto': a progress bar if standard error is a terminal.
         callback: called as `callback(epoch, loss)` after each update; returning True ends the loop.
+        watch: a recording, such as `glassgrad.watch(model)` returns: its `step(loss)` is called in each epoch after
+            the backward pass and before clipping and the update.
 
     Returns the `History`. Ctrl-C ends the loop as well, with `history.stopped` 'interrupted'.
 
@@ -123,7 +133,7 @@ def fit(
         ('tolerance', 3.0)
     """
     epochs = to_count("fit", "epochs", epochs)
-    _check(tolerance, progress)
+    _check(tolerance, progress, watch)
     values = list(parameters.parameters() if isinstance(parameters, Module) else _iterable(parameters))
     rule = _optimizer(parameters if isinstance(parameters, Module) else values, optimizer, lr)
     schedule = _schedule(scheduler, rule)
@@ -148,6 +158,8 @@ def fit(
                 loss.backward()
                 if epoch == 0:
                     _check_reached(rule.params)
+                if watch is not None:
+                    watch.step(loss)
                 last_loss = loss.data
                 del loss  # free the graph before the next one is built
                 if clip is not None:
@@ -179,11 +191,14 @@ def fit(
 # ---- arguments -----------------------------------------------------------------------------------------------------
 
 
-def _check(tolerance: float | None, progress: bool | str) -> None:
+def _check(tolerance: float | None, progress: bool | str, watch: object) -> None:
     if tolerance is not None and not math.isfinite(number(tolerance, "fit: tolerance")):
         raise OperandError(f"fit: tolerance must be a finite number, got {tolerance!r}")
     if progress not in (True, False, "auto"):
         raise OperandError(f"fit: progress must be True, False or 'auto', got {shown(progress)}")
+    # Optimizers and schedules have a step() as well, which would be taken for this one.
+    if watch is not None and (isinstance(watch, Optimizer | LRScheduler) or not callable(getattr(watch, "step", None))):
+        raise OperandError(f"fit: watch is a recording, as in watch=glassgrad.watch(model), not {shown(watch)}")
 
 
 def _iterable(parameters: Iterable[Value]) -> Iterable[Value]:

@@ -27,8 +27,8 @@ __all__ = ["MODULES", "exports", "module", "packed", "script", "strings", "style
 MODULES: Final = (
     *("libm", "rules", "engine"),  # calculus
     *("order", "layout"),
-    *("paths", "steps"),  # the chain rule
-    *("format", "groups", "scene", "numbers"),  # what is in sight, and with which numbers
+    *("paths", "format", "steps"),  # the chain rule, and how it is written
+    *("groups", "scene", "numbers"),  # what is in sight, and with which numbers
     *("picture", "canvas", "camera", "panel", "training", "app"),
 )
 """The modules in the order they are concatenated: each imports only from those before it."""

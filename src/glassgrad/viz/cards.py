@@ -143,8 +143,13 @@ class Arrangement:
     plan: Layout
 
 
-def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) -> Arrangement:
-    """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks."""
+def arrange(
+    graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False, widest: float | None = None
+) -> Arrangement:
+    """Return what stands where; with `partials` edges are long enough to write on, and there are no blocks.
+
+    `widest` is what is written there, where that is not the local derivative alone.
+    """
     blocks = {} if partials else _blocks(graph)
     inside = {i for members in blocks.values() for i in members}
     left_out = exponents(graph)
@@ -156,7 +161,9 @@ def arrange(graph: Graph, *, rankdir: Rankdir = "LR", partials: bool = False) ->
     ranks = rank(len(boxes), edges)
 
     down = rankdir == "TB"
-    tag = max([tag_width(slope) for *_, slope in drawn if slope is not None], default=0.0) if partials else 0.0
+    tag = 0.0
+    if partials:
+        tag = widest or max([tag_width(slope) for *_, slope in drawn if slope is not None], default=0.0)
     # Every tag stands right before the arrow it belongs to, on a stretch that is level and no other edge's.
     port_gap, reach = (12.0, 0.0) if not partials else (tag + 4, TAG) if down else (TAG + 2, tag)
 

@@ -42,7 +42,7 @@ PYTHONS_OWN: Final = {"Rule", "RULES", "NAMES", "_rule"}  # how the table is kep
 
 
 class TranslationError(Exception):
-    """`rules.py` has something that this module cannot say in JavaScript."""
+    """`rules.py` has something that this module cannot say in JavaScript: a mistake of ours, never a user's."""
 
 
 @cache
@@ -119,14 +119,12 @@ class _Function:
         parameters = [x.arg for x in node.args.args]
         if ast.unparse(node.args) != ", ".join(parameters) or node.decorator_list:  # a default, a star, a type
             raise _unknown(node)
-        self.local = {*parameters}
-        counters = {id(x.target) for x in ast.walk(node) if isinstance(x, ast.For)}
-        made = [x for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)]
-        names = [x.id for x in made if id(x) not in counters and x.id not in parameters]
-        self.local |= {x.id for x in made}
+        counters = {id(x.target) for x in ast.walk(node) if isinstance(x, ast.For)}  # each known in its loop only
+        made = dict.fromkeys([x.id for x in _assigned([node]) if id(x) not in counters and x.id not in parameters])
+        self.local = {*parameters, *made}
         self.lines: list[str] = []
-        if names:
-            self.lines.append(f"let {','.join(dict.fromkeys(names))};")
+        if made:
+            self.lines.append(f"let {','.join(made)};")
         self.block(node.body)
         start = f"{node.name}({','.join(parameters)})"
         match self.lines:
@@ -143,24 +141,23 @@ class _Function:
         match node:
             case ast.Return(ast.expr() as value):
                 self.lines.append(f"return {self.at(value, CHOICE)};")
-            case ast.Assign([ast.Tuple(targets)], ast.Tuple(values)) if not self.depend(values, targets):
+            case ast.Assign([ast.Tuple(targets)], ast.Tuple(values)) if not _depend(values, targets):
                 for target, value in zip(targets, values, strict=True):
-                    self.lines.append(f"{self.at(target, ATOM)}={self.at(value, CHOICE)};")
+                    self.lines.append(f"{_name(target)}={self.at(value, CHOICE)};")
             case ast.Assign([ast.Name() | ast.Subscript() as target], value):
                 self.lines.append(f"{self.at(target, ATOM)}={self.at(value, CHOICE)};")
             case ast.AugAssign(ast.Name() as target, operation, value) if type(operation) in BINARY:
                 self.lines.append(f"{target.id}{BINARY[type(operation)][0]}={self.at(value, CHOICE)};")
             case ast.If(test, body, other):
-                self.inside(f"if({self.at(test, CHOICE)})", body)
+                self.inside(f"if({self.condition(test, CHOICE)})", body)
                 if other:
                     self.inside("else", other)
             case ast.While(test, body, []):
-                self.inside(f"while({self.at(test, CHOICE)})", body)
-            case ast.For(ast.Name(i), ast.Call(ast.Name("range"), [*start, end], []), body, []) if len(
-                start
-            ) < 2 and not self.depend([end], self.assigned(body)):
-                first = self.at(start[0], CHOICE) if start else "0"
-                self.inside(f"for(let {i}={first};{i}<{self.at(end, SUM)};{i}++)", body)
+                self.inside(f"while({self.condition(test, CHOICE)})", body)
+            case ast.For(ast.Name(i), ast.Call(ast.Name("range"), [end], []), body, []):
+                self.loop(node, i, ast.Constant(0), end, body)
+            case ast.For(ast.Name(i), ast.Call(ast.Name("range"), [start, end], []), body, []):
+                self.loop(node, i, start, end, body)
             case ast.Expr(ast.Constant(str())):
                 pass
             case ast.Expr(ast.Call() as call):
@@ -172,22 +169,28 @@ class _Function:
         """Statements behind a condition or in a loop; braces where there are several, or one of several lines."""
         before = len(self.lines)
         self.block(body)
-        if len(self.lines) == before + 1:
+        if len(self.lines) == before + 1 and not self.lines[before].startswith(("if(", "for(", "while(")):
             self.lines[before] = f"{head} {self.lines[before]}"
         else:
             self.lines.insert(before, f"{head}{{")
             self.lines.append("}")
 
-    def assigned(self, body: Sequence[ast.stmt]) -> list[ast.expr]:
-        """What is assigned to in some statements."""
-        nodes = [x for statement in body for x in ast.walk(statement)]
-        return [x for x in nodes if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)]
+    def loop(self, node: ast.stmt, i: str, start: ast.expr, end: ast.expr, body: Sequence[ast.stmt]) -> None:
+        """A loop over a range whose end stays the same: JavaScript computes it each time."""
+        if i in self.local or _depend([end], _assigned(body)):
+            raise _unknown(node)
+        head = f"for(let {i}={self.at(start, CHOICE)};{i}<{self.at(end, SUM)};{i}++)"
+        self.local.add(i)
+        self.inside(head, body)
+        self.local.remove(i)
 
-    def depend(self, values: Sequence[ast.expr], targets: Sequence[ast.expr]) -> bool:
-        """Whether values are computed from what is assigned to meanwhile: Python would take the old ones."""
-        names = {x.id for x in targets if isinstance(x, ast.Name)}
-        read = {x.id for value in values for x in ast.walk(value) if isinstance(x, ast.Name)}
-        return bool(names & read) or not all(isinstance(x, ast.Name) for x in targets)
+    def condition(self, node: ast.expr, level: int) -> str:
+        """What is true or false. No arithmetic: nan is true in Python, and false in JavaScript."""
+        if not isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Name | ast.Call):
+            raise _unknown(node)
+        if isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.Not):
+            raise _unknown(node)
+        return self.at(node, level)
 
     def at(self, node: ast.expr, level: int) -> str:
         """An expression for a place where only what binds at least that tightly needs no parentheses."""
@@ -216,7 +219,7 @@ class _Function:
                 text = self.at(x, SIGN)
                 return (f"-({text})" if text.startswith("-") else f"-{text}"), SIGN
             case ast.UnaryOp(ast.Not(), x):
-                return f"!{self.at(x, SIGN)}", SIGN
+                return f"!{self.condition(x, SIGN)}", SIGN
             case ast.BinOp(x, ast.FloorDiv(), w):
                 return f"Math.floor({self.at(x, PRODUCT)}/{self.at(w, SIGN)})", ATOM
             case ast.BinOp(x, operation, w) if type(operation) in BINARY:
@@ -225,11 +228,11 @@ class _Function:
                 return f"{self.at(x, own)}{sign}{f'({right})' if right.startswith('-') else right}", own
             case ast.BoolOp(operation, values):
                 sign, own = ("&&", AND) if isinstance(operation, ast.And) else ("||", OR)
-                return sign.join([self.at(value, own) for value in values]), own
+                return sign.join([self.condition(value, own) for value in values]), own
             case ast.Compare(x, operations, others):
                 return self.comparison(node, [x, *others], operations)
             case ast.IfExp(test, x, w):
-                return f"{self.at(test, OR)}?{self.at(x, CHOICE)}:{self.at(w, CHOICE)}", CHOICE
+                return f"{self.condition(test, OR)}?{self.at(x, CHOICE)}:{self.at(w, CHOICE)}", CHOICE
             case _:
                 raise _unknown(node)
 
@@ -259,6 +262,18 @@ class _Function:
                 return f"{self.at(function, ATOM)}({','.join([self.at(x, CHOICE) for x in arguments])})", ATOM
             case _:
                 raise _unknown(function)
+
+
+def _assigned(body: Sequence[ast.AST]) -> list[ast.Name]:
+    """The names that some statements assign to."""
+    nodes = [x for statement in body for x in ast.walk(statement)]
+    return [x for x in nodes if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)]
+
+
+def _depend(values: Sequence[ast.expr], targets: Sequence[ast.expr]) -> bool:
+    """Whether values are computed from names that are assigned to meanwhile: Python takes the old ones."""
+    names = {x.id for x in targets if isinstance(x, ast.Name)}
+    return any(isinstance(x, ast.Name) and x.id in names for value in values for x in ast.walk(value))
 
 
 def _name(node: ast.expr) -> str:

@@ -6,10 +6,10 @@ compared rank by rank.
 
 Method, where it differs from the textbook (Sugiyama; Gansner et al. 1993): longest-path ranks, after which a node whose
 non-leaf inputs do not outnumber its consumers moves right next to its earliest consumer (leaves follow); the lane of a
-long edge is shared by all edges of its source; layers are recounted and retried only where something changed. The
-search begins twice, with walks from the sinks and from the sources, and swaps neighbours until nothing is gained, to
-and fro, before it sorts by medians: measured on programs, from networks to orbits, that leaves a third fewer crossings
-than many sweeps with a few swaps in between.
+long edge is shared by all edges of its source; layers are recounted and retried only where something changed. Three
+walks give an order to begin with; the one of which swaps leave the fewest crossings is improved by sorts by medians,
+after each of which neighbours are swapped, to and fro, until nothing is gained. On networks written out as products and
+sums that leaves up to a third fewer crossings than many sweeps with a few swaps each, on random graphs about as many.
 """
 
 from __future__ import annotations
@@ -151,49 +151,65 @@ class _Search:
         self.stamp = [0] * len(self.layers)
         self.counted: list[tuple[int, int, int]] = [(-1, -1, 0)] * len(self.layers)
         self.looks = 0
+        self.best, self.kept = -1, self.layers
 
     def run(self, sweeps: int) -> tuple[list[list[int]], int]:
         """Return the best order that was met and its crossings."""
         size = len(self.pos)
         budget = min(sweeps * size, max(WORK, 8 * size))
-        best, kept = -1, self.layers
+        sinks = [v for v in range(size) if not self.succ[v]]
+        sources = [v for v in range(size) if not self.pred[v]]
+        by_use = sorted(sources, key=lambda v: len(self.succ[v]))  # what is used often makes room for what is not
+        trials = []
         # From the sinks first, operands left to right: the order of a picture in which nothing has to cross.
-        for near, behind, limit in ((self.pred, self.succ, budget // 4), (self.succ, self.pred, budget)):
-            self.walk(near, behind)
-            sweep = idle = 0
-            lowest = -1
-            while True:
-                found = self.crossings()
-                if best < 0 or found < best:
-                    best, kept = found, [layer[:] for layer in self.layers]
-                idle = 0 if lowest < 0 or found < lowest else idle + 1
-                lowest = found if not idle else lowest
-                if not best or idle == PATIENCE or self.looks >= limit:
-                    break
-                if sweep:  # down while that may help on its own, then up and down in turns
-                    self.medians(down=sweep <= 4 or sweep % 2 == 0, rising=(sweep - 1) % 4 < 2)
-                self.swap(limit)
-                sweep += 1
-            if not best:
-                break
-        return kept, best
+        for roots, near in ((sinks, self.pred), (sources, self.succ), (by_use, self.succ)):
+            self.walk(roots, near)
+            self.keep()
+            self.swap(self.looks + min(budget // 6, WORK // 10))
+            trials.append((self.keep(), self.layers))
+            if not self.best:
+                return self.kept, self.best
+        self.put(min(trials, key=lambda trial: trial[0])[1])
+        self.swap(budget)
+        lowest, idle, sort = self.keep(), 0, 0
+        while self.best and idle < PATIENCE and self.looks < budget:
+            # Down while that may help on its own, then up and down in turns.
+            self.medians(down=sort < 4 or sort % 2 == 1, rising=sort % 4 < 2)
+            self.swap(budget)
+            found = self.keep()
+            idle = 0 if found < lowest else idle + 1
+            lowest = min(lowest, found)
+            sort += 1
+        return self.kept, self.best
 
-    def walk(self, near: list[list[int]], behind: list[list[int]]) -> None:
-        """Put all ids into their layers as a walk meets them: depth first, from those with nothing behind them."""
-        for layer in self.layers:
-            layer.clear()
+    def walk(self, roots: list[int], near: list[list[int]]) -> None:
+        """Order the layers as a walk meets their ids: depth first, from root to root."""
+        layers: list[list[int]] = [[] for _ in self.layers]
         seen = bytearray(len(self.pos))
-        for root in [v for v in range(len(self.pos)) if not behind[v]]:
+        for root in roots:
             stack = [root]
             while stack:
                 v = stack.pop()
                 if not seen[v]:
                     seen[v] = 1
-                    layer = self.layers[self.ranks[v]]
-                    self.pos[v] = len(layer)
-                    layer.append(v)
+                    layers[self.ranks[v]].append(v)
                     stack.extend(reversed(near[v]))
-        self.stamp = [stamp + 1 for stamp in self.stamp]
+        self.put(layers)
+
+    def put(self, layers: list[list[int]]) -> None:
+        """Make these the layers."""
+        self.layers = layers
+        for r, layer in enumerate(layers):
+            self.stamp[r] += 1
+            for i, v in enumerate(layer):
+                self.pos[v] = i
+
+    def keep(self) -> int:
+        """Return the number of crossings, and keep the order if there were never fewer."""
+        found = self.crossings()
+        if self.best < 0 or found < self.best:
+            self.best, self.kept = found, [layer[:] for layer in self.layers]
+        return found
 
     def medians(self, *, down: bool, rising: bool) -> None:
         """Sort every layer by the medians of the layer before; ties keep or reverse their order."""

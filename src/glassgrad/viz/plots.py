@@ -66,6 +66,7 @@ def loss_curve(
     log: bool | None = None,
     accuracy: Any = None,
     tolerance: float | None = None,
+    epochs: Any = None,
 ) -> Any:
     """The loss of each epoch, counted from 0, as a line with the first, lowest and last value named.
 
@@ -75,13 +76,14 @@ def loss_curve(
         log: whether the loss axis is logarithmic; by default if all losses are positive and span a factor of 30.
         accuracy: the share of right answers in each epoch, between 0 and 1, to draw below the loss.
         tolerance: a loss to mark with a dashed line, named instead of the lowest one.
+        epochs: the number of each loss's epoch, ascending, where some were left out.
 
     Returns the path, or without one the Figure. Raises `PlotError` if there are no finite losses.
 
         >>> from glassgrad.viz.plots import loss_curve
         >>> figure = loss_curve([1.0, 0.5, 0.25])
     """
-    curve = _Curve("loss_curve", losses, log, tolerance)
+    curve = _Curve("loss_curve", losses, log, tolerance, epochs)
     shares = None if accuracy is None else _numbers("loss_curve", "accuracy", accuracy)
     if shares is not None and len(shares) != len(curve.losses):
         raise PlotError(f"loss_curve: {len(curve.losses)} losses and {len(shares)} accuracies")
@@ -95,8 +97,8 @@ def loss_curve(
         curve.draw(above)
         above.tick_params(labelbottom=False)
         axes = _axes(figure, "", "epoch", "accuracy", lower)
-        axes.plot(range(len(shares)), shares, color=GREEN, linewidth=2, solid_capstyle="round", clip_on=False)
-        _name_last(axes, len(shares) - 1, shares[-1], f"{100 * shares[-1]:.4g}%", GREEN)
+        axes.plot(curve.epochs, shares, color=GREEN, linewidth=2, solid_capstyle="round", clip_on=False)
+        _name_last(axes, curve.epochs[-1], shares[-1], f"{100 * shares[-1]:.4g}%", GREEN)
         low = max([t for t in (0.0, 0.5, 0.8, 0.9) if t <= min(shares)], default=0.0)
         axes.set_ylim(low, 1.0)
         axes.set_yticks([low, (low + 1) / 2, 1.0], [f"{100 * t:.3g}%" for t in (low, (low + 1) / 2, 1.0)])
@@ -282,8 +284,11 @@ def _shown(figure: Any) -> tuple[bytes, dict[str, int]]:
 class _Curve:
     """A loss over the epochs, checked and ready to be drawn on any axes."""
 
-    def __init__(self, who: str, losses: Any, log: bool | None, tolerance: float | None) -> None:
+    def __init__(self, who: str, losses: Any, log: bool | None, tolerance: float | None, epochs: Any = None) -> None:
         self.losses = _numbers(who, "losses", getattr(losses, "losses", losses))
+        self.epochs: Sequence[float] = range(len(self.losses)) if epochs is None else _numbers(who, "epochs", epochs)
+        if len(self.epochs) != len(self.losses):
+            raise PlotError(f"{who}: {len(self.losses)} losses and {len(self.epochs)} epochs")
         finite = [x for x in self.losses if math.isfinite(x)]
         if not finite:
             raise PlotError(f"{who}: there are no finite losses to plot")
@@ -296,18 +301,19 @@ class _Curve:
     def draw(self, axes: Any) -> None:
         numbers = self.losses
         axes.set_ylabel("loss, logarithmic" if self.log else "loss")
-        axes.plot(range(len(numbers)), numbers, color=BLUE, linewidth=2, solid_capstyle="round")
+        axes.plot(self.epochs, numbers, color=BLUE, linewidth=2, solid_capstyle="round")
         last = max(i for i, x in enumerate(numbers) if math.isfinite(x))
         lowest = min(range(len(numbers)), key=lambda i: numbers[i] if math.isfinite(numbers[i]) else math.inf)
-        _name_last(axes, last, numbers[last], f"{numbers[last]:.4g}", BLUE)
-        epochs = "1 epoch" if len(numbers) == 1 else f"{len(numbers):,} epochs"
-        third = f"lowest {self.low:.4g} in epoch {lowest:,}"
+        _name_last(axes, self.epochs[last], numbers[last], f"{numbers[last]:.4g}", BLUE)
+        count = int(self.epochs[-1]) + 1
+        epochs = "1 epoch" if count == 1 else f"{count:,} epochs"
+        third = f"lowest {self.low:.4g} in epoch {self.epochs[lowest]:,.0f}"
         if self.tolerance is not None:  # named above, because anywhere on the axes the curve may pass
             axes.axhline(self.tolerance, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
             third = f"tolerance {self.tolerance:.4g}, dashed"
         _subtitle(axes, f"{epochs} · first {numbers[0]:.4g} · {third}")
         axes.margins(y=0.08)
-        axes.set_xlim(0, max(1, len(numbers) - 1))
+        axes.set_xlim(0, max(1, self.epochs[-1]))
         if self.log:
             _logarithmic(axes, self.high / self.low)
         elif 0 <= self.low < 0.3 * self.high:

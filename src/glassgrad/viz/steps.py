@@ -22,7 +22,7 @@ from ..graph import Graph
 from . import bundle
 from .text import number
 
-__all__ = ["State", "Steps", "formula", "sentence", "signed", "words"]
+__all__ = ["State", "Steps", "called", "contribution", "formula", "sentence", "signed", "words"]
 
 Phase = Literal["start", "forward", "seed", "backward"]
 How = Literal["", "product", "zero", "given", "included", "unknown"]
@@ -176,19 +176,19 @@ def sentence(graph: Graph, steps: Steps, state: State, lang: str = "en") -> str:
         >>> sentence(graph, steps, steps.at(3))
         '∂c/∂a += ∂c/∂c · ∂c/∂a = 1 · (−3) = −3  (was 0, now −3)'
     """
-    facts = {"root": _name(graph, steps.root)}
+    facts = {"root": called(graph, steps.root)}
     key: str = state.phase
     if state.phase == "forward":
         i = state.node
-        facts |= {"name": _name(graph, i), "formula": formula(graph, i), "value": signed(graph.values[i])}
+        facts |= {"name": called(graph, i), "formula": formula(graph, i), "value": signed(graph.values[i])}
         facts["numbers"] = formula(graph, i, numbers=True)
         if facts["numbers"] != facts["formula"] and len(graph.operands[i]) <= _LISTED:
             key = "forwardNumbers"
     elif state.phase == "backward":
         key = "product" if state.how == "zero" and isfinite(state.partial) else state.how
         facts |= {
-            "node": _name(graph, state.node),
-            "operand": _name(graph, state.operand),
+            "node": called(graph, state.node),
+            "operand": called(graph, state.operand),
             "factor": _factor(state.factor),
             "partial": _factor(state.partial),
             "contribution": signed(contribution(state)),
@@ -219,10 +219,10 @@ def formula(graph: Graph, i: int, *, numbers: bool = False) -> str:
     symbol, operands = graph.symbols[i] or graph.ops[i], graph.operands[i]
 
     def call(k: int) -> str:
-        return signed(graph.values[k]) if numbers else _name(graph, k)
+        return signed(graph.values[k]) if numbers else called(graph, k)
 
     def inside(k: int) -> str:
-        return _factor(graph.values[k]) if numbers else _name(graph, k)
+        return _factor(graph.values[k]) if numbers else called(graph, k)
 
     if symbol in _INFIX and len(operands) == 2:
         a, b = operands
@@ -251,7 +251,7 @@ def _cut(text: str) -> str:
     return f"\u2068{line}\u2069" if _LEFTWARD.search(line) else line  # isolated, or it would reorder the sentence
 
 
-def _name(graph: Graph, i: int) -> str:
+def called(graph: Graph, i: int) -> str:
     """Return what a sentence calls a node: its label, a constant's number, else `n` and its id."""
     if graph.labels[i]:
         return _cut(graph.labels[i])

@@ -14,7 +14,7 @@ from ..graph import Graph
 
 __all__ = [
     "LABEL_LIMIT", "MISSING", "SYMBOLS", "clipped", "derivative", "escaped", "lacks_grads", "name", "number",
-    "short_name", "shortened", "text_width", "title", "tooltip", "visible",
+    "one_line", "short_name", "shortened", "text_width", "title", "tooltip", "visible",
 ]  # fmt: skip
 
 # An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
@@ -54,11 +54,16 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub(lambda found: chr(0x2400 + ord(found[0])) if found[0] < " " else "\ufffd", text)
 
 
+def one_line(text: str) -> str:
+    """Return text on one line, without control characters and without what would turn its surroundings around."""
+    return "".join([" " if c.isspace() else c for c in visible(text) if c not in _BIDI])
+
+
 def shortened(text: str, limit: float) -> str:
     """Return text on one line and at most about `limit` pixels wide at the size of labels, cut with an ellipsis."""
     # Longer than this cannot fit; without the cut a label of a million characters would be measured in full.
     cut = text[: int(limit)]
-    line = "".join([" " if c.isspace() else c for c in visible(cut) if c not in _BIDI])
+    line = one_line(cut)
     if len(cut) == len(text) and text_width(line) <= limit:
         return line
     room, kept = limit - text_width("…"), 0

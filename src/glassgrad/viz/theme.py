@@ -6,11 +6,13 @@ around it on a page. Plain colours instead of CSS variables, which resvg and oth
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["STYLE"]
+__all__ = ["STYLE", "Theme", "style"]
 
-STYLE: Final = """
+Theme = Literal["auto", "light", "dark"]
+
+_LIGHT: Final = """
 .glassgrad{font-family:system-ui,-apple-system,'Segoe UI',Roboto,Inter,'Noto Sans','Helvetica Neue',Arial,sans-serif;\
 font-size:12.5px;font-variant-numeric:tabular-nums}
 .glassgrad text{stroke:none}
@@ -49,7 +51,8 @@ font-size:12.5px;font-variant-numeric:tabular-nums}
 .glassgrad .gg-caption{fill:#556278;font-size:11px;\
 stroke:#f3f5f9;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}
 .gg-legend text{fill:#556278;font-size:11.5px}
-@media (prefers-color-scheme:dark){
+"""
+_DARK: Final = """\
 .gg-page{fill:#10151f}
 .gg-edge{stroke:#56647c}
 .gg-head{fill:#7b8aa3}
@@ -77,5 +80,54 @@ stroke:#f3f5f9;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}
 .gg-scope rect{fill:#94a3b8;fill-opacity:.05;stroke:#94a3b8;stroke-opacity:.18}
 .glassgrad .gg-caption{fill:#8d9bb2;stroke:#141a25}
 .gg-legend text{fill:#8d9bb2}
-}
 """
+# What animations add: the edge and the card that a step is about, tags of contributions, the line below.
+_MOTION_LIGHT: Final = """\
+.gg-live path,.gg-glow{fill:none;stroke:#0f8577}
+.gg-live path{stroke-width:2.4;stroke-opacity:.45}
+.gg-live .gg-comet{stroke-width:6.5;stroke-opacity:1;stroke-linecap:round}
+.gg-glow{stroke-width:2.2}
+.gg-live.gg-up path,.gg-up .gg-glow{stroke:#1d5fc4}
+.gg-live.gg-down path,.gg-down .gg-glow{stroke:#b8500c}
+.gg-live.gg-flat path,.gg-flat .gg-glow{stroke:#64748b}
+.gg-share text{font-size:11px;font-weight:600;text-anchor:middle}
+.gg-share.gg-up rect{fill:#e7effc;stroke:#b4cdf3}
+.gg-share.gg-up text{fill:#1a56b3}
+.gg-share.gg-down rect{fill:#fdeee2;stroke:#f0c5a1}
+.gg-share.gg-down text{fill:#a3470b}
+.gg-share.gg-flat rect{fill:#f1f4f8;stroke:#c6d0de}
+.gg-share.gg-flat text{fill:#4b586e}
+.gg-phase{fill:#556278;font-size:11.5px;font-weight:600}
+.gg-told{fill:#0f172a;font-size:15px}
+.gg-rail{stroke:#dfe6ef;stroke-width:3;stroke-linecap:round;fill:none}
+.gg-run{stroke:#0f8577;stroke-width:3;fill:none}
+.gg-run.gg-back{stroke:#5457d6}
+"""
+_MOTION_DARK: Final = """\
+.gg-live path,.gg-glow,.gg-run{stroke:#2fc4b2}
+.gg-live.gg-up path,.gg-up .gg-glow{stroke:#82b4ff}
+.gg-live.gg-down path,.gg-down .gg-glow{stroke:#ffad70}
+.gg-live.gg-flat path,.gg-flat .gg-glow{stroke:#8d9bb2}
+.gg-share.gg-up rect{fill:#18263f;stroke:#2f4b7a}
+.gg-share.gg-up text{fill:#9cc4ff}
+.gg-share.gg-down rect{fill:#33210f;stroke:#6b4522}
+.gg-share.gg-down text{fill:#ffbd8a}
+.gg-share.gg-flat rect{fill:#1a2230;stroke:#344055}
+.gg-share.gg-flat text{fill:#a9b5c8}
+.gg-phase{fill:#8d9bb2}
+.gg-told{fill:#e8eef7}
+.gg-rail{stroke:#263042}
+.gg-run.gg-back{stroke:#7f83f7}
+"""
+
+
+def style(theme: Theme = "auto", *, motion: bool = False) -> str:
+    """Return the style sheet: `'auto'` follows the reader's light or dark mode, the others are one of them for good."""
+    light = _LIGHT + _MOTION_LIGHT * motion
+    dark = _DARK + _MOTION_DARK * motion
+    if theme == "auto":
+        return f"{light}@media (prefers-color-scheme:dark){{\n{dark}}}\n"
+    return light + dark * (theme == "dark")
+
+
+STYLE: Final = style()

@@ -10,7 +10,7 @@ import { numbersOf, openDocument, refresh, scales } from "./numbers.js";
 import { sceneMarkup, signed, standalone } from "./picture.js";
 import { colours, paint, prepare } from "./canvas.js";
 import { fitted, listenToPointers, zoomAt } from "./camera.js";
-import { groupPanel, nodePanel, operandEdges, pathEdges } from "./panel.js";
+import { groupPanel, nodePanel, operandEdges, pathEdges, valueWords } from "./panel.js";
 import { leafHistory, readTraining, sparkline } from "./training.js";
 
 const SVG_LIMIT = 400; // boxes; Chromium pans so many as SVG within a frame, and ten times as many on a canvas
@@ -19,7 +19,7 @@ const BUDGET = 12000; // milliseconds after which the worker stops improving the
 
 const app = {
   strings: {}, lang: "en", open: new Set(), options: { hideConstants: false, foldSums: false },
-  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), playing: 0, worker: null,
+  camera: { x: 0, y: 0, zoom: 1 }, selected: null, lit: new Set(), pinned: -1, playing: 0, worker: null, turn: 0,
 };
 const at = (selector) => document.querySelector(selector);
 
@@ -31,7 +31,13 @@ function say(key, values = {}) {
 }
 
 function translate() {
+  if (app.doc) {
+    const { graph } = app.doc;
+    const names = [...new Set(graph.roots)].slice(0, 4).map((i) => nameOf(graph, i));
+    at(".subject").textContent = say("title.graph", { names: names.join(", ") + (graph.roots.length > 4 ? " …" : "") });
+  }
   document.documentElement.lang = app.lang === "zh" ? "zh-CN" : "en";
+  at("#gg-panel").replaceChildren();
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of document.querySelectorAll("[data-say-label]")) element.setAttribute("aria-label", say(element.dataset.sayLabel));
   for (const element of document.querySelectorAll("[data-say-title]")) element.title = say(element.dataset.sayTitle);
@@ -53,12 +59,9 @@ function viewOf(doc, numbers) {
   const { graph } = doc;
   const { topGrad, topFlow } = scales(doc, numbers);
   const gradOf = (i) => (graph.wanted[i] && numbers.known[i] ? numbers.grads[i] : null);
-  const valueText = (i) => {
-    if (graph.shapes.get(i)) return `[${graph.shapes.get(i).join("×")}]`;
-    return numbers.shown && !numbers.shown[i] ? "·" : short(numbers.values[i]);
-  };
   return {
-    graph, topGrad, topFlow, gradOf, valueText, say,
+    graph, topGrad, topFlow, gradOf, say,
+    valueText: (i) => valueWords(graph, numbers, i),
     selected: app.selected, active: activeItems(numbers), lit: app.lit.size ? app.lit : activeLines(numbers),
     describe: (i) => `${graph.labels[i].slice(0, 300) || `n${i}`}\n${say("card.data")} ${full(numbers.values[i])}\n${say("card.grad")} ${gradOf(i) === null ? "—" : full(gradOf(i))}`,
     flowOf: (made) => {
@@ -91,9 +94,17 @@ function consumersOf(graph) {
 
 /** Lays out what is in sight. `anchor` returns a point of the scene that stays where it is on the screen. */
 async function relayout(anchor = null, before = null) {
+  const turn = ++app.turn;
+  at("#gg-stage").setAttribute("aria-busy", "true");
+  await layOut(anchor, before, turn);
+  if (turn === app.turn) at("#gg-stage").removeAttribute("aria-busy");
+}
+
+async function layOut(anchor, before, turn) {
   const { graph } = app.doc;
   stopWorker();
   const arranged = await arrange(graph, app.tree, app.open, standIns(graph, app.options), breath);
+  if (turn !== app.turn) return; // the reader has gone on
   const count = arranged.rooms.reduce((sum, room) => sum + room.widths.length, 0);
   const old = anchor && app.scene ? anchor(app.scene) : null;
   let plans;
@@ -102,16 +113,17 @@ async function relayout(anchor = null, before = null) {
     try {
       plans = await inWorker(problems(arranged.rooms), count);
     } catch (error) {
-      if (before) app.open = before; // the reader gave up: what was in sight stays
+      if (before && turn === app.turn) app.open = before; // the reader gave up: what was in sight stays
       if (error.message !== "cancelled") announce(error.message);
       return;
     }
   }
-  app.scene = place(arranged, plans);
-  app.linesOf = linesByEdge(app.scene, graph.operand.length);
-  app.big = app.scene.items.length + app.scene.frames.length > SVG_LIMIT;
-  if (count > SYNC_LIMIT) await breath();
-  app.prepared = app.big ? await prepare(app.scene, breath) : null;
+  const scene = await place(arranged, plans, breath);
+  const big = scene.items.length + scene.frames.length > SVG_LIMIT;
+  const prepared = big ? await prepare(scene, breath) : null;
+  const linesOf = linesByEdge(scene, graph.operand.length);
+  if (turn !== app.turn) return;
+  Object.assign(app, { scene, big, prepared, linesOf });
   const now = anchor && old ? anchor(app.scene) : null;
   if (now) {
     const { x, y, zoom } = app.camera;
@@ -121,12 +133,25 @@ async function relayout(anchor = null, before = null) {
   draw();
 }
 
-const breath = () => new Promise((resolve) => setTimeout(resolve));
+let breathed = 0;
+
+/** Lets the browser do what waits, when it has had to wait for some time. */
+async function breath() {
+  if (performance.now() - breathed < 30) return;
+  await new Promise((resolve) => setTimeout(resolve));
+  breathed = performance.now();
+}
 
 /** The item of the new scene for one of an old scene. */
 function itemLike(item) {
   if (item.node >= 0) return app.scene.itemOf(item.node);
-  return app.scene.items.find((other) => other.group === item.group) ?? null;
+  return groupItem(item.group);
+}
+
+/** What stands for a group in the scene: its card, or its frame where it is open; null inside a closed one. */
+function groupItem(group) {
+  const frame = app.scene.frames.find((found) => found.group === group);
+  return app.scene.items.find((found) => found.group === group) ?? (frame ? { ...frame, node: -1, index: -1 } : null);
 }
 
 function inWorker(rooms, count) {
@@ -197,11 +222,45 @@ function drawPanel() {
   if (panel.hidden) return panel.replaceChildren();
   const focused = panel.contains(document.activeElement) ? focusKey(document.activeElement) : null;
   const scrolled = panel.scrollTop;
-  panel.innerHTML = selected.group
-    ? groupPanel(doc, numbers, selected.group, say)
-    : nodePanel(doc, numbers, app.consumers, selected.node, say) + (doc.training ? leafHistory(doc.training, selected.node, doc.epoch, say) : "");
+  const history = doc.training && !selected.group ? leafHistory(doc.training, selected.node, doc.epoch, say) : "";
+  const around = groupsAround(selected.group ? selected.group.parent : app.tree.home[selected.node]);
+  const html = selected.group ? groupPanel(doc, numbers, around, selected.group, say) : nodePanel(doc, numbers, app.consumers, around, selected.node, say);
+  fillPanel(panel, html + history);
   panel.scrollTop = scrolled;
   if (focused) panel.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** A group and those around it, outer first, with their numbers in the tree. */
+function groupsAround(group) {
+  const found = [];
+  for (let inner = group; inner.parent; inner = inner.parent) found.unshift([inner, app.tree.all.indexOf(inner)]);
+  return found;
+}
+
+/** Writes the panel. A leaf's fields stay the elements that they are: others would end a drag, and move the caret. */
+function fillPanel(panel, html) {
+  const fresh = Object.assign(document.createElement("template"), { innerHTML: html }).content;
+  const [kept, made] = [panel, fresh].map((parent) => parent.querySelector(".edit"));
+  const leafOf = (section) => section?.querySelector("[data-edit]").dataset.edit;
+  if (!made || leafOf(kept) !== leafOf(made)) return panel.replaceChildren(fresh);
+  for (const child of [...panel.children]) if (child !== kept) child.remove();
+  const after = [...fresh.children].slice([...fresh.children].indexOf(made) + 1);
+  kept.after(...after);
+  made.remove();
+  panel.prepend(fresh);
+  const now = app.doc.values[leafOf(kept)];
+  const [box, slide] = kept.querySelectorAll("input");
+  if (typed(box.value) !== now) box.value = made.querySelector("input").value; // as typed: 1e-3 stays 1e-3
+  if (Number(slide.value) !== now) slide.value = now;
+  box.removeAttribute("aria-invalid");
+  kept.querySelector(".error").textContent = app.doc.edits.has(app.selected.node) && undefinedNow() ? say("edit.undefined") : "";
+  kept.querySelector("button").disabled = made.querySelector("button").disabled;
+}
+
+/** Whether a result is not finite that is so in the snapshot. */
+function undefinedNow() {
+  const { graph, values } = app.doc;
+  return values.some((x, i) => !Number.isFinite(x) && Number.isFinite(graph.values[i]));
 }
 
 /** A selector that finds the same control after the panel was written anew. */
@@ -273,6 +332,7 @@ function zoom(factor) {
 function select(item, { panel = true, reveal = false } = {}) {
   app.selected = item;
   app.lit = new Set();
+  app.pinned = -1;
   if (item && panel) app.panelOpen = true;
   if (!item) app.panelOpen = false;
   draw();
@@ -402,12 +462,13 @@ function search(text) {
   const list = at("#gg-found");
   const { graph } = app.doc;
   const wanted = text.trim().toLowerCase();
-  const found = [];
-  for (let i = graph.size - 1; i >= 0 && wanted && found.length < 12; i--) {
-    const words = [graph.labels[i], `n${i}`, graph.ops[i], graph.scopes[i]];
-    if (words[1] === wanted) found.unshift(i);
-    else if (words.some((word) => word.toLowerCase().includes(wanted))) found.push(i);
+  const ranked = [[], [], []]; // whole words first, then beginnings
+  for (let i = graph.size - 1; i >= 0 && wanted; i--) {
+    const words = [graph.labels[i], `n${i}`, graph.ops[i], graph.scopes[i]].map((word) => word.toLowerCase());
+    const rank = words.slice(0, 2).includes(wanted) ? 0 : words[0].startsWith(wanted) ? 1 : 2;
+    if (rank < 2 || words.some((word) => word.includes(wanted))) ranked[rank].push(i);
   }
+  const found = ranked.flat().slice(0, 12);
   list.replaceChildren(
     ...found.map((i, k) => {
       const row = document.createElement("li");
@@ -421,7 +482,7 @@ function search(text) {
       return row;
     }),
   );
-  if (wanted && !found.length) list.append(Object.assign(document.createElement("li"), { textContent: say("search.none"), className: "muted" }));
+  if (wanted && !found.length) list.append(Object.assign(document.createElement("li"), { role: "option", ariaDisabled: "true", textContent: say("search.none"), className: "muted" }));
   list.hidden = !wanted;
   at("#gg-search").setAttribute("aria-expanded", String(Boolean(wanted)));
   chooseFound(0);
@@ -480,7 +541,7 @@ const ACTIONS = {
   "close-all": () => openGroups([]),
   "export-svg": () => exporting(() => new Blob([exportSvg()], { type: "image/svg+xml" }), "glassgrad.svg"),
   "export-png": () => exporting(exportPng, "glassgrad.png"),
-  language: () => ((app.lang = app.lang === "en" ? "zh" : "en"), translate(), draw()),
+  language: switchLanguage,
   help: () => at("#gg-help").showModal(),
   cancel: stopWorker,
   first: () => setStep(0),
@@ -488,11 +549,18 @@ const ACTIONS = {
   play,
   next: () => setStep(currentStep() + 1),
   last: () => setStep(app.doc.steps.total),
-  reset: () => edit(app.selected.node, null),
+  reset: () => (edit(app.selected.node, null), at("#gg-panel-title").focus()), // the button is out of use now
   check: () => check(app.selected.node),
   "close-panel": () => closePanel(),
   "toggle-group": () => toggle(app.selected.group),
 };
+
+function switchLanguage() {
+  app.lang = app.lang === "en" ? "zh" : "en";
+  translate();
+  draw();
+  announce(app.selected ? spoken(app.selected) : "");
+}
 
 function openGroups(groups) {
   const before = app.open;
@@ -503,6 +571,7 @@ function openGroups(groups) {
 function closePanel() {
   app.panelOpen = false;
   app.lit = new Set();
+  app.pinned = -1;
   draw();
   at("#gg-stage").focus();
 }
@@ -586,15 +655,14 @@ function onPanelInput(event) {
   const { edit: box, slide } = event.target.dataset;
   if (slide !== undefined) edit(Number(slide), Number(event.target.value));
   if (box === undefined) return;
-  const x = typed(event.target.value);
   const text = event.target.value;
+  const x = typed(text);
   if (x === null) {
     event.target.setAttribute("aria-invalid", "true");
     at("#gg-edit-error").textContent = say("edit.bad", { text: text.slice(0, 40) });
     return;
   }
   edit(Number(box), x);
-  at("#gg-edit").value = text; // as typed: 1e-3 stays 1e-3
 }
 
 function scrub(event) {
@@ -616,7 +684,7 @@ function lightPath(event) {
   const button = event.target.closest?.("[data-path]");
   const k = button ? Number(button.dataset.path) : -1;
   if (event.type === "click") app.pinned = app.pinned === k ? -1 : k;
-  const chosen = k >= 0 ? k : (app.pinned ?? -1);
+  const chosen = k >= 0 ? k : app.pinned;
   const lit = new Set();
   if (chosen >= 0 && app.selected?.node >= 0) {
     for (const e of pathEdges(app.doc, app.selected.node)[chosen] ?? []) for (const line of app.linesOf[e]) lit.add(line);
@@ -627,6 +695,13 @@ function lightPath(event) {
   drawCamera();
 }
 
+/** Closes a menu; the focus goes from inside it to its button, and not to nowhere. */
+function closeMenu(menu) {
+  if (!menu) return;
+  if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  menu.open = false;
+}
+
 function listen() {
   const stage = at("#gg-stage");
   const panel = at("#gg-panel");
@@ -635,9 +710,11 @@ function listen() {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (button) {
-      button.closest("details")?.removeAttribute("open");
+      closeMenu(button.closest("details"));
       ACTIONS[button.dataset.do]();
     }
+    const group = event.target.closest("[data-group]");
+    if (group) select(groupItem(app.tree.all[Number(group.dataset.group)]));
     const go = event.target.closest("[data-go]");
     if (go) {
       closeSearch();
@@ -645,6 +722,9 @@ function listen() {
     }
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
+  for (const menu of document.querySelectorAll("details.menu")) {
+    menu.addEventListener("keydown", (event) => event.key === "Escape" && closeMenu(menu));
+  }
   panel.addEventListener("input", onPanelInput);
   panel.addEventListener("pointerdown", scrub);
   for (const kind of ["mouseover", "mouseout", "focusin", "focusout", "click"]) {
@@ -696,7 +776,10 @@ async function start(code) {
   app.lang = (navigator.languages ?? [navigator.language]).find((tag) => /^(zh|en)/i.test(tag))?.toLowerCase().startsWith("zh") ? "zh" : "en";
   translate();
   try {
-    const graph = readGraph(read("#gg-graph"));
+    const raw = read("#gg-graph");
+    await breath();
+    const graph = readGraph(raw);
+    await breath();
     app.doc = openDocument(graph, readTraining(read("#gg-training-record"), graph));
   } catch (error) {
     at("main").replaceChildren(Object.assign(document.createElement("p"), { className: "fatal", textContent: error.message }));
@@ -705,9 +788,12 @@ async function start(code) {
   const { graph } = app.doc;
   app.owner = new Int32Array(graph.operand.length);
   for (let i = 0; i < graph.size; i++) app.owner.fill(i, graph.start[i], graph.start[i + 1]);
+  await breath();
   app.tree = buildGroups(graph);
   app.open = firstOpen(app.tree, graph.size);
+  await breath();
   app.consumers = consumersOf(graph);
+  translate();
   listen();
   await relayout();
   document.documentElement.dataset.ready = "true";

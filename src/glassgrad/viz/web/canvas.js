@@ -8,7 +8,8 @@ import { ownWay, wholeWay } from "./scene.js";
 
 const NAMES = ["paper", "face", "rim", "ink", "muted", "line", "plus", "minus", "leaf", "root", "frame", "badge", "lit"];
 const TEXT_FROM = 0.42; // zoom at which words are drawn
-const LINES_FROM = 0.05; // and lines, and the boxes' rims
+const LINES_FROM = 0.05; // and lines
+const TINY = 0.04; // below it a box is a stroke of colour
 
 /** Prepares a scene once, with a `breath` now and then: path objects, and the box that each line needs. */
 export async function prepare(scene, breath) {
@@ -27,7 +28,7 @@ export async function prepare(scene, breath) {
     }
     bounds.set(box, 4 * paths.length);
     paths.push(path);
-    if (paths.length % 4000 === 0) await breath();
+    if (paths.length % 400 === 0) await breath();
   }
   const trunks = new Path2D();
   scene.trunks.forEach(({ way }) => trace(trunks, way));
@@ -64,16 +65,21 @@ export function paint(canvas, scene, prepared, view, camera, ratio, palette) {
   for (const frame of scene.frames) {
     if (seen(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)) paintFrame(context, frame, palette, zoom);
   }
-  if (zoom > LINES_FROM) paintLines(context, scene, prepared, view, palette, zoom, seen);
-  const visible = scene.items.filter((item) => seen(item.x, item.y, item.x + item.width, item.y + item.height));
-  if (zoom < TEXT_FROM) paintSmall(context, visible, view, palette, zoom);
-  else for (const item of visible) paintCard(context, item, view, palette);
   if (view.lit.size) {
     context.strokeStyle = palette.lit;
-    context.lineWidth = Math.max(3, 2 / zoom);
+    context.globalAlpha = 0.5;
+    context.lineWidth = Math.max(9, 6 / zoom);
     const path = new Path2D();
     for (const k of view.lit) trace(path, wholeWay(scene.lines[k]));
     context.stroke(path);
+    context.globalAlpha = 1;
+  }
+  if (zoom > LINES_FROM) paintLines(context, scene, prepared, view, palette, zoom, seen);
+  if (zoom < TEXT_FROM) paintSmall(context, scene, view, palette, zoom, seen);
+  else {
+    for (const item of scene.items) {
+      if (seen(item.x, item.y, item.x + item.width, item.y + item.height)) paintCard(context, item, view, palette);
+    }
   }
 }
 
@@ -127,28 +133,41 @@ function paintLines(context, scene, { bounds, paths, trunks }, view, palette, zo
 }
 
 /** From afar: a box in the colour of its gradient's sign, all boxes of one colour at once. */
-function paintSmall(context, items, view, palette, zoom) {
-  const batches = new Map();
-  for (const item of items) {
-    const chosen = view.selected === item || view.active.has(item);
-    const sign = item.group ? "badge" : signOf(view.gradOf(item.node));
-    const colour = chosen ? palette.lit : item.kind === "root" ? palette.root : palette[sign] || (item.kind === "leaf" ? palette.leaf : palette.muted);
-    if (!batches.has(colour)) batches.set(colour, []);
-    batches.get(colour).push(item);
-  }
-  for (const [colour, members] of batches) {
-    context.fillStyle = palette.face;
-    for (const { x, y, width, height } of members) context.fillRect(x, y, width, height);
+function paintSmall(context, scene, view, palette, zoom, seen) {
+  view.batches ??= batches(scene, view); // the same while the picture only moves
+  const tiny = zoom < TINY;
+  for (const [name, members] of view.batches) {
+    const colour = palette[name];
+    const inSight = members.filter((item) => seen(item.x, item.y, item.x + item.width, item.y + item.height));
+    if (!tiny) {
+      context.fillStyle = palette.face;
+      for (const { x, y, width, height } of inSight) context.fillRect(x, y, width, height);
+    }
     context.fillStyle = colour;
     context.globalAlpha = 0.8;
-    for (const { x, y, width, height, group } of members) context.fillRect(x, y, group ? width : Math.max(6, width / 5), height);
+    for (const { x, y, width, height, group } of inSight) {
+      context.fillRect(x, y, tiny || group ? width : Math.max(6, width / 5), height);
+    }
     context.globalAlpha = 1;
     if (zoom > 0.12) {
       context.strokeStyle = palette.rim;
       context.lineWidth = 0.8 / zoom;
-      for (const { x, y, width, height } of members) context.strokeRect(x, y, width, height);
+      for (const { x, y, width, height } of inSight) context.strokeRect(x, y, width, height);
     }
   }
+}
+
+function batches(scene, view) {
+  const found = new Map();
+  for (const item of scene.items) {
+    const sign = item.group ? "badge" : signOf(view.gradOf(item.node));
+    const plain = item.kind === "leaf" ? "leaf" : "muted";
+    const chosen = view.selected === item || view.active.has(item);
+    const name = chosen ? "lit" : item.kind === "root" ? "root" : NAMES.includes(sign) ? sign : plain;
+    if (!found.has(name)) found.set(name, []);
+    found.get(name).push(item);
+  }
+  return found;
 }
 
 function paintCard(context, item, view, palette) {
@@ -192,7 +211,7 @@ function paintCard(context, item, view, palette) {
   }
   write(label ? clip(nameOf(graph, node), 18) : view.say("card.data"), x + badge + 9, 18, label ? palette.ink : palette.muted, label ? bold : plain, "left");
   write(view.valueText(node), right, 18, palette.ink, plain, "right");
-  if (!graph.wanted[node]) return;
+  if (!graph.wanted[node] || graph.shapes.has(node)) return;
   const grad = view.gradOf(node);
   const sign = signOf(grad);
   write(view.say("card.grad"), x + badge + 9, 35, palette.muted, plain, "left");

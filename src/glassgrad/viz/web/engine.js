@@ -2,19 +2,19 @@
 
    What holds here:
    - A damaged graph is refused with the reason, as graph.py does, before anything of its size is made.
-   - Values, local derivatives and gradients are those that Python computes, by the same steps (rules.js) in the
-     same order, nan and infinity included; the functions of libm.js may differ in the last place.
-   - Every pass is linear in the graph, and nothing recurses. A graph is plain data, which a worker may be sent.
+   - Values, local derivatives and gradients are those that Python computes, by the same steps (rules.js) in
+     the same order, nan and infinity included; the functions of libm.js may differ in the last place.
+   - Every pass is linear in the graph, and nothing recurses. A graph is plain data: a worker may be sent it.
 
-   An operation that is not in RULES (written by hand, a primitive, a checkpoint), or that stands for a tensor, is
-   opaque: it keeps the value and the local derivatives that the snapshot has. A local derivative that is undefined,
-   unknown or wanted by nobody is nan here, and null in the JSON. */
+   An operation that is not in RULES (written by hand, a primitive, a checkpoint), or that touches a tensor,
+   is opaque: it keeps the value and the local derivatives that the snapshot has. A local derivative that is
+   undefined, unknown or wanted by nobody is nan here, and null in the JSON. */
 
 import { RULES } from "./rules.js";
 
 const NON_FINITE = { __proto__: null, nan: NaN, inf: Infinity, "-inf": -Infinity };
 
-// ---- reading -------------------------------------------------------------------------------------------------
+// ---- reading ---------------------------------------------------------------------------------------------
 
 function refuseGraph(reason) {
   throw new Error(reason);
@@ -56,8 +56,10 @@ function readIndex(item, name, limit) {
 
 function readNumber(item, name) {
   const x = typeof item === "string" ? NON_FINITE[item] : item;
-  if (typeof x !== "number") refuseGraph(`"${name}" must hold numbers or "nan", "inf", "-inf", not ${found(item)}`);
-  if (typeof item === "number" && !Number.isFinite(x)) refuseGraph(`"${name}" holds a number too large for a float`);
+  if (typeof x !== "number") {
+    refuseGraph(`"${name}" must hold numbers or "nan", "inf", "-inf", not ${found(item)}`);
+  }
+  if (x === item && !Number.isFinite(x)) refuseGraph(`"${name}" holds a number too large for a float`);
   return x;
 }
 
@@ -68,7 +70,7 @@ function readText(item, name) {
 
 function readObject(raw, name) {
   const item = raw[name];
-  if (!item || typeof item !== "object" || Array.isArray(item)) refuseGraph(`"${name}" must be an object, not ${found(item)}`);
+  if (found(item) !== "an object") refuseGraph(`"${name}" must be an object, not ${found(item)}`);
   return Object.entries(item);
 }
 
@@ -85,11 +87,16 @@ function readShape(item, name) {
   return item.map((size) => readIndex(size, name, Infinity));
 }
 
-function readFormula(item, name) {
-  if (!Array.isArray(item) || item.length !== 2 || !Array.isArray(item[1])) {
-    refuseGraph(`"${name}" must hold pairs [value, [derivatives]], not ${found(item)}`);
+function readFormulas(raw, name) {
+  const formulas = new Map();
+  for (const [op, item] of readObject(raw, name)) {
+    if (!Array.isArray(item) || item.length !== 2 || !Array.isArray(item[1])) {
+      refuseGraph(`"${name}" must hold pairs [value, [derivatives]], not ${found(item)}`);
+    }
+    const derivatives = item[1].map((text) => readText(text, name));
+    formulas.set(op, { formula: readText(item[0], name), derivatives });
   }
-  return { formula: readText(item[0], name), derivatives: item[1].map((text) => readText(text, name)) };
+  return formulas;
 }
 
 /** The entries of a table that a column refers to, as [table, column]. */
@@ -99,7 +106,9 @@ function readTable(raw, table, column, read) {
 }
 
 function readKind(item, name) {
-  if (!Array.isArray(item) || item.length !== 2) refuseGraph(`"${name}" must hold pairs [operation, symbol], not ${found(item)}`);
+  if (!Array.isArray(item) || item.length !== 2) {
+    refuseGraph(`"${name}" must hold pairs [operation, symbol], not ${found(item)}`);
+  }
   return [readText(item[0], name), readText(item[1], name)];
 }
 
@@ -112,16 +121,18 @@ function readOptional(items, name, numbers, known, place) {
 }
 
 /**
- * The graph of a parsed Graph JSON (docs/graph-json.md). Throws an Error that gives the reason for anything else.
+ * The graph of a parsed Graph JSON (docs/graph-json.md). Throws an Error with the reason for anything else.
  *
- * Besides the columns it has `shapes` (id to list of sizes), `notes` (id to text) and `formulas` (the name of an
- * operation outside of RULES to `{ formula, derivatives }`), each a Map.
+ * Besides the columns it has `shapes` (id to list of sizes), `notes` (id to text) and `formulas` (the name of
+ * an operation outside of RULES to `{ formula, derivatives }`), each a Map.
  */
 export function readGraph(raw) {
   if (!raw || typeof raw !== "object" || raw.format !== "glassgrad.graph") {
     refuseGraph('this is not a glassgrad graph: it needs "format": "glassgrad.graph" at the top');
   }
-  if (raw.version !== 1) refuseGraph(`graph JSON version ${found(raw.version)} cannot be read; this viewer reads version 1`);
+  if (raw.version !== 1) {
+    refuseGraph(`graph JSON version ${found(raw.version)} cannot be read; this viewer reads version 1`);
+  }
   const size = readIndex(raw.nodes, "nodes", Infinity);
   const kinds = readTable(raw, "kinds", "kind", readKind);
   const rows = readRows(raw, "operands");
@@ -149,16 +160,16 @@ export function readGraph(raw) {
     labels: new Array(size).fill(""),
     scopes: readTable(raw, "scopes", "scope", readText),
     wanted: new Uint8Array(size).fill(1),
-    shapes: new Map("shapes" in raw ? readSparse(raw, "shapes", readShape) : []),
-    notes: new Map("notes" in raw ? readSparse(raw, "notes", readText) : []),
-    formulas: new Map("formulas" in raw ? readObject(raw, "formulas").map(([op, item]) => [op, readFormula(item, "formulas")]) : []),
+    shapes: new Map(readSparse({ shapes: {}, ...raw }, "shapes", readShape)),
+    notes: new Map(readSparse({ notes: {}, ...raw }, "notes", readText)),
+    formulas: readFormulas({ formulas: {}, ...raw }, "formulas"),
   };
   readOptional(readColumn(raw, "grads"), "grads", graph.grads, graph.known, 0);
   for (let i = 0; i < size; i++) {
     readOptional(slopes[i], "partials", graph.partials, graph.partialKnown, start[i]);
     rows[i].forEach((item, k) => {
       const below = readIndex(item, "operands", Infinity);
-      if (below >= i) refuseGraph(`node ${i} has operand ${below}: operands come before what is made of them`);
+      if (below >= i) refuseGraph(`node ${i} has operand ${below}: operands come before what they make`);
       graph.operand[start[i] + k] = below;
     });
   }
@@ -167,7 +178,7 @@ export function readGraph(raw) {
   return graph;
 }
 
-// ---- forward -------------------------------------------------------------------------------------------------
+// ---- forward ---------------------------------------------------------------------------------------------
 
 const plans = new WeakMap();
 
@@ -187,8 +198,9 @@ function planOf(graph) {
 }
 
 function touchesTensor(graph, i) {
-  const { shapes, start, operand } = graph;
-  return shapes.size > 0 && (shapes.has(i) || operand.subarray(start[i], start[i + 1]).some((below) => shapes.has(below)));
+  if (!graph.shapes.size) return false;
+  const operands = graph.operand.subarray(graph.start[i], graph.start[i + 1]);
+  return graph.shapes.has(i) || operands.some((below) => graph.shapes.has(below));
 }
 
 /** Mark the operations that cannot be recomputed: a Uint8Array. */
@@ -221,8 +233,8 @@ function operandsOf(graph, values, i) {
 }
 
 /**
- * Compute, in place, all local derivatives at these values. Those of opaque operations stay as they are, and so does
- * nan where nobody wants one: by a constant that has none in the snapshot.
+ * Compute, in place, all local derivatives at these values. Those of opaque operations stay as they are, and
+ * so does nan where nobody wants one: by a constant that has none in the snapshot.
  */
 export function differentiate(graph, values, partials) {
   const { size, start, operand, wanted, partialKnown } = graph;
@@ -250,14 +262,14 @@ export function differentiate(graph, values, partials) {
   }
 }
 
-// ---- back ----------------------------------------------------------------------------------------------------
+// ---- back ------------------------------------------------------------------------------------------------
 
 /**
  * The derivative of the root by every node, from one sweep back: a Float64Array.
  *
- * As in sweep.py: a node that requires no gradient gets none, and a gradient of exactly 0 is passed on as 0 even
- * through an infinite or undefined derivative. Through an opaque operation whose local derivative is unknown it is
- * nan, that is, unknown.
+ * As in sweep.py: a node that requires no gradient gets none, and a gradient of exactly 0 is passed on as 0
+ * even through an infinite or undefined derivative. Through an opaque operation whose local derivative is
+ * unknown it is nan, that is, unknown.
  */
 export function sweep(graph, partials, root) {
   const { size, start, operand, wanted } = graph;
@@ -295,9 +307,10 @@ export function recompute(graph, leaves, root) {
 }
 
 /**
- * The derivative of the root by a leaf from values alone, `{ derivative, step }`: what the root changes by from
- * leaf - step to leaf + step. The step, the cube root of 2**-53 times the leaf's size, balances the two errors, of
- * the difference and of rounding; where the values on both sides are not finite, a tiny leaf is given a tiny one.
+ * The derivative of the root by a leaf from values alone, `{ derivative, step }`: what the root changes by
+ * from leaf - step to leaf + step. The step is the cube root of 2**-53, times the leaf's size where that is
+ * above 1: there the errors of the difference and of rounding are alike. A leaf below 1 from which it leads
+ * out of a function's domain is given a step in proportion to its size.
  */
 export function centralDifference(graph, values, leaf, root) {
   const work = values.slice();

@@ -1,13 +1,27 @@
 // Numbers and names as the page shows them: short forms on cards, all digits in the inspector.
 // Guarantee: what `escapeXml` returns may stand in HTML, in SVG and in attributes, whatever a label holds.
 
-/** A number rounded to significant digits, with a true minus sign; an em dash where there is none. */
+/** A number with so many significant digits, as Python's `.4g` writes it, but with a true minus sign; — for none. */
 export function short(x, digits = 4) {
   if (x === null || x === undefined) return "—";
   if (Number.isNaN(x)) return "nan";
   if (!Number.isFinite(x)) return x > 0 ? "inf" : "−inf";
-  const text = trimmed(Object.is(x, -0) ? "0" : x.toPrecision(digits));
-  return text.replace(/-/g, "−");
+  if (x === 0) return "0";
+  // Halves go to the even digit, as in Python; toPrecision would send them up: 1000.5 is 1000 here, 1001 there.
+  const [places, power] = Math.abs(x).toExponential(50).replace(".", "").split("e");
+  const rest = places.slice(digits);
+  const half = `5${"0".repeat(rest.length - 1)}`;
+  let head = Number(places.slice(0, digits));
+  let exponent = Number(power);
+  if (rest > half || (rest === half && head % 2)) head += 1;
+  if (head === 10 ** digits) {
+    head /= 10;
+    exponent += 1;
+  }
+  const sign = x < 0 ? "−" : "";
+  if (exponent >= -4 && exponent < digits) return `${sign}${Number(`${head}e${exponent - digits + 1}`)}`;
+  const shift = String(Math.abs(exponent)).padStart(2, "0");
+  return `${sign}${head / 10 ** (digits - 1)}e${exponent < 0 ? "−" : "+"}${shift}`;
 }
 
 /** All digits: the shortest text that reads back as the same float. */
@@ -30,12 +44,6 @@ export function typed(text) {
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(clean)) return null;
   const x = Number(clean);
   return Number.isFinite(x) ? x : null;
-}
-
-function trimmed(text) {
-  const [head, tail] = text.split("e");
-  const short = head.includes(".") ? head.replace(/\.?0+$/, "") : head;
-  return tail === undefined ? short : `${short}e${Number(tail)}`;
 }
 
 /** Text for XML content and attributes; what XML forbids becomes its visible picture or the replacement character. */

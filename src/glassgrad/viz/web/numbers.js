@@ -14,8 +14,21 @@ export function openDocument(graph, training) {
   const doc = { graph, root, steps, stepOf, training, edits: new Map(), epoch: null, step: null };
   doc.fixed = opaque(graph);
   doc.below = reached(graph, root);
+  doc.computable = computable(doc);
   refresh(doc);
   return doc;
+}
+
+/** Nodes below the root whose gradient the page can compute: not through an operation that hides its derivatives. */
+function computable({ graph, root, below, fixed }) {
+  const found = below.slice();
+  for (let i = root; i >= 0; i--) {
+    if (!below[i]) continue;
+    for (let e = graph.start[i]; e < graph.start[i + 1]; e++) {
+      if (!found[i] || (fixed[i] && !graph.partialKnown[e])) found[graph.operand[e]] = 0;
+    }
+  }
+  return found;
 }
 
 /** Computes values, local derivatives and gradients anew after an edit, or a move along the training. */
@@ -43,7 +56,7 @@ export function numbersOf(doc) {
     return { values: doc.values, grads: state.grads, known: state.known, shown: state.shown, flow, state };
   }
   const grads = doc.pristine ? graph.grads : doc.pass;
-  const known = doc.pristine ? graph.known : doc.below;
+  const known = doc.pristine ? graph.known : doc.computable;
   const flow = (e, i) => (known[i] && doc.below[i] && usable(e, i) ? product(grads[i], partials[e]) : null);
   return { values: doc.values, grads, known, shown: null, flow, state: null };
 }

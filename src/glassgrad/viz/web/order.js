@@ -176,26 +176,46 @@ function longestChain(ranks, far, lanes) {
 function fewCrossings(graph, { sweeps = ORDER_SWEEPS, deadline = Infinity, progress }) {
   const size = graph.ranks.length, budget = Math.min(sweeps * size, Math.max(ORDER_WORK, 8 * size));
   const search = newSearch(graph), { first, order } = search, { pred, succ } = graph;
-  const spent = (limit) => search.looks >= limit || performance.now() >= deadline;
-  let best = -1, kept = order;
-  // From the sinks first, operands left to right: the order of a picture in which nothing has to cross.
-  for (const [near, behind, limit] of [[pred, succ, Math.floor(budget / 4)], [succ, pred, budget]]) {
-    if (!best || (best > 0 && performance.now() >= deadline)) break;
-    walkInto(search, near, behind);
-    for (let sweep = 0, idle = 0, lowest = Infinity; ; sweep++) {
-      const found = countCrossings(search);
-      if (best < 0 || found < best) {
-        best = found;
-        kept = order.slice();
-      }
-      idle = found < lowest ? 0 : idle + 1;
-      lowest = Math.min(lowest, found);
-      if (progress) progress(best ? Math.min(search.looks / budget, 1) : 1);
-      if (!best || idle === ORDER_PATIENCE || spent(limit)) break;
-      // Down while that may help on its own, then up and down in turns.
-      if (sweep) sortByMedians(search, sweep <= 4 || sweep % 2 === 0, (sweep - 1) % 4 < 2);
-      swapNeighbours(search, () => spent(limit));
+  const late = () => performance.now() >= deadline;
+  const swapUpTo = (looks) => swapNeighbours(search, () => search.looks >= looks || late());
+  let best = Infinity, kept = order;
+  const keep = () => {
+    const found = countCrossings(search);
+    if (found < best) {
+      best = found;
+      kept = order.slice();
     }
+    if (progress) progress(best ? Math.min(search.looks / budget, 1) : 1);
+    return found;
+  };
+  const used = (v) => succ.start[v + 1] - succ.start[v], ids = graph.ranks.map((_, v) => v);
+  const sinks = ids.filter((v) => !used(v)), sources = ids.filter((v) => pred.start[v] === pred.start[v + 1]);
+  const byUse = sources.slice().sort((a, b) => used(a) - used(b)); // what is used often makes room
+  let lowest = Infinity, start = order;
+  // From the sinks first, operands left to right: the order of a picture in which nothing has to cross.
+  for (const [roots, near] of [[sinks, pred], [sources, succ], [byUse, succ]]) {
+    if (lowest < Infinity && (!best || late())) break;
+    putOrder(search, walkFrom(search, roots, near));
+    keep();
+    swapUpTo(search.looks + Math.min(Math.floor(budget / 6), ORDER_WORK / 10));
+    const found = keep();
+    if (found < lowest) {
+      lowest = found;
+      start = order.slice();
+    }
+  }
+  if (best) {
+    putOrder(search, start);
+    swapUpTo(budget);
+    lowest = keep();
+  }
+  for (let sort = 0, idle = 0; best && idle < ORDER_PATIENCE && search.looks < budget && !late(); sort++) {
+    // Down while that may help on its own, then up and down in turns.
+    sortByMedians(search, sort < 4 || sort % 2 === 1, sort % 4 < 2);
+    swapUpTo(budget);
+    const found = keep();
+    idle = found < lowest ? 0 : idle + 1;
+    lowest = Math.min(lowest, found);
   }
   const layers = Array.from({ length: first.length - 1 }, (_, r) => kept.slice(first[r], first[r + 1]));
   return { layers, crossings: best };
@@ -221,22 +241,28 @@ function newSearch({ ranks, succ, pred }) {
   };
 }
 
-/** Put all ids into their layers as a walk meets them: depth first, from those with nothing behind them. */
-function walkInto({ ranks, first, order, pos, stamp }, { start, link }, behind) {
-  const total = ranks.length, end = first.slice(), seen = new Uint8Array(total);
+/** All ids in the order of their layers, in these as a walk meets them: depth first, from root to root. */
+function walkFrom({ ranks, first }, roots, { start, link }) {
+  const met = new Int32Array(ranks.length), end = first.slice(), seen = new Uint8Array(ranks.length);
   const stack = new Int32Array(link.length + 1);
-  for (let root = 0; root < total; root++) {
-    let depth = behind.start[root] < behind.start[root + 1] ? 0 : 1;
+  for (const root of roots) {
+    let depth = 1;
     stack[0] = root;
     while (depth) {
-      const v = stack[--depth], r = ranks[v];
+      const v = stack[--depth];
       if (seen[v]) continue;
       seen[v] = 1;
-      pos[v] = end[r] - first[r];
-      order[end[r]++] = v;
+      met[end[ranks[v]]++] = v;
       for (let j = start[v + 1]; j-- > start[v]; ) stack[depth++] = link[j];
     }
   }
+  return met;
+}
+
+/** Make this the order. */
+function putOrder({ ranks, first, order, pos, stamp }, ids) {
+  order.set(ids);
+  for (let i = 0; i < order.length; i++) pos[order[i]] = i - first[ranks[order[i]]];
   for (let r = 0; r < stamp.length; r++) stamp[r]++;
 }
 

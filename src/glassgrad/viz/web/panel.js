@@ -12,14 +12,15 @@ const LINKS = 24; // operands or consumers that are listed
 const FACTORS = 9; // of a path
 
 /** The panel's HTML for node `i`. */
-export function nodePanel(doc, numbers, consumers, i, say) {
+export function nodePanel(doc, numbers, consumers, groups, i, say) {
   const { graph } = doc;
+  const tensor = graph.shapes.has(i); // many numbers, of which the graph has none
   return [
-    head(doc, i, say),
+    head(doc, groups, i, say),
     valueSection(doc, numbers, i, say),
-    graph.ops[i] === "leaf" ? editSection(doc, i, say) : "",
-    gradSection(doc, numbers, i, say),
-    graph.wanted[i] && doc.below[i] && i !== doc.root ? whySection(doc, numbers, consumers, i, say) : "",
+    graph.ops[i] === "leaf" && !tensor ? editSection(doc, i, say) : "",
+    tensor ? "" : gradSection(doc, numbers, i, say),
+    !tensor && graph.wanted[i] && doc.below[i] && i !== doc.root ? whySection(doc, numbers, consumers, i, say) : "",
     linksSection(doc, numbers, operandEdges(graph, i), say("panel.operands"), i, say),
     linksSection(doc, numbers, consumers[i], say("panel.consumers"), i, say),
     graph.notes.get(i) ? `<section><h3>${say("panel.note")}</h3><p class="note">${escapeXml(graph.notes.get(i))}</p></section>` : "",
@@ -32,16 +33,23 @@ function kindOf(doc, i) {
   return graph.ops[i] === "leaf" ? (graph.wanted[i] ? "leaf" : "constant") : "operation";
 }
 
-function head(doc, i, say) {
+function head(doc, groups, i, say) {
   const { graph } = doc;
   const kind = kindOf(doc, i);
   const op = graph.ops[i] === "leaf" ? "" : ` · <code>${escapeXml(clip(graph.ops[i], 30))}</code>`;
-  const where = graph.scopes[i] ? `<p class="where">${say("panel.in")} <b>${escapeXml(clip(graph.scopes[i], 60))}</b></p>` : "";
+  const where = whereLine(groups, say);
   return (
     `<header><h2 tabindex="-1" id="gg-panel-title" title="${escapeXml(graph.labels[i].slice(0, 2000))}"><bdi>${escapeXml(nameOf(graph, i))}</bdi></h2>` +
     `<p class="kind"><span class="chip ${kind}">${say(`kind.${kind}`)}</span>${op}</p>${where}` +
     `<button class="icon" data-do="close-panel" aria-label="${say("panel.close")}" title="${say("panel.close")} (Esc)">✕</button></header>`
   );
+}
+
+/** The groups around it, outer first, each a button that opens the group's own panel. */
+function whereLine(groups, say) {
+  if (!groups.length) return "";
+  const buttons = groups.map(([group, number]) => `<button data-group="${number}">${escapeXml(clip(group.name, 30))}</button>`);
+  return `<nav class="where" aria-label="${say("panel.in")}">${say("panel.in")} ${buttons.join(" / ")}</nav>`;
 }
 
 /** The operation in its operands' names and with their numbers: `d = a × b = 2 × (−3) = −6`. */
@@ -125,18 +133,17 @@ function close(x, y) {
 
 /** The three stages for all uses of node `i`, then the sum over paths. */
 function whySection(doc, numbers, consumers, i, say) {
-  const { graph, partials, pass } = doc;
+  const { graph, pass } = doc;
   const top = escapeXml(nameOf(graph, doc.root));
   const me = escapeXml(nameOf(graph, i));
   const uses = consumers[i].filter(([, c]) => doc.below[c]);
   const listed = uses.slice(0, USES);
   const more = uses.length > USES ? ` + … <span class="muted">(${say("why.more", { count: uses.length - USES })})</span>` : "";
   const part = (name) => fraction(top, escapeXml(name));
-  const symbols = listed.map(([, c]) => `${part(nameOf(graph, c))}·${fraction(escapeXml(nameOf(graph, c)), me)}`);
-  const local = listed.map(([e, c]) => `${part(nameOf(graph, c))}·${inProduct(partials[e])}`);
-  const figures = listed.map(([e, c]) => `${inProduct(pass[c])}·${inProduct(partials[e])}`);
+  const terms = listed.map(([e, c]) => useTerms(doc, e, c, top, me, part));
+  const [symbols, local, figures] = [0, 1, 2].map((k) => terms.map((term) => term[k]));
   const total = `<b>${short(pass[i], 6)}</b>`;
-  const rules = listed.map(([e, c]) => ruleLine(doc, e, c)).join("");
+  const rules = listed.filter(([, c]) => c !== doc.root).map(([e, c]) => ruleLine(doc, e, c)).join("");
   return (
     `<section class="why"><h3>${say("why.title", { value: short(pass[i]) })}</h3>` +
     `<ol class="stages"><li><span class="stage">${say("why.symbols")}</span><p class="math">${fraction(top, me)} = ${symbols.join(" + ")}${more}</p>${rules}</li>` +
@@ -146,28 +153,48 @@ function whySection(doc, numbers, consumers, i, say) {
   );
 }
 
+/** One use of a node in the three stages. Where the result itself uses it, there is no factor before the local one. */
+function useTerms(doc, e, c, top, me, part) {
+  const slope = inProduct(doc.partials[e]);
+  if (c === doc.root) return [escapeXml(derivativeWords(doc, e, c) ?? slope), slope, slope];
+  const name = nameOf(doc.graph, c);
+  return [`${part(name)}·${fraction(escapeXml(name), me)}`, `${part(name)}·${slope}`, `${inProduct(doc.pass[c])}·${slope}`];
+}
+
 /** ∂top/∂bottom as a fraction; without a style sheet, and for who listens, it reads `∂top/∂bottom`. */
 function fraction(top, bottom) {
   return `<span class="frac"><span>∂<bdi>${top}</bdi></span><i>/</i><span>∂<bdi>${bottom}</bdi></span></span>`;
 }
 
-/** `∂d/∂a = b` because d = a · b: the rule's own text with the operands' names put in. */
+/** `∂d/∂a = b` because d = a · b. */
 function ruleLine(doc, e, c) {
   const { graph } = doc;
-  const rule = RULES[graph.ops[c]];
-  const k = e - graph.start[c];
-  const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
-  if (!text) return "";
-  const names = operandEdges(graph, c).map(([, j]) => nameOf(graph, j));
-  const words = (rule?.operands ?? []).length === names.length ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
-  const by = fraction(escapeXml(nameOf(graph, c)), escapeXml(names[k]));
+  const words = derivativeWords(doc, e, c);
+  if (words === null) return "";
+  const by = fraction(escapeXml(nameOf(graph, c)), escapeXml(nameOf(graph, graph.operand[e])));
   const slope = short(doc.partials[e], 6);
   return `<p class="math rule">${by} = ${words === slope ? "" : `${escapeXml(words)} = `}${slope}</p>`;
 }
 
+/** The rule's own text for a local derivative, with the operands' names put in; null where there is none. */
+function derivativeWords(doc, e, c) {
+  const { graph } = doc;
+  const rule = RULES[graph.ops[c]];
+  const k = e - graph.start[c];
+  const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
+  return text ? ruleWords(graph, c, k, rule, text, operandEdges(graph, c).map(([, j]) => nameOf(graph, j))) : null;
+}
+
+function ruleWords(graph, c, k, rule, text, names) {
+  if (graph.ops[c] === "dot") return names[(k + names.length / 2) % names.length]; // the operand it is multiplied with
+  const fits = (rule?.operands ?? []).length === names.length;
+  return fits ? substituted(text, rule.operands, names, nameOf(graph, c)) : text;
+}
+
 function substituted(text, operands, names, result) {
   const known = new Map([...operands.map((name, k) => [name, names[k]]), ["y", result]]);
-  return text.replace(/\b[a-z]+\b(?!\()/g, (word) => known.get(word) ?? word);
+  const signs = text.replaceAll("**", "^").replaceAll(" * ", "·").replaceAll("-", "−");
+  return signs.replace(/\b[a-z]+\b(?!\()/g, (word) => known.get(word) ?? word);
 }
 
 function pathsPart(doc, i, say) {
@@ -178,7 +205,7 @@ function pathsPart(doc, i, say) {
     const { names, factors } = pathWords(doc, path.edges);
     return (
       `<li><button class="path" data-path="${k}"><span class="names"><bdi>${names}</bdi></span>` +
-      `<span class="math">${factors} = <b>${short(path.product, 6)}</b></span></button></li>`
+      `<span class="math">${path.edges.length > 1 ? `${factors} = ` : ""}<b>${short(path.product, 6)}</b></span></button></li>`
     );
   });
   const count = found.count.toString().replace(/\B(?=(\d{3})+$)/g, " ");
@@ -214,20 +241,26 @@ export function operandEdges(graph, i) {
   return Array.from({ length: graph.start[i + 1] - graph.start[i] }, (_, k) => [graph.start[i] + k, graph.operand[graph.start[i] + k]]);
 }
 
+/** A node's number, or its shape, or a dot where the steps have not come to it. */
+export function valueWords(graph, numbers, i) {
+  if (graph.shapes.has(i)) return `[${graph.shapes.get(i).join("×")}]`;
+  return numbers.shown && !numbers.shown[i] ? "·" : short(numbers.values[i]);
+}
+
 function linksSection(doc, numbers, links, title, i, say) {
   if (!links.length) return "";
   const { graph } = doc;
   const rows = links.slice(0, LINKS).map(([e, j]) => {
     const slope = numbers.state && !numbers.shown[Math.max(i, j)] ? "" : short(doc.partials[e], 5);
-    const text = graph.wanted[graph.operand[e]] ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>` : "";
-    return `<li><button data-go="${j}"><bdi>${escapeXml(nameOf(graph, j))}</bdi><span class="muted">${numbers.shown && !numbers.shown[j] ? "·" : short(numbers.values[j])}</span>${text}</button></li>`;
+    const text = graph.wanted[graph.operand[e]] && !Number.isNaN(doc.partials[e]) ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>` : "";
+    return `<li><button data-go="${j}"><bdi>${escapeXml(nameOf(graph, j))}</bdi><span class="muted">${valueWords(graph, numbers, j)}</span>${text}</button></li>`;
   });
   const more = links.length > LINKS ? `<li class="muted">${say("panel.more", { count: links.length - LINKS })}</li>` : "";
   return `<section><h3>${title} <span class="muted">${links.length}</span></h3><ul class="links">${rows.join("")}${more}</ul></section>`;
 }
 
 /** The panel's HTML for a group. */
-export function groupPanel(doc, numbers, group, say) {
+export function groupPanel(doc, numbers, around, group, say) {
   const members = [];
   for (const found = [group]; found.length; ) {
     const inner = found.pop();
@@ -239,7 +272,7 @@ export function groupPanel(doc, numbers, group, say) {
   const known = weights.filter((i) => numbers.known[i]);
   return (
     `<header><h2 tabindex="-1" id="gg-panel-title"><bdi>${escapeXml(clip(group.name, 40))}</bdi></h2>` +
-    `<p class="kind"><span class="chip">${say("kind.group")}</span> ${say("group.values", { count: group.size })}, ${say("group.leaves", { count: weights.length })}</p>` +
+    `<p class="kind"><span class="chip">${say("kind.group")}</span> ${say("group.values", { count: group.size })}, ${say("group.leaves", { count: weights.length })}</p>${whereLine(around, say)}` +
     `<button class="icon" data-do="close-panel" aria-label="${say("panel.close")}">✕</button></header>` +
     `<section><button data-do="toggle-group">${say("group.toggle")}</button></section>` +
     histogram(weights.map((i) => numbers.values[i]), say("group.histogram")) +

@@ -1,12 +1,12 @@
 // The paths from a result down to a node: how many there are, which count most, and what they add up to.
 //
-// Guarantees: the count is exact, whatever its size (a BigInt); the total is the gradient that a sweep from the
-// result with seed 1 delivers, and no sum over the paths listed; no more paths are looked at than are listed, so
-// the cost is linear in the graph, times the number listed; nothing recurses. `viz/paths.py` has the same
-// functions with the same results, bit for bit.
+// Guarantees: the count is exact, whatever its size (a BigInt); the total is the gradient that a sweep from
+// the result with seed 1 delivers, and no sum over the paths listed; no more paths are looked at than are
+// listed, so the cost is linear in the graph, times the number listed; nothing recurses. viz/paths.py has the
+// same functions with the same results, bit for bit.
 //
 // A path goes from the root along uses of operands that require a gradient. Its product is that of the local
-// derivatives on it. As in a sweep, zero stays zero, also times an infinite or an unknown derivative, which is NaN.
+// derivatives on it. As in a sweep, zero stays zero, also times an infinite or unknown derivative (NaN).
 
 /** For every id up to `root`: 1 where a path from the root to the node `wrt` can pass through it. */
 export function onTheWay(graph, root, wrt) {
@@ -111,8 +111,8 @@ function allPaths(graph, partials, root, wrt, way) {
   return found;
 }
 
-// The k largest paths to a node are among the k largest to each of its consumers, continued by one edge. A step is
-// [product, consumer, edge, place in the consumer's list].
+// The k largest paths to a node are among the k largest to each of its consumers, continued by one edge.
+// A step is [product, consumer, edge, place in the consumer's list].
 function largestPaths(graph, partials, root, wrt, way, k) {
   const best = new Array(root + 1);
   best[root] = [[1, -1, -1, -1]];

@@ -13,17 +13,17 @@ export function signOf(x) {
 /** All of the scene's markup; `view` says which numbers are known (see `Numbers` in app.js). */
 export function sceneMarkup(scene, view) {
   return [
-    ...scene.frames.map((frame, k) => frameMarkup(frame, k)),
+    ...scene.frames.map((frame, k) => frameMarkup(frame, k, view)),
+    litMarkup(scene, view),
     `<g class="lines">${linesMarkup(scene, view)}</g>`,
     ...scene.items.map((item) => cardMarkup(item, view)),
-    litMarkup(scene, view),
   ].join("");
 }
 
-function frameMarkup({ group, x, y, width, height }, k) {
+function frameMarkup({ group, x, y, width, height }, k, view) {
   const name = escapeXml(clip(group.name, Math.max(4, Math.floor((width - 40) / 7))) || "·");
   return (
-    `<g class="frame" data-frame="${k}" transform="translate(${n(x)} ${n(y)})">` +
+    `<g class="frame${view.selected?.group === group ? " selected" : ""}" data-frame="${k}" transform="translate(${n(x)} ${n(y)})">` +
     `<rect width="${n(width)}" height="${n(height)}" rx="12"/>` +
     `<g class="close" data-close="${k}"><title>${escapeXml(group.path)}</title>` +
     `<rect class="hit" width="${n(Math.min(width, 34 + 8 * name.length))}" height="24" rx="8"/>` +
@@ -69,7 +69,7 @@ function headData(made) {
   return made.back ? `M${n(x)} ${n(y)}l8-4v8z` : `M${n(x)} ${n(y)}l-8-4v8z`;
 }
 
-/** The lines of a path of the chain rule, or of the step that was just done, over everything else. */
+/** The lines of a path of the chain rule, or of the step that was just done: a marker's stroke below them. */
 function litMarkup(scene, view) {
   const lit = [...view.lit].map((k) => pathData(wholeWay(scene.lines[k]))).join("");
   return lit ? `<path class="lit" d="${lit}"/>` : "";
@@ -118,7 +118,7 @@ function nodeMarkup({ node, kind, width, height, badge }, view) {
   const left = badge + 9;
   out.push(`<text class="${label ? "label" : "word"}" x="${left}" y="18">${label || escapeXml(view.say("card.data"))}</text>`);
   out.push(`<text class="value" x="${n(right)}" y="18">${value}</text>`);
-  if (!graph.wanted[node]) return out.join("");
+  if (!graph.wanted[node] || graph.shapes.has(node)) return out.join("");
   const grad = view.gradOf(node);
   const sign = signOf(grad);
   out.push(`<text class="word" x="${left}" y="35">${escapeXml(view.say("card.grad"))}</text>`);

@@ -41,7 +41,7 @@ export async function arrange(graph, tree, open, standIn, breath) {
   const lastUser = new Int32Array(graph.size).fill(-1);
   const repeats = new Int32Array(graph.size);
   for (let v = 0; v < graph.size; v++) {
-    if (v % 2000 === 1999) await breath(); // a long task would freeze the page
+    if (v % 200 === 199) await breath(); // a long task would freeze the page
     const target = resolved(v);
     for (let e = graph.start[v]; e < graph.start[v + 1]; e++) {
       const u = graph.operand[e];
@@ -213,7 +213,7 @@ function flat(plan, edges, reversed) {
 }
 
 /** Puts the rooms' plans into each other: items, frames and lines with coordinates in the whole picture. */
-export function place(arranged, plans) {
+export async function place(arranged, plans, breath) {
   const { items, rooms } = arranged;
   const origin = rooms.map(() => null);
   const number = new Map(rooms.map((room, k) => [room.group, k]));
@@ -241,7 +241,8 @@ export function place(arranged, plans) {
   const leaves = (k) => [origin[k][0] - plans[k].left + plans[k].width, origin[k][1] - plans[k].top + plans[k].height / 2];
   const lines = [];
   const trunks = [];
-  rooms.forEach((room, k) => {
+  for (const [k, room] of rooms.entries()) {
+    await breath();
     const plan = plans[k];
     const way = (points, from, to) => {
       const found = [];
@@ -262,7 +263,7 @@ export function place(arranged, plans) {
       if (trunk) for (const e of made.edges) trunk.edges.push(e);
       lines.push({ way: points, trunk, back, after, last: made.last, edges: made.edges });
     });
-  });
+  }
   const whole = plans[plans.length - 1];
   return { ...arranged, frames, lines, trunks, width: whole.width, height: whole.height };
 }

@@ -1,14 +1,17 @@
-// Forward and backward one step at a time, as viz/steps.py: what is known after so many steps, and a sentence.
+// Forward and backward one step at a time, as viz/steps.py: what is known after so many steps, and a
+// sentence.
 //
-// The state is a function of the graph, its numbers and the number of steps alone. Every backward step changes one
-// gradient, and the steps add in the order of a sweep, so the last one leaves the very bits of a sweep. At step 0
-// only leaves have values; then one operation below the root appears in each; then the root's gradient becomes 1;
-// then one contribution grad[operand] += grad[node] * partial in each, nodes descending, operands in order, wherever
-// both require a gradient.
+// The state is a function of the graph, its numbers and the number of steps alone. Every backward step
+// changes one gradient, and the steps add in the order of a sweep, so the last one leaves the very
+// bits of a sweep. At step 0 only leaves have values; then one operation below the root appears in
+// each; then the root's gradient becomes 1; then one contribution grad[operand] += grad[node] *
+// partial in each, nodes descending, operands in order, wherever both require a gradient.
+
+import { short } from "./format.js";
 
 /**
- * The steps for one root, from 0 to `total`: `forward` has the operations below it in ascending order, `backward` the
- * pairs (node, edge) of its contributions one after the other, `below` tells what takes part.
+ * The steps for one root, from 0 to `total`: `forward` has the operations below it in ascending order,
+ * `backward` the pairs (node, edge) of its contributions one after the other, `below` tells what takes part.
  */
 export function makeSteps(graph, root = graph.roots[0]) {
   const { size, start, operand, wanted } = graph;
@@ -36,14 +39,15 @@ export function makeSteps(graph, root = graph.roots[0]) {
 }
 
 /**
- * The state after `index` steps. `phase` is "start", "forward", "seed" or "backward"; `node`, `edge` and `operand`
- * (-1 where there is none) say what the last step was about, `before`, `after`, `factor` and `partial` its numbers;
- * `shown`, `grads` and `known` have an entry for each node: value visible, gradient so far, gradient begun.
+ * The state after `index` steps. `phase` is "start", "forward", "seed" or "backward"; `node`, `edge` and
+ * `operand` (-1 where there is none) say what the last step was about, `before`, `after`, `factor` and
+ * `partial` its numbers; `shown`, `grads` and `known` have an entry for each node: value visible, gradient
+ * so far, gradient begun.
  *
- * `how` of a backward step: "product"; "zero" where the node's gradient is exactly 0, which is passed on as 0 even
- * through an infinite derivative; functions that keep their derivatives to themselves have no product: "given" takes
- * the operand's gradient over from the snapshot, whole, "included" says that this was done in an earlier step, and
- * "unknown" that the snapshot has none.
+ * `how` of a backward step: "product"; "zero" where the node's gradient is exactly 0, which is passed on
+ * as 0 even through an infinite derivative. Functions that keep their derivatives to themselves have no
+ * product: "given" takes the operand's gradient over from the snapshot, whole, "included" says that this
+ * was done in an earlier step, and "unknown" that the snapshot has none.
  */
 export function stepAt(graph, steps, values, partials, index) {
   const { size, operand, partialKnown } = graph;
@@ -89,32 +93,11 @@ export function stepAt(graph, steps, values, partials, index) {
     if (k + 2 === 2 * (at - seedAt)) {
       const partial = partialKnown[edge] ? partials[edge] : NaN;
       const after = grads[target];
-      Object.assign(state, { phase: "backward", node, edge, operand: target, before, after, factor, partial, how });
+      Object.assign(state, { phase: "backward", node, edge, operand: target, how });
+      Object.assign(state, { before, after, factor, partial });
     }
   }
   return state;
-}
-
-/** A number as sentences show it: four significant digits as Python's `.4g` writes them, a real minus sign. */
-export function stepNumber(value) {
-  if (Number.isNaN(value)) return "nan";
-  if (!Number.isFinite(value)) return value > 0 ? "inf" : "−inf";
-  if (value === 0) return "0";
-  // Halves go to the even digit, as in Python; toPrecision would send them up: 1000.5 is 1000 here, 1001 there.
-  const [digits, power] = Math.abs(value).toExponential(50).replace(".", "").split("e");
-  const rest = digits.slice(4);
-  const half = `5${"0".repeat(rest.length - 1)}`;
-  let head = Number(digits.slice(0, 4));
-  let exponent = Number(power);
-  if (rest > half || (rest === half && head % 2)) head += 1;
-  if (head === 10000) {
-    head = 1000;
-    exponent += 1;
-  }
-  const sign = value < 0 ? "−" : "";
-  if (exponent >= -4 && exponent < 4) return `${sign}${Number(`${head}e${exponent - 3}`)}`;
-  const shift = String(Math.abs(exponent)).padStart(2, "0");
-  return `${sign}${head / 1000}e${exponent < 0 ? "−" : "+"}${shift}`;
 }
 
 const STEP_INFIX = { "+": "+", "-": "−", "*": "·", "/": "/" };
@@ -136,14 +119,14 @@ function stepCut(text) {
 }
 
 function stepFactor(value) {
-  const text = stepNumber(value);
+  const text = short(value);
   return text[0] === "−" ? `(${text})` : text;
 }
 
 function stepFormula(graph, i, values, inNumbers) {
   const symbol = graph.symbols[i] || graph.ops[i];
   const below = [...graph.operand.subarray(graph.start[i], graph.start[i + 1])];
-  const call = (k) => (inNumbers ? stepNumber(values[k]) : stepName(graph, k, values));
+  const call = (k) => (inNumbers ? short(values[k]) : stepName(graph, k, values));
   const inside = (k) => (inNumbers ? stepFactor(values[k]) : stepName(graph, k, values));
   const [a, b] = below;
   if (below.length === 2 && STEP_INFIX[symbol]) {
@@ -168,7 +151,7 @@ export function stepSentence(graph, state, strings, steps, values = graph.values
     facts.name = stepName(graph, i, values);
     facts.formula = stepFormula(graph, i, values, false);
     facts.numbers = stepFormula(graph, i, values, true);
-    facts.value = stepNumber(values[i]);
+    facts.value = short(values[i]);
     const few = graph.start[i + 1] - graph.start[i] <= STEP_LISTED;
     if (few && facts.numbers !== facts.formula) key = "forwardNumbers";
   } else if (state.phase === "backward") {
@@ -177,9 +160,9 @@ export function stepSentence(graph, state, strings, steps, values = graph.values
     facts.operand = stepName(graph, state.operand, values);
     facts.factor = stepFactor(state.factor);
     facts.partial = stepFactor(state.partial);
-    facts.contribution = stepNumber(state.factor === 0 ? 0 : state.factor * state.partial);
-    facts.before = stepNumber(state.before);
-    facts.after = stepNumber(state.after);
+    facts.contribution = short(state.factor === 0 ? 0 : state.factor * state.partial);
+    facts.before = short(state.before);
+    facts.after = short(state.after);
   }
   return strings[`step.${key}`].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
 }

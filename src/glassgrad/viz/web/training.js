@@ -38,7 +38,7 @@ export function sparkline(numbers, at, title, width = 300, height = 44) {
     if (Number.isFinite(v)) d += `${pen}${x(k).toFixed(1)} ${y(v).toFixed(1)}`;
     pen = Number.isFinite(v) ? "L" : "M";
   });
-  const dot = Number.isFinite(numbers[at]) ? `<circle cx="${x(at).toFixed(1)}" cy="${y(numbers[at]).toFixed(1)}" r="3.5"/>` : "";
+  const dot = Number.isFinite(numbers[at]) ? `<path class="dot" d="M${x(at).toFixed(1)} ${y(numbers[at]).toFixed(1)}h0"/>` : "";
   const label = `${title}: ${short(numbers[0])} … ${short(numbers[numbers.length - 1])}`;
   return (
     `<svg class="spark" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${label}">` +
