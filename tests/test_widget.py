@@ -393,6 +393,26 @@ def test_without_anywidget_the_error_says_what_to_install(gg, four, monkeypatch)
             gg.widget(four[0])
 
 
+@pytest.mark.slow
+def test_a_notebook_runs_with_a_widget_and_its_export_has_the_page(tmp_path):
+    pytest.importorskip("nbconvert")
+    nbformat = pytest.importorskip("nbformat")
+    cells = [
+        "from glassgrad import Value, widget\na, b = Value(2, 'a'), Value(-3, 'b')\ny = a * b\nw = widget(y)\nw",
+        "b.data = 5",
+        "print('after the cell:', y.data, a.grad)",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    nbformat.write(book, tmp_path / "book.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "book.ipynb"]
+    command.append("--NotebookClient.store_widget_state=False")
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env=environment("interpreted"), timeout=120)
+    text = (tmp_path / "book.html").read_text(encoding="utf-8")
+    assert "after the cell: 10.0 5.0" in text
+    assert text.count("<iframe ") == 1
+    assert "&quot;values&quot;:[2,-3,-6]" in text
+
+
 # ---- both halves, in Chromium --------------------------------------------------------------------------------------
 
 MODEL = """

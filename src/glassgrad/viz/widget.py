@@ -20,7 +20,7 @@ from typing import Any, Final
 from .. import modes, recompute
 from ..engine import Value
 from ..errors import GlassgradError, NonFiniteError, Number, OperandError, shown
-from ..graph import Graph, _in_order
+from ..graph import Graph, in_order
 from .page import Page
 from .snapshot import DrawingError, snapshot
 from .text import title
@@ -71,7 +71,7 @@ class _Numbers:
 
     def __init__(self, roots: list[Value]) -> None:
         self.roots = roots
-        self.nodes = _in_order(roots)
+        self.nodes = in_order(roots)
         self.leaves = [i for i, node in enumerate(self.nodes) if node._rule == "leaf"]
         self.places = {node: i for i, node in enumerate(self.nodes)}
         self.allows_nonfinite = modes.current().allow_nonfinite > 0  # of where the widget was made: edits come later
