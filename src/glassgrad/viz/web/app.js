@@ -432,10 +432,10 @@ function tellParent(message) {
  * graph on other numbers, as JSON text, and takes back all edits.
  */
 function hear({ data, source }) {
-  if (source !== window.parent || !data) return;
+  if (source !== window.parent || source === window || !data) return; // without a frame around it, from nobody
   const { doc } = app;
   if (data.glassgrad === "set" && Array.isArray(data.values)) {
-    for (const [leaf, x] of data.values) {
+    for (const [leaf, x] of data.values.filter(Array.isArray)) {
       if (x === null) doc.edits.delete(leaf);
       else if (doc.graph.ops[leaf] === "leaf" && typeof x === "number") doc.edits.set(leaf, x);
     }
