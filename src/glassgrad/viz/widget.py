@@ -27,7 +27,9 @@ from .text import title
 
 __all__ = ["widget"]
 
-MAX_NODES: Final = 20_000  # 1.5 MB and half a second for a change that Python makes; an edit in the picture takes 0.01 s
+MAX_NODES: Final = (
+    20_000  # 1.5 MB and half a second for a change that Python makes; an edit in the picture takes 0.01 s
+)
 
 
 def widget(root: Value | Iterable[Value], *, height: int = 560, max_nodes: int = MAX_NODES) -> Any:
