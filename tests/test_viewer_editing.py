@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 
@@ -10,6 +11,7 @@ from browser import opened
 from pictures import differentiated, g1
 from viewing import card, cards, centre, do, drag, text
 
+import glassgrad
 from glassgrad import Value
 
 START = {"a": ("2", "+6"), "b": ("-3", "-4"), "c": ("10", "-2"), "f": ("-2", "+4"), "L": ("-8", "+1")}
@@ -173,6 +175,31 @@ def test_an_edit_to_where_a_result_is_undefined_shows_nan_and_recovers(page_of):
     page.locator("#gg-edit").fill("2")
     assert cards(page) == before
     assert text(page, "#gg-edit-error") == ""
+
+
+@pytest.mark.parametrize("start", [math.nan, math.inf, -math.inf, 1.7e308, 5e-324, 0.0])
+def test_any_float_can_be_edited(page_of, start):
+    with glassgrad.allow_nonfinite():
+        x = Value(start, "x")
+        y = x * 2
+        y.label = "y"
+    page = page_of(y)
+    card(page, "x").click()
+    slider = page.locator("[data-slide]")
+    least, most = float(slider.get_attribute("min")), float(slider.get_attribute("max"))
+    assert math.isfinite(least)
+    assert math.isfinite(most)
+    assert least < most
+    before = cards(page)
+    page.locator("#gg-edit").fill("4")
+    assert cards(page)["y"] == ("8", "+1")
+    assert float(slider.input_value()) == pytest.approx(max(least, min(4, most)))
+    do(page, "reset")
+    assert cards(page) == before
+    drag(page, centre(page.locator("[data-scrub]")), (-20, 0))
+    assert math.isfinite(float(page.locator("#gg-edit").input_value()))
+    do(page, "reset")
+    assert cards(page) == before
 
 
 def test_what_a_hand_written_operation_uses_cannot_be_edited_and_the_page_says_why(page_of):

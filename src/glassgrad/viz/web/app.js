@@ -671,7 +671,8 @@ function scrub(event) {
   if (!handle) return;
   event.preventDefault();
   const leaf = Number(handle.dataset.scrub);
-  const [from, begin, reach] = [event.clientX, app.doc.values[leaf], Number(handle.dataset.reach)];
+  const now = app.doc.values[leaf];
+  const [from, begin, reach] = [event.clientX, Number.isFinite(now) ? now : 0, Number(handle.dataset.reach)];
   const move = (moved) => edit(leaf, Number((begin + ((moved.clientX - from) * reach) / 200).toPrecision(6)));
   const stop = () => {
     document.removeEventListener("pointermove", move);

@@ -88,14 +88,15 @@ function editSection(doc, i, say) {
   const now = doc.values[i];
   const first = doc.graph.values[i];
   if (!editable(doc, i)) return `<section><p class="note">${say("edit.fixed")}</p></section>`;
-  const reach = Math.max(1, 2 * Math.abs(Number.isFinite(first) ? first : 1));
+  const middle = Number.isFinite(first) ? first : 0;
+  const reach = Math.min(Math.max(1, 2 * Math.abs(middle)), Number.MAX_VALUE - Math.abs(middle));
   const changed = doc.edits.has(i);
   return (
     `<section class="edit"><h3>${say("edit.title")}</h3>` +
     `<div class="row"><span class="scrub" data-scrub="${i}" data-reach="${reach}" title="${say("edit.drag")}" aria-hidden="true">⇔</span>` +
     `<input id="gg-edit" data-edit="${i}" inputmode="decimal" autocomplete="off" spellcheck="false" value="${escapeXml(plain(now))}" aria-label="${say("edit.box", { name: escapeXml(nameOf(doc.graph, i)) })}">` +
     `<button data-do="reset" ${changed ? "" : "disabled"}>${say("edit.reset")}</button></div>` +
-    `<input type="range" data-slide="${i}" min="${first - reach}" max="${first + reach}" step="any" value="${now}" aria-label="${say("edit.slider", { name: escapeXml(nameOf(doc.graph, i)) })}">` +
+    `<input type="range" data-slide="${i}" min="${middle - reach}" max="${middle + reach}" step="any" value="${now}" aria-label="${say("edit.slider", { name: escapeXml(nameOf(doc.graph, i)) })}">` +
     `<p class="error" id="gg-edit-error" role="status"></p></section>`
   );
 }
