@@ -28,6 +28,7 @@ from .viz.page import Page, show, to_html
 from .viz.snapshot import DrawingError
 from .viz.tree import tree
 from .viz.watch import Recording, watch
+from .viz.widget import widget
 
 # Methods of Value: the engine knows no viewer.
 engine.viewers.update(_repr_mimebundle_=_mimebundle, explain=explain, show=show, tree=tree)
@@ -42,5 +43,5 @@ __all__ = [
     "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum",
     "nn", "no_grad", "optim", "primitive", "prod", "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu",
     "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan", "tanh", "taylor", "testing", "to_html", "training",
-    "tree", "value_and_grad", "vjp", "watch", "where",
+    "tree", "value_and_grad", "vjp", "watch", "where", "widget",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ what was recorded: `if`, `while`, recursion and closures are all fine. Functions
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 from . import sparsity, symbolic, trees
@@ -287,12 +287,18 @@ def jacobian(
 
 @overload
 def vjp(
-    f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: Literal[False] = False
-) -> tuple[Any, Callable[[Any], Any]]: ...
+    f: Function, *primals: Any, argnums: Sequence[int] | None = None, has_aux: Literal[False] = False
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]: ...
 @overload
 def vjp(
-    f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: Literal[True]
-) -> tuple[Any, Callable[[Any], Any], Any]: ...
+    f: Function, *primals: Any, argnums: Sequence[int] | None = None, has_aux: Literal[True]
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]], Any]: ...
+@overload
+def vjp(
+    f: Function, *primals: Any, argnums: int, has_aux: Literal[False] = False
+) -> tuple[Any, Callable[[Any], Any]]: ...
+@overload
+def vjp(f: Function, *primals: Any, argnums: int, has_aux: Literal[True]) -> tuple[Any, Callable[[Any], Any], Any]: ...
 def vjp(f: Function, *primals: Any, argnums: Argnums | None = None, has_aux: bool = False) -> Any:
     """What `f` returns for these arguments, and the function that takes derivatives back through it.
 

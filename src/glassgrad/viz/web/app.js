@@ -420,20 +420,32 @@ function edit(leaf, x) {
   refresh(doc);
   draw();
   announce(say("edit.result", { name: nameOf(doc.graph, doc.root), value: short(doc.values[doc.root]) }));
-  tellParent(leaf, x);
+  tellParent({ glassgrad: "edit", id: leaf, value: x, label: doc.graph.labels[leaf] });
 }
 
-/** A frame around the page, such as a notebook's widget, hears of edits and may make some. */
-function tellParent(leaf, x) {
-  if (window.parent !== window) window.parent.postMessage({ glassgrad: "edit", id: leaf, value: x, label: app.doc.graph.labels[leaf] }, "*");
+/** A frame around the page, such as a notebook's widget, hears when the page is ready, and of edits, and may make some. */
+function tellParent(message) {
+  if (window.parent !== window) window.parent.postMessage(message, "*");
 }
 
+/**
+ * What that frame says: `set` edits leaves, [id, number] each, null for what the snapshot has; `snapshot` is the same
+ * graph on other numbers, as JSON text, and takes back all edits.
+ */
 function hear({ data, source }) {
-  if (source !== window.parent || !data || data.glassgrad !== "set" || !Array.isArray(data.values)) return;
+  if (source !== window.parent || source === window || !data) return; // without a frame around it, from nobody
   const { doc } = app;
-  for (const [leaf, x] of data.values.filter(Array.isArray)) {
-    if (doc.graph.ops[leaf] === "leaf" && typeof x === "number") doc.edits.set(leaf, x);
-  }
+  if (data.glassgrad === "set" && Array.isArray(data.values)) {
+    for (const [leaf, x] of data.values.filter(Array.isArray)) {
+      if (x === null) doc.edits.delete(leaf);
+      else if (doc.graph.ops[leaf] === "leaf" && typeof x === "number") doc.edits.set(leaf, x);
+    }
+  } else if (data.glassgrad === "snapshot") {
+    const { size, operand, values, grads, known, partials, partialKnown } = readGraph(JSON.parse(data.graph));
+    if (size !== doc.graph.size || operand.join() !== doc.graph.operand.join()) return;
+    Object.assign(doc.graph, { values, grads, known, partials, partialKnown });
+    doc.edits.clear();
+  } else return;
   refresh(doc);
   draw();
 }
@@ -751,7 +763,6 @@ function listen() {
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new ResizeObserver(redraw).observe(stage);
-  addEventListener("message", hear);
 }
 
 // Start ------------------------------------------------------------------------------------------------------------
@@ -793,6 +804,8 @@ async function start(code) {
   listen();
   await relayout();
   document.documentElement.dataset.ready = "true";
+  addEventListener("message", hear);
+  tellParent({ glassgrad: "ready" });
 }
 
 if (typeof document === "undefined") {
