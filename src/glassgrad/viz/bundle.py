@@ -29,7 +29,8 @@ MODULES: Final = (
     *("order", "layout"),
     *("paths", "format", "steps"),  # the chain rule, and how it is written
     *("groups", "scene", "numbers"),  # what is in sight, and with which numbers
-    *("picture", "canvas", "camera", "panel", "training", "app"),
+    *("picture", "canvas", "camera", "panel", "training"),
+    *("state", "sides", "stage", "deeds", "search", "exporting", "app"),  # what holds the state and listens
 )
 """The modules in the order they are concatenated: each imports only from those before it."""
 

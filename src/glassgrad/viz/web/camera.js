@@ -14,7 +14,11 @@ export function zoomAt(camera, px, py, factor) {
 /** The camera that shows the whole scene, never larger than life by much. */
 export function fitted(scene, width, height) {
   const pad = 28;
-  const zoom = Math.min(1.25, (width - 2 * pad) / Math.max(scene.width, 1), (height - 2 * pad) / Math.max(scene.height, 1));
+  const zoom = Math.min(
+    1.25,
+    (width - 2 * pad) / Math.max(scene.width, 1),
+    (height - 2 * pad) / Math.max(scene.height, 1),
+  );
   const safe = Math.max(LEAST, zoom);
   return { x: (width - scene.width * safe) / 2, y: (height - scene.height * safe) / 2, zoom: safe };
 }
@@ -35,7 +39,8 @@ export function listenToPointers(stage, get, set, click) {
     if (!last) return;
     const [dx, dy] = [event.clientX - last[0], event.clientY - last[1]];
     if (pointers.size > 1) pinch(event, last, dx, dy);
-    else if (Math.max(travelled, Math.hypot(dx, dy)) >= 3) { // less is a click with an unsteady hand
+    else if (Math.max(travelled, Math.hypot(dx, dy)) >= 3) {
+      // less is a click with an unsteady hand
       travelled = Infinity;
       if (!stage.hasPointerCapture(event.pointerId)) stage.setPointerCapture(event.pointerId);
       stage.classList.add("grabbing");
@@ -66,7 +71,14 @@ export function listenToPointers(stage, get, set, click) {
       event.preventDefault();
       const box = stage.getBoundingClientRect();
       const step = event.deltaMode === 1 ? event.deltaY * 18 : event.deltaY;
-      set(zoomAt(get(), event.clientX - box.left, event.clientY - box.top, Math.exp(-step * (event.ctrlKey ? 0.01 : 0.0018))));
+      set(
+        zoomAt(
+          get(),
+          event.clientX - box.left,
+          event.clientY - box.top,
+          Math.exp(-step * (event.ctrlKey ? 0.01 : 0.0018)),
+        ),
+      );
     },
     { passive: false },
   );

@@ -6,7 +6,21 @@ import { clip, decades, nameOf, symbolOf } from "./format.js";
 import { signed, signOf } from "./picture.js";
 import { ownWay, wholeWay } from "./scene.js";
 
-const NAMES = ["paper", "face", "rim", "ink", "muted", "line", "plus", "minus", "leaf", "root", "frame", "badge", "lit"];
+const NAMES = [
+  "paper",
+  "face",
+  "rim",
+  "ink",
+  "muted",
+  "line",
+  "plus",
+  "minus",
+  "leaf",
+  "root",
+  "frame",
+  "badge",
+  "lit",
+];
 const TEXT_FROM = 0.42; // zoom at which words are drawn
 const LINES_FROM = 0.05; // and lines
 const TINY = 0.04; // below it a box is a stroke of colour
@@ -63,7 +77,8 @@ export function paint(canvas, scene, prepared, view, camera, ratio, palette) {
   const sight = [-x / zoom, -y / zoom, (canvas.width / ratio - x) / zoom, (canvas.height / ratio - y) / zoom];
   const seen = (left, top, right, bottom) => left < sight[2] && right > sight[0] && top < sight[3] && bottom > sight[1];
   for (const frame of scene.frames) {
-    if (seen(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)) paintFrame(context, frame, palette, zoom);
+    if (seen(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height))
+      paintFrame(context, frame, palette, zoom);
   }
   if (view.lit.size) {
     context.strokeStyle = palette.lit;
@@ -203,13 +218,21 @@ function paintCard(context, item, view, palette) {
   }
   const right = x + width - 10;
   const label = graph.labels[node].trim();
-  if (badge > 5) write(symbolOf(graph, node), x + badge / 2, height / 2 + 5, kind === "root" ? "#fff" : palette.ink, bold, "center");
+  if (badge > 5)
+    write(symbolOf(graph, node), x + badge / 2, height / 2 + 5, kind === "root" ? "#fff" : palette.ink, bold, "center");
   if (kind === "const") {
     if (label) write(clip(nameOf(graph, node), 18), x + 10, 18.5, palette.ink, bold, "left");
     write(view.valueText(node), right, 18.5, palette.ink, plain, "right");
     return;
   }
-  write(label ? clip(nameOf(graph, node), 18) : view.say("card.data"), x + badge + 9, 18, label ? palette.ink : palette.muted, label ? bold : plain, "left");
+  write(
+    label ? clip(nameOf(graph, node), 18) : view.say("card.data"),
+    x + badge + 9,
+    18,
+    label ? palette.ink : palette.muted,
+    label ? bold : plain,
+    "left",
+  );
   write(view.valueText(node), right, 18, palette.ink, plain, "right");
   if (!graph.wanted[node] || graph.shapes.has(node)) return;
   const grad = view.gradOf(node);

@@ -148,7 +148,9 @@ export function readGraph(raw) {
     start[i + 1] = start[i] + rows[i].length;
   }
   const graph = {
-    size, roots, start,
+    size,
+    roots,
+    start,
     ops: kinds.map((kind) => kind[0]),
     symbols: kinds.map((kind) => kind[1]),
     operand: new Int32Array(start[size]),

@@ -53,7 +53,9 @@ export function escapeXml(text) {
 
 function visible(text) {
   return text
-    .replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"))
+    .replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, (c) =>
+      c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd",
+    )
     .replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|[\ufffe\uffff]/g, "\ufffd")
     .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "");
 }
@@ -62,7 +64,12 @@ function visible(text) {
 export function clip(text, limit) {
   const line = visible(text.slice(0, 4 * limit)).replace(/\s+/g, " ");
   const letters = Array.from(line);
-  return letters.length > limit ? `${letters.slice(0, limit - 1).join("").trimEnd()}…` : line;
+  return letters.length > limit
+    ? `${letters
+        .slice(0, limit - 1)
+        .join("")
+        .trimEnd()}…`
+    : line;
 }
 
 /** What to call node `i`: its label, a constant's number, or `n` and its id. */

@@ -28,12 +28,14 @@ export function buildGroups(graph) {
   for (let i = 0; i < graph.size; i++) groupAt(byPath, scopes[i]).nodes.push(i);
   const home = new Array(graph.size);
   const all = [root];
-  for (const group of all) { // grows while it is read; a group's depth is final when its turn comes
+  for (const group of all) {
+    // grows while it is read; a group's depth is final when its turn comes
     if (group.parent) group.depth = group.parent.depth + 1;
     const both = group.nodes.length && group.groups.length;
     const limit = both ? PART : 2 * PART;
     const { nodes, groups } = group;
-    if (groups.length > limit) group.groups = pieces(groups.length).map(([a, b]) => part(group, [], groups.slice(a, b)));
+    if (groups.length > limit)
+      group.groups = pieces(groups.length).map(([a, b]) => part(group, [], groups.slice(a, b)));
     if (nodes.length > limit) {
       group.nodes = [];
       group.groups.push(...pieces(nodes.length).map(([a, b]) => part(group, nodes.slice(a, b), [])));

@@ -52,7 +52,8 @@ export function numbersOf(doc) {
   const usable = (e, i) => graph.wanted[graph.operand[e]] && (graph.partialKnown[e] || !doc.fixed[i]);
   if (doc.step !== null) {
     const state = stepAt(graph, doc.steps, doc.values, partials, doc.step);
-    const flow = (e, i) => (stepOf[e] >= 0 && stepOf[e] <= doc.step && usable(e, i) ? product(state.grads[i], partials[e]) : null);
+    const flow = (e, i) =>
+      stepOf[e] >= 0 && stepOf[e] <= doc.step && usable(e, i) ? product(state.grads[i], partials[e]) : null;
     return { values: doc.values, grads: state.grads, known: state.known, shown: state.shown, flow, state };
   }
   const grads = doc.pristine ? graph.grads : doc.pass;

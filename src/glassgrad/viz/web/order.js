@@ -14,7 +14,8 @@ const ORDER_PATIENCE = 8; // sorts by medians that may bring nothing better befo
 
 /** By node, the numbers of the edges that it is the source of (side 0) or the target of (side 1). */
 export function edgeRows(n, edges, side) {
-  const start = new Int32Array(n + 1), item = new Int32Array(edges.length >> 1);
+  const start = new Int32Array(n + 1),
+    item = new Int32Array(edges.length >> 1);
   for (let k = side; k < edges.length; k += 2) start[edges[k] + 1]++;
   for (let i = 0; i < n; i++) start[i + 1] += start[i];
   const at = start.slice(0, n);
@@ -27,15 +28,19 @@ export function edgeRows(n, edges, side) {
  * rank of their own (-1) and sinks in a last one (1), as ports of a frame are; Python has no frames and no pins.
  */
 export function rankGraph(n, edges, pins = null) {
-  const out = edgeRows(n, edges, 0), into = edgeRows(n, edges, 1);
-  const ranks = new Int32Array(n), missing = new Int32Array(n), queue = new Int32Array(n);
+  const out = edgeRows(n, edges, 0),
+    into = edgeRows(n, edges, 1);
+  const ranks = new Int32Array(n),
+    missing = new Int32Array(n),
+    queue = new Int32Array(n);
   let filled = 0;
   for (let i = 0; i < n; i++) {
     missing[i] = into.start[i + 1] - into.start[i];
     if (!missing[i]) queue[filled++] = i;
   }
   for (let at = 0; at < filled; at++) {
-    const a = queue[at], after = ranks[a] + 1;
+    const a = queue[at],
+      after = ranks[a] + 1;
     for (let j = out.start[a]; j < out.start[a + 1]; j++) {
       const b = edges[2 * out.item[j] + 1];
       if (ranks[b] < after) ranks[b] = after;
@@ -44,8 +49,10 @@ export function rankGraph(n, edges, pins = null) {
   }
   if (filled < n) throw new Error("the graph to lay out has a cycle");
   while (filled) {
-    const i = queue[--filled], consumers = out.start[i + 1] - out.start[i];
-    let inner = 0, nearest = Infinity;
+    const i = queue[--filled],
+      consumers = out.start[i + 1] - out.start[i];
+    let inner = 0,
+      nearest = Infinity;
     for (let j = into.start[i]; j < into.start[i + 1]; j++) {
       const u = edges[2 * into.item[j]];
       if (into.start[u] < into.start[u + 1]) inner++;
@@ -73,9 +80,13 @@ function pinned(ranks, pins) {
  * without cycles has none. Throws on an edge from a node to itself, which no direction mends.
  */
 export function acyclic(n, edges) {
-  const out = edgeRows(n, edges, 0), at = out.start.slice(0, n);
-  const turned = Int32Array.from(edges), reversed = new Uint8Array(edges.length >> 1);
-  const entered = new Uint8Array(n), open = new Uint8Array(n), stack = new Int32Array(n);
+  const out = edgeRows(n, edges, 0),
+    at = out.start.slice(0, n);
+  const turned = Int32Array.from(edges),
+    reversed = new Uint8Array(edges.length >> 1);
+  const entered = new Uint8Array(n),
+    open = new Uint8Array(n),
+    stack = new Int32Array(n);
   const target = new Uint8Array(n);
   for (let k = 0; k < reversed.length; k++) target[edges[2 * k + 1]] = 1;
   for (let turn = 0; turn < 2; turn++) {
@@ -91,7 +102,8 @@ export function acyclic(n, edges) {
           depth--;
           continue;
         }
-        const k = out.item[at[v]++], w = edges[2 * k + 1];
+        const k = out.item[at[v]++],
+          w = edges[2 * k + 1];
         if (w === v) throw new Error(`node ${v} has an edge to itself: leave it out of the layout`);
         if (open[w]) {
           reversed[k] = 1;
@@ -125,18 +137,27 @@ export function orderGraph(n, edges, options = {}) {
 
 /** Ranks of boxes and lanes, and the links between adjacent ranks. */
 function withLanes(n, edges, lanes, pins) {
-  const near = rankGraph(n, edges, pins), out = edgeRows(n, edges, 0), m = edges.length >> 1;
-  const far = new Int32Array(n), joints = new Int32Array(m), chains = new Map(), detours = [];
+  const near = rankGraph(n, edges, pins),
+    out = edgeRows(n, edges, 0),
+    m = edges.length >> 1;
+  const far = new Int32Array(n),
+    joints = new Int32Array(m),
+    chains = new Map(),
+    detours = [];
   for (let k = 0; k < m; k++) far[edges[2 * k]] = Math.max(far[edges[2 * k]], near[edges[2 * k + 1]]);
   const reach = longestChain(near, far, lanes);
   let total = n;
   const lengthOf = (a) => (far[a] - near[a] - 1 <= reach ? Math.max(far[a] - near[a] - 1, 0) : 0);
   for (let a = 0; a < n; a++) total += lengthOf(a);
-  const ranks = new Int32Array(total), links = new Int32Array(2 * (total - n + m));
+  const ranks = new Int32Array(total),
+    links = new Int32Array(2 * (total - n + m));
   ranks.set(near);
-  let used = 0, lane = n;
+  let used = 0,
+    lane = n;
   for (let a = 0; a < n; a++) {
-    const first = near[a] + 1, length = lengthOf(a), chain = new Int32Array(length);
+    const first = near[a] + 1,
+      length = lengthOf(a),
+      chain = new Int32Array(length);
     for (let i = 0; i < length; i++) {
       links[used++] = i ? lane - 1 : a;
       links[used++] = chain[i] = lane;
@@ -144,7 +165,9 @@ function withLanes(n, edges, lanes, pins) {
     }
     if (length) chains.set(a, chain);
     for (let j = out.start[a]; j < out.start[a + 1]; j++) {
-      const k = out.item[j], b = edges[2 * k + 1], place = near[b] - first;
+      const k = out.item[j],
+        b = edges[2 * k + 1],
+        place = near[b] - first;
       joints[k] = place && length ? chain[place - 1] : a;
       if (place && !length) {
         detours.push(k);
@@ -163,7 +186,10 @@ function withLanes(n, edges, lanes, pins) {
 
 /** The longest chain of lanes that is allowed, so that all of them together stay within `lanes`. */
 function longestChain(ranks, far, lanes) {
-  const spans = far.map((last, a) => last - ranks[a] - 1).filter((span) => span > 0).sort();
+  const spans = far
+    .map((last, a) => last - ranks[a] - 1)
+    .filter((span) => span > 0)
+    .sort();
   let total = 0;
   for (const span of spans) {
     total += span;
@@ -174,11 +200,15 @@ function longestChain(ranks, far, lanes) {
 
 /** The best order of the layers that was met, and its crossings. */
 function fewCrossings(graph, { sweeps = ORDER_SWEEPS, deadline = Infinity, progress }) {
-  const size = graph.ranks.length, budget = Math.min(sweeps * size, Math.max(ORDER_WORK, 8 * size));
-  const search = newSearch(graph), { first, order } = search, { pred, succ } = graph;
+  const size = graph.ranks.length,
+    budget = Math.min(sweeps * size, Math.max(ORDER_WORK, 8 * size));
+  const search = newSearch(graph),
+    { first, order } = search,
+    { pred, succ } = graph;
   const late = () => performance.now() >= deadline;
   const swapUpTo = (looks) => swapNeighbours(search, () => search.looks >= looks || late());
-  let best = Infinity, kept = order;
+  let best = Infinity,
+    kept = order;
   const keep = () => {
     const found = countCrossings(search);
     if (found < best) {
@@ -188,12 +218,19 @@ function fewCrossings(graph, { sweeps = ORDER_SWEEPS, deadline = Infinity, progr
     if (progress) progress(best ? Math.min(search.looks / budget, 1) : 1);
     return found;
   };
-  const used = (v) => succ.start[v + 1] - succ.start[v], ids = graph.ranks.map((_, v) => v);
-  const sinks = ids.filter((v) => !used(v)), sources = ids.filter((v) => pred.start[v] === pred.start[v + 1]);
+  const used = (v) => succ.start[v + 1] - succ.start[v],
+    ids = graph.ranks.map((_, v) => v);
+  const sinks = ids.filter((v) => !used(v)),
+    sources = ids.filter((v) => pred.start[v] === pred.start[v + 1]);
   const byUse = sources.slice().sort((a, b) => used(a) - used(b)); // what is used often makes room
-  let lowest = Infinity, start = order;
+  let lowest = Infinity,
+    start = order;
   // From the sinks first, operands left to right: the order of a picture in which nothing has to cross.
-  for (const [roots, near] of [[sinks, pred], [sources, succ], [byUse, succ]]) {
+  for (const [roots, near] of [
+    [sinks, pred],
+    [sources, succ],
+    [byUse, succ],
+  ]) {
     if (lowest < Infinity && (!best || late())) break;
     putOrder(search, walkFrom(search, roots, near));
     keep();
@@ -228,22 +265,36 @@ function fewCrossings(graph, { sweeps = ORDER_SWEEPS, deadline = Infinity, progr
  * or for swaps.
  */
 function newSearch({ ranks, succ, pred }) {
-  const total = ranks.length, count = ranks.reduce((most, r) => Math.max(most, r + 1), 0);
-  const first = new Int32Array(count + 1), ints = (length) => new Int32Array(length);
+  const total = ranks.length,
+    count = ranks.reduce((most, r) => Math.max(most, r + 1), 0);
+  const first = new Int32Array(count + 1),
+    ints = (length) => new Int32Array(length);
   for (let v = 0; v < total; v++) first[ranks[v] + 1]++;
   for (let r = 0; r < count; r++) first[r + 1] += first[r];
   return {
-    ranks, first, order: ints(total), pos: ints(total), looks: 0,
+    ranks,
+    first,
+    order: ints(total),
+    pos: ints(total),
+    looks: 0,
     succ: { start: succ.start, link: succ.link.slice() },
     pred: { start: pred.start, link: pred.link.slice() },
-    stamp: ints(count), below: ints(count).fill(-1), above: ints(count), counts: new Float64Array(count),
-    tree: ints(total + 1), key: new Float64Array(total), free: ints(total), spare: ints(total),
+    stamp: ints(count),
+    below: ints(count).fill(-1),
+    above: ints(count),
+    counts: new Float64Array(count),
+    tree: ints(total + 1),
+    key: new Float64Array(total),
+    free: ints(total),
+    spare: ints(total),
   };
 }
 
 /** All ids in the order of their layers, in these as a walk meets them: depth first, from root to root. */
 function walkFrom({ ranks, first }, roots, { start, link }) {
-  const met = new Int32Array(ranks.length), end = first.slice(), seen = new Uint8Array(ranks.length);
+  const met = new Int32Array(ranks.length),
+    end = first.slice(),
+    seen = new Uint8Array(ranks.length);
   const stack = new Int32Array(link.length + 1);
   for (const root of roots) {
     let depth = 1;
@@ -253,7 +304,7 @@ function walkFrom({ ranks, first }, roots, { start, link }) {
       if (seen[v]) continue;
       seen[v] = 1;
       met[end[ranks[v]]++] = v;
-      for (let j = start[v + 1]; j-- > start[v]; ) stack[depth++] = link[j];
+      for (let j = start[v + 1]; j-- > start[v];) stack[depth++] = link[j];
     }
   }
   return met;
@@ -268,16 +319,19 @@ function putOrder({ ranks, first, order, pos, stamp }, ids) {
 
 /** Sort v's neighbours by place. Mostly they are sorted already, but for a few that moved. */
 function settle({ ranks, first, order, pos, spare }, { start, link }, v) {
-  const from = start[v], to = start[v + 1];
+  const from = start[v],
+    to = start[v + 1];
   if (to - from > 40) {
-    const base = first[ranks[link[from]]], places = spare.subarray(0, to - from);
+    const base = first[ranks[link[from]]],
+      places = spare.subarray(0, to - from);
     for (let i = from; i < to; i++) places[i - from] = pos[link[i]];
     places.sort();
     for (let i = from; i < to; i++) link[i] = order[base + places[i - from]];
     return;
   }
   for (let i = from + 1; i < to; i++) {
-    const u = link[i], place = pos[u];
+    const u = link[i],
+      place = pos[u];
     let j = i;
     for (; j > from && pos[link[j - 1]] > place; j--) link[j] = link[j - 1];
     link[j] = u;
@@ -286,20 +340,29 @@ function settle({ ranks, first, order, pos, spare }, { start, link }, v) {
 
 /** The weighted median of Gansner et al.: between the two middle places, nearer to the denser side. */
 function medianPlace(pos, { start, link }, v) {
-  const from = start[v], last = start[v + 1] - 1, count = last - from + 1, k = from + (count >> 1);
+  const from = start[v],
+    last = start[v + 1] - 1,
+    count = last - from + 1,
+    k = from + (count >> 1);
   const high = pos[link[k]];
   if (count & 1) return high;
-  const low = pos[link[k - 1]], left = low - pos[link[from]], right = pos[link[last]] - high;
+  const low = pos[link[k - 1]],
+    left = low - pos[link[from]],
+    right = pos[link[last]] - high;
   return left + right ? (low * right + high * left) / (left + right) : (low + high) / 2;
 }
 
 /** Sort every layer by the medians of the layer before; ties keep or reverse their order. */
 function sortByMedians(search, down, rising) {
-  const { first, order, pos, stamp, key, free } = search, near = down ? search.pred : search.succ;
-  const { start } = near, count = stamp.length;
+  const { first, order, pos, stamp, key, free } = search,
+    near = down ? search.pred : search.succ;
+  const { start } = near,
+    count = stamp.length;
   search.looks += order.length;
   for (let step = 0; step < count; step++) {
-    const r = down ? step : count - 1 - step, begin = first[r], end = first[r + 1];
+    const r = down ? step : count - 1 - step,
+      begin = first[r],
+      end = first[r + 1];
     let keyed = 0;
     for (let i = begin; i < end && end - begin > 1; i++) {
       const v = order[i];
@@ -310,7 +373,8 @@ function sortByMedians(search, down, rising) {
     }
     if (keyed < 2) continue;
     sortByKey(search, keyed, rising);
-    let next = 0, changed = false;
+    let next = 0,
+      changed = false;
     for (let i = begin; i < end; i++) {
       const v = order[i];
       if (start[v] === start[v + 1]) continue;
@@ -339,7 +403,8 @@ function sortByKey({ key, free, spare }, count, rising) {
   }
   for (let width = run; width < count; width *= 2) {
     for (let from = 0; from + width < count; from += 2 * width) {
-      const middle = from + width, to = Math.min(middle + width, count);
+      const middle = from + width,
+        to = Math.min(middle + width, count);
       if (!after(free[middle - 1], free[middle])) continue;
       for (let i = from; i < middle; i++) spare[i] = free[i];
       for (let i = from, j = middle, at = from; i < middle; at++) {
@@ -352,7 +417,8 @@ function sortByKey({ key, free, spare }, count, rising) {
 /** Swap neighbours while that removes crossings and `spent()` is false: rounds to and fro, in turns. */
 function swapNeighbours(search, spent) {
   const count = search.stamp.length;
-  let dirty = new Uint8Array(count).fill(1), some = true;
+  let dirty = new Uint8Array(count).fill(1),
+    some = true;
   for (let forth = true; some && !spent(); forth = !forth) {
     const touched = new Uint8Array(count);
     some = false;
@@ -368,7 +434,9 @@ function swapNeighbours(search, spent) {
 
 /** Pass once over a layer, forth or back, and swap neighbours where that gains. True if two were. */
 function swapInLayer(search, r, forth) {
-  const { first, order, pos, stamp, pred, succ } = search, begin = first[r], last = first[r + 1] - 1;
+  const { first, order, pos, stamp, pred, succ } = search,
+    begin = first[r],
+    last = first[r + 1] - 1;
   let moved = false;
   search.looks += last + 1 - begin;
   for (let i = begin; i <= last && begin < last; i++) {
@@ -376,7 +444,9 @@ function swapInLayer(search, r, forth) {
     settle(search, succ, order[i]);
   }
   for (let step = begin; step < last; step++) {
-    const i = forth ? step : last - 1 - (step - begin), v = order[i], w = order[i + 1];
+    const i = forth ? step : last - 1 - (step - begin),
+      v = order[i],
+      w = order[i + 1];
     if (gainOfSwap(pos, pred, v, w) + gainOfSwap(pos, succ, v, w) <= 0) continue;
     order[i] = w;
     order[i + 1] = v;
@@ -390,8 +460,12 @@ function swapInLayer(search, r, forth) {
 
 /** How many crossings on one side go away when v, now before w, is put behind it. Their rows are sorted. */
 function gainOfSwap(pos, { start, link }, v, w) {
-  const from = start[w], end = start[w + 1], length = end - from;
-  let gain = 0, below = from, upto = from; // how many of w's neighbours lie before x; how many before or at x
+  const from = start[w],
+    end = start[w + 1],
+    length = end - from;
+  let gain = 0,
+    below = from,
+    upto = from; // how many of w's neighbours lie before x; how many before or at x
   for (let i = start[v]; i < start[v + 1]; i++) {
     const x = pos[link[i]];
     while (below < end && pos[link[below]] < x) below++;
@@ -422,9 +496,11 @@ function crossingsAfter({ first, order, pos, succ: { start, link }, tree }, r) {
   const size = first[r + 2] - first[r + 1];
   if (size < 2 || first[r + 1] - first[r] < 2) return 0;
   tree.fill(0, 0, size + 1);
-  let count = 0, seen = 0;
+  let count = 0,
+    seen = 0;
   for (let i = first[r]; i < first[r + 1]; i++) {
-    const from = start[order[i]], to = start[order[i] + 1];
+    const from = start[order[i]],
+      to = start[order[i] + 1];
     for (let j = from; j < to; j++) {
       let upto = 0;
       for (let at = pos[link[j]] + 1; at; at &= at - 1) upto += tree[at];

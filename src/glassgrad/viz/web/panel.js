@@ -23,7 +23,9 @@ export function nodePanel(doc, numbers, consumers, groups, i, say) {
     !tensor && graph.wanted[i] && doc.below[i] && i !== doc.root ? whySection(doc, numbers, consumers, i, say) : "",
     linksSection(doc, numbers, operandEdges(graph, i), say("panel.operands"), i, say),
     linksSection(doc, numbers, consumers[i], say("panel.consumers"), i, say),
-    graph.notes.get(i) ? `<section><h3>${say("panel.note")}</h3><p class="note">${escapeXml(graph.notes.get(i))}</p></section>` : "",
+    graph.notes.get(i)
+      ? `<section><h3>${say("panel.note")}</h3><p class="note">${escapeXml(graph.notes.get(i))}</p></section>`
+      : "",
   ].join("");
 }
 
@@ -48,7 +50,9 @@ function head(doc, groups, i, say) {
 /** The groups around it, outer first, each a button that opens the group's own panel. */
 function whereLine(groups, say) {
   if (!groups.length) return "";
-  const buttons = groups.map(([group, number]) => `<button data-group="${number}">${escapeXml(clip(group.name, 30))}</button>`);
+  const buttons = groups.map(
+    ([group, number]) => `<button data-group="${number}">${escapeXml(clip(group.name, 30))}</button>`,
+  );
   return `<nav class="where" aria-label="${say("panel.in")}">${say("panel.in")} ${buttons.join(" / ")}</nav>`;
 }
 
@@ -67,19 +71,35 @@ function formulaLine(doc, numbers, i, hidden) {
   const { graph } = doc;
   const names = operandEdges(graph, i).map(([, j]) => nameOf(graph, j));
   const symbols = inWords(graph, i, names);
-  const figures = inWords(graph, i, operandEdges(graph, i).map(([, j]) => inProduct(numbers.values[j])));
+  const figures = inWords(
+    graph,
+    i,
+    operandEdges(graph, i).map(([, j]) => inProduct(numbers.values[j])),
+  );
   const end = hidden ? "" : ` = <b>${short(numbers.values[i], 6)}</b>`;
   return `<p class="math"><bdi>${escapeXml(nameOf(graph, i))}</bdi> = ${escapeXml(symbols)}<br>= ${escapeXml(figures)}${end}</p>`;
 }
 
 /** The operation written with the given words for its operands. */
 function inWords(graph, i, words) {
-  const infix = { __proto__: null, add: " + ", sub: " − ", mul: " · ", div: " / ", sum: " + ", prod: " · ", pow: " ** " }[graph.ops[i]];
+  const infix = {
+    __proto__: null,
+    add: " + ",
+    sub: " − ",
+    mul: " · ",
+    div: " / ",
+    sum: " + ",
+    prod: " · ",
+    pow: " ** ",
+  }[graph.ops[i]];
   const listed = words.length > 8 ? [...words.slice(0, 6), "…", words[words.length - 1]] : words;
   if (graph.ops[i] === "neg") return `−${words[0]}`;
   if (graph.ops[i] === "dot" && words.length <= 8) {
     const half = words.length / 2;
-    return words.slice(0, half).map((word, k) => `${word} · ${words[half + k]}`).join(" + ");
+    return words
+      .slice(0, half)
+      .map((word, k) => `${word} · ${words[half + k]}`)
+      .join(" + ");
   }
   return infix ? listed.join(infix) : `${graph.ops[i]}(${listed.join(", ")})`;
 }
@@ -139,12 +159,16 @@ function whySection(doc, numbers, consumers, i, say) {
   const me = escapeXml(nameOf(graph, i));
   const uses = consumers[i].filter(([, c]) => doc.below[c]);
   const listed = uses.slice(0, USES);
-  const more = uses.length > USES ? ` + … <span class="muted">(${say("why.more", { count: uses.length - USES })})</span>` : "";
+  const more =
+    uses.length > USES ? ` + … <span class="muted">(${say("why.more", { count: uses.length - USES })})</span>` : "";
   const part = (name) => fraction(top, escapeXml(name));
   const terms = listed.map(([e, c]) => useTerms(doc, e, c, top, me, part));
   const [symbols, local, figures] = [0, 1, 2].map((k) => terms.map((term) => term[k]));
   const total = `<b>${short(pass[i], 6)}</b>`;
-  const rules = listed.filter(([, c]) => c !== doc.root).map(([e, c]) => ruleLine(doc, e, c)).join("");
+  const rules = listed
+    .filter(([, c]) => c !== doc.root)
+    .map(([e, c]) => ruleLine(doc, e, c))
+    .join("");
   return (
     `<section class="why"><h3>${say("why.title", { value: short(pass[i]) })}</h3>` +
     `<ol class="stages"><li><span class="stage">${say("why.symbols")}</span><p class="math">${fraction(top, me)} = ${symbols.join(" + ")}${more}</p>${rules}</li>` +
@@ -159,7 +183,11 @@ function useTerms(doc, e, c, top, me, part) {
   const slope = inProduct(doc.partials[e]);
   if (c === doc.root) return [escapeXml(derivativeWords(doc, e, c) ?? slope), slope, slope];
   const name = nameOf(doc.graph, c);
-  return [`${part(name)}·${fraction(escapeXml(name), me)}`, `${part(name)}·${slope}`, `${inProduct(doc.pass[c])}·${slope}`];
+  return [
+    `${part(name)}·${fraction(escapeXml(name), me)}`,
+    `${part(name)}·${slope}`,
+    `${inProduct(doc.pass[c])}·${slope}`,
+  ];
 }
 
 /** ∂top/∂bottom as a fraction; without a style sheet, and for who listens, it reads `∂top/∂bottom`. */
@@ -183,7 +211,16 @@ function derivativeWords(doc, e, c) {
   const rule = RULES[graph.ops[c]];
   const k = e - graph.start[c];
   const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
-  return text ? ruleWords(graph, c, k, rule, text, operandEdges(graph, c).map(([, j]) => nameOf(graph, j))) : null;
+  return text
+    ? ruleWords(
+        graph,
+        c,
+        k,
+        rule,
+        text,
+        operandEdges(graph, c).map(([, j]) => nameOf(graph, j)),
+      )
+    : null;
 }
 
 function ruleWords(graph, c, k, rule, text, names) {
@@ -239,7 +276,10 @@ export function pathEdges(doc, i) {
 
 /** (edge, operand) for each operand of node `i`. */
 export function operandEdges(graph, i) {
-  return Array.from({ length: graph.start[i + 1] - graph.start[i] }, (_, k) => [graph.start[i] + k, graph.operand[graph.start[i] + k]]);
+  return Array.from({ length: graph.start[i + 1] - graph.start[i] }, (_, k) => [
+    graph.start[i] + k,
+    graph.operand[graph.start[i] + k],
+  ]);
 }
 
 /** A node's number, or its shape, or a dot where the steps have not come to it. */
@@ -253,17 +293,21 @@ function linksSection(doc, numbers, links, title, i, say) {
   const { graph } = doc;
   const rows = links.slice(0, LINKS).map(([e, j]) => {
     const slope = numbers.state && !numbers.shown[Math.max(i, j)] ? "" : short(doc.partials[e], 5);
-    const text = graph.wanted[graph.operand[e]] && !Number.isNaN(doc.partials[e]) ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>` : "";
+    const text =
+      graph.wanted[graph.operand[e]] && !Number.isNaN(doc.partials[e])
+        ? `<span class="slope" title="${say("panel.slope")}">${slope}</span>`
+        : "";
     return `<li><button data-go="${j}"><bdi>${escapeXml(nameOf(graph, j))}</bdi><span class="muted">${valueWords(graph, numbers, j)}</span>${text}</button></li>`;
   });
-  const more = links.length > LINKS ? `<li class="muted">${say("panel.more", { count: links.length - LINKS })}</li>` : "";
+  const more =
+    links.length > LINKS ? `<li class="muted">${say("panel.more", { count: links.length - LINKS })}</li>` : "";
   return `<section><h3>${title} <span class="muted">${links.length}</span></h3><ul class="links">${rows.join("")}${more}</ul></section>`;
 }
 
 /** The panel's HTML for a group. */
 export function groupPanel(doc, numbers, around, group, say) {
   const members = [];
-  for (const found = [group]; found.length; ) {
+  for (const found = [group]; found.length;) {
     const inner = found.pop();
     members.push(...inner.nodes);
     found.push(...inner.groups);
@@ -276,8 +320,14 @@ export function groupPanel(doc, numbers, around, group, say) {
     `<p class="kind"><span class="chip">${say("kind.group")}</span> ${say("group.values", { count: group.size })}, ${say("group.leaves", { count: weights.length })}</p>${whereLine(around, say)}` +
     `<button class="icon" data-do="close-panel" aria-label="${say("panel.close")}">✕</button></header>` +
     `<section><button data-do="toggle-group">${say("group.toggle")}</button></section>` +
-    histogram(weights.map((i) => numbers.values[i]), say("group.histogram")) +
-    histogram(known.map((i) => numbers.grads[i]), say("group.gradients"))
+    histogram(
+      weights.map((i) => numbers.values[i]),
+      say("group.histogram"),
+    ) +
+    histogram(
+      known.map((i) => numbers.grads[i]),
+      say("group.gradients"),
+    )
   );
 }
 
@@ -289,7 +339,10 @@ export function histogram(numbers, title) {
   const bins = new Array(24).fill(0);
   for (const x of finite) bins[high > low ? Math.min(23, Math.floor((24 * (x - low)) / (high - low))) : 12] += 1;
   const top = Math.max(...bins);
-  const bars = bins.map((count, k) => `<rect x="${k * 12 + 1}" y="${60 - (56 * count) / top}" width="10" height="${(56 * count) / top}" rx="1.5"/>`);
+  const bars = bins.map(
+    (count, k) =>
+      `<rect x="${k * 12 + 1}" y="${60 - (56 * count) / top}" width="10" height="${(56 * count) / top}" rx="1.5"/>`,
+  );
   const zero = low < 0 && high > 0 ? `<path d="M${(288 * -low) / (high - low)} 0v60"/>` : "";
   return (
     `<section><h3>${title} <span class="muted">${finite.length}</span></h3>` +

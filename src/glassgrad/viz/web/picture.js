@@ -59,7 +59,8 @@ function linesMarkup(scene, view) {
 function lineMarkup(made, d, view, mark) {
   const flow = view.flowOf(made);
   const sign = signOf(flow);
-  const wide = sign === "plus" || sign === "minus" ? ` style="stroke-width:${n(1.2 + 1.8 * decades(flow, view.topFlow))}"` : "";
+  const wide =
+    sign === "plus" || sign === "minus" ? ` style="stroke-width:${n(1.2 + 1.8 * decades(flow, view.topFlow))}"` : "";
   return `<path class="line ${sign}"${mark}${wide} d="${d}"/>`;
 }
 
@@ -101,14 +102,19 @@ function nodeMarkup({ node, kind, width, height, badge }, view) {
   const box = `width="${n(width)}" height="${height}" rx="8"`;
   const right = width - 10;
   const value = view.valueText(node);
-  const label = graph.labels[node].trim() ? escapeXml(nameOf(graph, node).length > 18 ? clip(nameOf(graph, node), 18) : nameOf(graph, node)) : "";
+  const label = graph.labels[node].trim()
+    ? escapeXml(nameOf(graph, node).length > 18 ? clip(nameOf(graph, node), 18) : nameOf(graph, node))
+    : "";
   const out = [`<title>${escapeXml(view.describe(node))}</title>`, `<rect class="face" ${box}/>`];
-  if (badge) out.push(`<path class="badge" d="M${badge} 0H8A8 8 0 0 0 0 8V${height - 8}A8 8 0 0 0 8 ${height}H${badge}Z"/>`);
+  if (badge)
+    out.push(`<path class="badge" d="M${badge} 0H8A8 8 0 0 0 0 8V${height - 8}A8 8 0 0 0 8 ${height}H${badge}Z"/>`);
   out.push(`<rect class="rim" ${box}/>`);
   if (kind !== "leaf" && badge > 5) {
     const symbol = symbolOf(graph, node);
     const big = Array.from(symbol).length === 1;
-    out.push(`<text class="symbol${big ? " sign" : ""}" x="${n(badge / 2)}" y="${n(height / 2 + (big ? 6 : 4.5))}">${escapeXml(symbol)}</text>`);
+    out.push(
+      `<text class="symbol${big ? " sign" : ""}" x="${n(badge / 2)}" y="${n(height / 2 + (big ? 6 : 4.5))}">${escapeXml(symbol)}</text>`,
+    );
   }
   if (kind === "const") {
     if (label) out.push(`<text class="label" x="10" y="18.5">${label}</text>`);
@@ -116,7 +122,9 @@ function nodeMarkup({ node, kind, width, height, badge }, view) {
     return out.join("");
   }
   const left = badge + 9;
-  out.push(`<text class="${label ? "label" : "word"}" x="${left}" y="18">${label || escapeXml(view.say("card.data"))}</text>`);
+  out.push(
+    `<text class="${label ? "label" : "word"}" x="${left}" y="18">${label || escapeXml(view.say("card.data"))}</text>`,
+  );
   out.push(`<text class="value" x="${n(right)}" y="18">${value}</text>`);
   if (!graph.wanted[node] || graph.shapes.has(node)) return out.join("");
   const grad = view.gradOf(node);

@@ -54,13 +54,27 @@ export async function arrange(graph, tree, open, standIn, breath) {
       }
     }
   }
-  const deepest = containers.slice().reverse().sort((a, b) => b.depth - a.depth);
+  const deepest = containers
+    .slice()
+    .reverse()
+    .sort((a, b) => b.depth - a.depth);
   return { items, itemOf: (i) => resolved(i), rooms: deepest.map((group) => rooms.get(group)) };
 }
 
 /** A problem of its own: places with sizes, lines between places. */
 function newRoom(group, key) {
-  return { group, key, widths: [], heights: [], pins: [], inner: [], lines: [], keys: new Map(), entries: new Map(), exits: new Map() };
+  return {
+    group,
+    key,
+    widths: [],
+    heights: [],
+    pins: [],
+    inner: [],
+    lines: [],
+    keys: new Map(),
+    entries: new Map(),
+    exits: new Map(),
+  };
 }
 
 function addPlace(room, width, height, pin, inner = null) {
@@ -99,7 +113,7 @@ function connect(rooms, source, target, e, repeat) {
     inward.push(b);
     b = b.parent;
   }
-  for (let room = rooms.get(a); ; ) {
+  for (let room = rooms.get(a); ;) {
     const next = inward.pop();
     const to = next ? rooms.get(next).place : target.place;
     line(room, key, from, to, e, next ? 0 : repeat, !next);
@@ -121,7 +135,8 @@ function line(room, key, from, to, e, repeat, last) {
 }
 
 function sizeOf(graph, node, group) {
-  if (group) return { kind: "group", width: Math.max(132, 58 + textWidth(clip(group.name, 24))), height: CARD.group, badge: 0 };
+  if (group)
+    return { kind: "group", width: Math.max(132, 58 + textWidth(clip(group.name, 24))), height: CARD.group, badge: 0 };
   const leaf = graph.ops[node] === "leaf";
   if (leaf && !graph.wanted[node] && !graph.roots.includes(node)) {
     const label = graph.labels[node] ? textWidth(clip(graph.labels[node], 18)) + 10 : 0;
@@ -136,7 +151,8 @@ function sizeOf(graph, node, group) {
 /** About how wide a line of 12.5 px type is; the same everywhere, so that a picture does not depend on fonts. */
 export function textWidth(text) {
   let width = 0;
-  for (const c of text) width += c > "\u2e80" ? 13 : /[ !'(),.:;I[\]`fijlrt{|}/\\-]/.test(c) ? 4.6 : /[mwMW@%A-Z]/.test(c) ? 9 : 7.3;
+  for (const c of text)
+    width += c > "\u2e80" ? 13 : /[ !'(),.:;I[\]`fijlrt{|}/\\-]/.test(c) ? 4.6 : /[mwMW@%A-Z]/.test(c) ? 9 : 7.3;
   return width;
 }
 
@@ -219,7 +235,8 @@ export async function place(arranged, plans, breath) {
   const origin = rooms.map(() => null);
   const number = new Map(rooms.map((room, k) => [room.group, k]));
   const frames = [];
-  for (let k = rooms.length - 1; k >= 0; k--) { // outer rooms first
+  for (let k = rooms.length - 1; k >= 0; k--) {
+    // outer rooms first
     const { group } = rooms[k];
     const plan = plans[k];
     if (!group.parent) {
@@ -239,7 +256,10 @@ export async function place(arranged, plans, breath) {
     item.y = origin[k][1] + plans[k].y[item.place] - item.height / 2;
   }
   const spot = (k, i) => [origin[k][0] + plans[k].x[i], origin[k][1] + plans[k].y[i]];
-  const leaves = (k) => [origin[k][0] - plans[k].left + plans[k].width, origin[k][1] - plans[k].top + plans[k].height / 2];
+  const leaves = (k) => [
+    origin[k][0] - plans[k].left + plans[k].width,
+    origin[k][1] - plans[k].top + plans[k].height / 2,
+  ];
   const lines = [];
   const trunks = [];
   for (const [k, room] of rooms.entries()) {

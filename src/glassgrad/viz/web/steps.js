@@ -57,8 +57,19 @@ export function stepAt(graph, steps, values, partials, index) {
   const grads = new Float64Array(size);
   const known = new Uint8Array(size);
   const state = {
-    index: at, phase: "start", node: -1, edge: -1, operand: -1, shown, grads, known,
-    before: 0, after: 0, factor: 0, partial: 0, how: "",
+    index: at,
+    phase: "start",
+    node: -1,
+    edge: -1,
+    operand: -1,
+    shown,
+    grads,
+    known,
+    before: 0,
+    after: 0,
+    factor: 0,
+    partial: 0,
+    how: "",
   };
   for (let k = 0; k < Math.min(at, forward.length); k++) shown[forward[k]] = 1;
   if (at < seedAt) {
@@ -102,8 +113,7 @@ export function stepAt(graph, steps, values, partials, index) {
 
 const STEP_INFIX = { __proto__: null, "+": "+", "-": "−", "*": "·", "/": "/" };
 const STEP_LISTED = 4;
-const STEP_ODD =
-  /[\s\0-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]/gu;
+const STEP_ODD = /[\s\0-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]/gu;
 const STEP_LEFTWARD = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
 /** What a sentence calls a node: its label, a constant's number, else `n` and its id. */

@@ -15,12 +15,20 @@ export function readTraining(raw, graph) {
   if (raw.losses.length !== count || raw.values.length !== count || raw.grads.length !== count) {
     throw new Error(`the training record has ${count} steps, and ${raw.values.length} rows of values`);
   }
-  if (raw.ids.some((id) => !Number.isInteger(id) || id < -1 || id >= graph.size || (id >= 0 && graph.ops[id] !== "leaf"))) {
+  if (
+    raw.ids.some((id) => !Number.isInteger(id) || id < -1 || id >= graph.size || (id >= 0 && graph.ops[id] !== "leaf"))
+  ) {
     throw new Error("the training record names a value that is no leaf of the graph");
   }
   const kept = raw.ids.map((id, k) => [id, k]).filter(([id]) => id >= 0);
   const only = (table) => rows(table).map((row) => Float64Array.from(kept, ([, k]) => row[k]));
-  const record = { steps: raw.steps, losses: raw.losses.map(figure), ids: kept.map(([id]) => id), values: only(raw.values), grads: only(raw.grads) };
+  const record = {
+    steps: raw.steps,
+    losses: raw.losses.map(figure),
+    ids: kept.map(([id]) => id),
+    values: only(raw.values),
+    grads: only(raw.grads),
+  };
   return count ? record : null;
 }
 
@@ -38,7 +46,9 @@ export function sparkline(numbers, at, title, width = 300, height = 44) {
     if (Number.isFinite(v)) d += `${pen}${x(k).toFixed(1)} ${y(v).toFixed(1)}`;
     pen = Number.isFinite(v) ? "L" : "M";
   });
-  const dot = Number.isFinite(numbers[at]) ? `<path class="dot" d="M${x(at).toFixed(1)} ${y(numbers[at]).toFixed(1)}h0"/>` : "";
+  const dot = Number.isFinite(numbers[at])
+    ? `<path class="dot" d="M${x(at).toFixed(1)} ${y(numbers[at]).toFixed(1)}h0"/>`
+    : "";
   const label = `${title}: ${short(numbers[0])} … ${short(numbers[numbers.length - 1])}`;
   return (
     `<svg class="spark" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${label}">` +
@@ -51,6 +61,11 @@ export function leafHistory(training, leaf, epoch, say) {
   const k = training.ids.indexOf(leaf);
   if (k < 0) return "";
   const at = epoch ?? training.steps.length - 1;
-  const row = (table, title) => `<p class="spark-title">${title} <span class="muted">${short(table[at][k])}</span></p>${sparkline(table.map((r) => r[k]), at, title)}`;
+  const row = (table, title) =>
+    `<p class="spark-title">${title} <span class="muted">${short(table[at][k])}</span></p>${sparkline(
+      table.map((r) => r[k]),
+      at,
+      title,
+    )}`;
   return `<section><h3>${say("training.history")}</h3>${row(training.values, say("card.data"))}${row(training.grads, say("card.grad"))}</section>`;
 }

@@ -4,7 +4,8 @@
 
 const BOX = "border:1px solid #8884;border-radius:10px;overflow:hidden";
 const FRAME = "display:block;width:100%;border:0";
-const LINE = "margin:0;padding:8px 12px;border-left:4px solid #c0392b;background:#c0392b1f;font:13px/1.45 system-ui,sans-serif;overflow-wrap:anywhere";
+const LINE =
+  "margin:0;padding:8px 12px;border-left:4px solid #c0392b;background:#c0392b1f;font:13px/1.45 system-ui,sans-serif;overflow-wrap:anywhere";
 
 /** A number as JSON can hold it: -0, nan and infinities as text, which Python's float() reads. */
 function packed(x) {
@@ -37,7 +38,8 @@ function render({ model, el }) {
     if (!ready) return;
     const edits = model.get("_edits");
     const ids = Object.keys({ ...shown, ...edits }).filter((id) => shown[id] !== edits[id]);
-    if (ids.length) post({ glassgrad: "set", values: ids.map((id) => [Number(id), id in edits ? Number(edits[id]) : null]) });
+    if (ids.length)
+      post({ glassgrad: "set", values: ids.map((id) => [Number(id), id in edits ? Number(edits[id]) : null]) });
     shown = { ...edits };
   };
   const showAll = () => {
