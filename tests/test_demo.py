@@ -78,7 +78,7 @@ def test_it_makes_exactly_the_files_it_names(made):
     assert names(folder) == sorted(demo.FILES)
     for name in demo.FILES:
         assert re.search(rf"^{re.escape(name)} ", out, re.MULTILINE), f"{name} is not in the summary"
-    assert f"6 of 6 files in {folder}" in out
+    assert f"7 of 7 files in {folder}" in out
 
 
 def test_it_takes_less_than_twenty_seconds(made):
@@ -153,6 +153,9 @@ def test_the_graph_of_one_example_is_whole(made):
     folder, out, _ = made
     # 337 parameters and 2 inputs; 33 neurons of one dot and one + each, 32 of them with a ReLU
     assert "437 Values: 339 leaves, 98 operations" in out
+    page = (folder / "3-moons-page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert '"steps":[0,1,2,' in page
     text = (folder / "3-moons-graph.svg").read_text(encoding="utf-8")
     cards = re.findall(r'class="gg-node gg-(\w+)', text)
     assert (len(cards), cards.count("leaf"), cards.count("const")) == (437, 337, 2)
@@ -211,7 +214,11 @@ def test_the_pictures_are_the_same_where_graphviz_is_installed(made, tmp_path):
 @pytest.mark.parametrize(
     ("without", "names_", "there"),
     [
-        (["matplotlib"], "matplotlib", ["1-derivatives.svg", "3-moons-graph.svg", "3-moons-model.json"]),
+        (
+            ["matplotlib"],
+            "matplotlib",
+            ["1-derivatives.svg", "3-moons-graph.svg", "3-moons-model.json", "3-moons-page.html"],
+        ),
         (["matplotlib", "sklearn", "numpy"], "matplotlib, scikit-learn", ["1-derivatives.svg"]),
     ],
 )
@@ -251,7 +258,7 @@ def test_ctrl_c_says_what_was_finished(tmp_path):
     assert "3-moons-model.json" not in there
     absent = [name for name in demo.FILES if name not in there]
     assert out.splitlines()[-1] == f"Interrupted. Not made: {', '.join(absent)}"
-    assert f"{len(there)} of 6 files in" in out
+    assert f"{len(there)} of 7 files in" in out
     assert all(name in demo.FILES for name in there)  # nothing half written is left
 
 
@@ -362,10 +369,10 @@ def test_output_that_holds_only_ascii_gets_ascii(tmp_path):
 def test_chinese_where_the_environment_or_an_option_asks_for_it(tmp_path):
     for arguments, variables in (([], {"LC_ALL": "zh_TW.UTF-8"}), (["--lang", "zh"], {})):
         done = glassgrad_demo(tmp_path, *arguments, without=NOTHING, **variables)
-        assert "1/6 个文件" in done.stdout
+        assert "1/7 个文件" in done.stdout
         assert "缺少 matplotlib" in done.stdout.splitlines()[-1]
     english = glassgrad_demo(tmp_path, "--lang", "en", without=NOTHING, LC_ALL="zh_CN.UTF-8")
-    assert "1 of 6 files" in english.stdout
+    assert "1 of 7 files" in english.stdout
 
 
 @pytest.mark.parametrize(

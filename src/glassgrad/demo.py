@@ -37,6 +37,7 @@ from .files import write_whole
 from .functions import sum as total
 from .graph import Graph, count_below
 from .viz import svg
+from .viz.watch import Recording, watch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,9 +50,10 @@ FILES: Final = (
     "3-moons-boundary.png",
     "3-moons-loss.png",
     "3-moons-graph.svg",
+    "3-moons-page.html",
     "3-moons-model.json",
 )
-DERIVATIVES, LINE, BOUNDARY, LOSS, GRAPH, MODEL = FILES
+DERIVATIVES, LINE, BOUNDARY, LOSS, GRAPH, PAGE, MODEL = FILES
 
 TRUE_LINE: Final = (2.0, -1.0)
 POINTS: Final = 60
@@ -90,6 +92,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         f"{LOSS} facts": "loss {first:.4g} to {last:.4g} in {epochs} epochs",
         f"{GRAPH} shows": "every Value behind one score",
         f"{GRAPH} facts": "{values} Values: {leaves} leaves, {operations} operations",
+        f"{PAGE} shows": "the same to open in a browser",
+        f"{PAGE} facts": "every weight and gradient through {steps} recorded steps",
         f"{MODEL} shows": "the trained network",
         f"{MODEL} facts": "{parameters} parameters of MLP(2, [16, 16, 1])",
         "total": "{made} of {all} files in {folder}",
@@ -129,6 +133,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         f"{LOSS} facts": "{epochs} 轮内损失从 {first:.4g} 降到 {last:.4g}",
         f"{GRAPH} shows": "一个样本得分背后的全部 Value",
         f"{GRAPH} facts": "{values} 个 Value：{leaves} 个叶子节点，{operations} 个运算节点",
+        f"{PAGE} shows": "同一张图的交互网页",
+        f"{PAGE} facts": "每个权重与梯度在 {steps} 个训练步中的变化",
         f"{MODEL} shows": "训练好的网络",
         f"{MODEL} facts": "MLP(2, [16, 16, 1]) 的 {parameters} 个参数",
         "total": "已生成 {made}/{all} 个文件，位于 {folder}",
@@ -301,9 +307,11 @@ class _Demo:
         def note(epoch: int, loss: float) -> None:
             self.tell.note(self.tell.text("moons note", epoch=epoch + 1, loss=loss, share=shares[-1]), epoch + 1)
 
+        recording = watch(model)
         history = training.fit(
-            step, model, lr=1.0, epochs=EPOCHS, scheduler=lambda k: 1 - 0.9 * k / EPOCHS, progress=False, callback=note
-        )
+            step, model, lr=1.0, epochs=EPOCHS, scheduler=lambda k: 1 - 0.9 * k / EPOCHS, progress=False, callback=note,
+            watch=recording,
+        )  # fmt: skip
         self._unless_interrupted(history)
         last = step()  # of the trained network
         share = shares.pop()
@@ -324,14 +332,17 @@ class _Demo:
             self._done(BOUNDARY, right=round(share * len(rows)), points=len(rows), share=100 * share)
             self._write(LOSS, plots.png(plots.loss_curve(history, accuracy=shares, title="Training on the two moons")))
             self._done(LOSS, first=history.losses[0], last=last.data, epochs=len(history))
-        self._graph_of_one_example(model, rows)
+        self._graph_of_one_example(model, rows, recording)
         with self._writing(self.folder / MODEL):
             model.save(self.folder / MODEL)
         self._done(MODEL, parameters=len(parameters))
         self.tell.end(self.tell.text("classified", share=100 * share))
 
-    def _graph_of_one_example(self, model: nn.MLP, rows: list[list[float]]) -> None:
-        """The whole network at the first point: its score and the score's derivative by every weight."""
+    def _graph_of_one_example(self, model: nn.MLP, rows: list[list[float]], recording: Recording) -> None:
+        """The whole network at the first point: its score and the score's derivative by every weight.
+
+        Once as a picture, and once as a page with a slider along the training.
+        """
         model.zero_grad()
         score = model([Value(x, label, requires_grad=False) for label, x in zip(("x₀", "x₁"), rows[0], strict=True)])
         score.label = "score"
@@ -341,6 +352,9 @@ class _Demo:
         self._write(GRAPH, svg.draw(graph, rankdir="TB").encode())
         leaves = graph.ops.count("leaf")
         self._done(GRAPH, values=len(graph), leaves=leaves, operations=len(graph) - leaves)
+        recording.snapshot(score)
+        self._write(PAGE, recording.to_html().encode())
+        self._done(PAGE, steps=len(recording))
 
     # -- what they share
 
