@@ -322,3 +322,35 @@ def test_the_language_can_be_switched_and_everything_follows(page_of):
     assert text(page, "#gg-panel-title") == "a"
     do(page, "language")
     assert page.locator("#gg-app").inner_text() == english
+
+
+def test_after_opening_a_group_by_keyboard_one_stands_on_its_result(page_of):
+    page = page_of(differentiated(g2()))
+    page.locator("#gg-stage").focus()
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    heard = text(page, "#gg-live")
+    assert heard.startswith("group neuron0")
+    page.keyboard.press("Enter")
+    settled(page)
+    page.wait_for_function("() => !document.querySelector('#gg-live').textContent.startsWith('group')")
+    seen = {text(page, "#gg-live")}
+    for _ in range(2):
+        current = page.locator("#gg-stage").get_attribute("aria-activedescendant")
+        assert page.locator(f"#{current}").count() == 1
+        page.keyboard.press("ArrowLeft")
+        seen.add(text(page, "#gg-live"))
+    assert len(seen) == 3  # its sum, its product, a weight
+
+
+def test_the_keys_of_the_page_work_before_the_stage_is_touched(page_of):
+    page = page_of(differentiated(g1()))
+    page.keyboard.press(",")
+    assert "−3" in page.locator("#gg-sentence").inner_text() or "(−" in page.locator("#gg-sentence").inner_text()
+    page.keyboard.press("?")
+    assert page.locator("#gg-help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("a,?")
+    assert page.locator("#gg-search").input_value() == "a,?"
+    assert not page.locator("#gg-help").is_visible()

@@ -81,7 +81,7 @@ def test_what_is_typed_stays_as_it_is_typed(page):
     assert labelled(page)["b"][0] == "0.001"
 
 
-@pytest.mark.parametrize("nonsense", ["abc", "", "1e", "0x10", "1,5", "1e999", "--1", "nan"])
+@pytest.mark.parametrize("nonsense", ["abc", "1e", "0x10", "1,5", "1e999", "--1", "nan"])
 def test_what_is_no_number_is_refused_and_the_last_valid_value_stays(page, nonsense):
     page.locator("#gg-edit").fill("5")
     page.locator("#gg-edit").fill(nonsense)
@@ -256,10 +256,18 @@ RECORD = {
 }
 
 
+def test_an_empty_field_keeps_the_last_valid_value(page):
+    page.locator("#gg-edit").fill("5")
+    page.locator("#gg-edit").fill("")
+    assert labelled(page) == EDITED
+    assert text(page, "#gg-edit-error") == "An empty field is no number. The last valid value stays."
+
+
 def test_a_training_slider_moves_weights_and_gradients(page_of):
     page = page_of(differentiated(g1()), training=RECORD)
     slider = page.locator("#gg-epoch")
-    assert text(page, "#gg-training p") == "as in Python"
+    assert text(page, "#gg-training p") == "training step 20, loss 4"  # what the training has come to
+    assert labelled(page)["a"] == ("0.5", "-8")
     card(page, "b").click()
     slider.fill("1")
     assert text(page, "#gg-training p") == "training step 10, loss 0.5"
@@ -274,6 +282,14 @@ def test_a_training_slider_moves_weights_and_gradients(page_of):
     assert labelled(page)["L"] == ("-25", "+1")
     do(page, "reset")
     assert labelled(page)["b"][0] == "4"
+
+
+def test_what_was_typed_into_a_weight_gives_way_to_the_record(page_of):
+    page = page_of(differentiated(g1()), training=RECORD)
+    card(page, "b").click()
+    page.locator("#gg-edit").fill("5")
+    page.locator("#gg-epoch").fill("1")
+    assert labelled(page)["b"] == ("-1", "-2")
 
 
 def test_a_record_that_does_not_fit_is_refused_with_the_reason(page_of):

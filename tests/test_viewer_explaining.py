@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 from browser import opened
 from pictures import differentiated, g1, g5
-from viewing import card, cards, text
+from viewing import card, cards, do, text
 
 import glassgrad
-from glassgrad import Value
+from glassgrad import Graph, Value
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +257,18 @@ def test_nan_and_infinity_are_shown_as_such(page_of):
     page.locator("#gg-edit").fill("2")
     page.locator('[data-do="last"]').click()
     page.locator('[data-do="first"]').click()
+
+
+def test_tensors_have_shapes_and_no_invented_numbers(page_of):
+    shapes = {0: (64, 128), 6: (64, 1)}
+    graph = dataclasses.replace(Graph.of(differentiated(g1())), shapes=shapes, notes={6: "stands for 64 scalars"})
+    page = page_of(graph)
+    assert cards(page)["L"][0] == "[64×1]"
+    card(page, "L").click()
+    assert "stands for 64 scalars" in text(page, "#gg-panel")
+    assert text(page, "#gg-panel .math >> nth=0").replace("\n", " ").count("=") == 1
+    do(page, "first")
+    do(page, "next")
+    assert "-6" not in text(page, "#gg-sentence")
+    card(page, "b").click()
+    assert "works on tensors" in text(page, "#gg-panel")

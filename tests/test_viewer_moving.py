@@ -241,3 +241,29 @@ def test_a_network_of_15800_values_opens_without_a_freeze(page_of):
     assert max(page.evaluate("globalThis.tasks"), default=0) < 3 * 200
     assert min(page.evaluate(PANNING) for _ in range(3)) < 3 * 33
     assert len(page.evaluate("globalThis.painted")) > 30
+
+
+def test_what_was_fitted_stays_fitted_when_the_inspector_opens_after_a_step(page_of):
+    page = page_of(differentiated(g1()))
+    do(page, "back")
+    card(page, "a").click()
+    stage, result = page.locator("#gg-stage").bounding_box(), card(page, "L").bounding_box()
+    assert result["x"] + result["width"] <= stage["x"] + stage["width"]
+
+
+def test_long_numbers_and_labels_do_not_meet(page_of):
+    a, b = Value(123456.789, "learning_rate"), Value(-1.2345e-5, "b")
+    loss = (a * b - 1e6) * a
+    loss.label = "total_loss"
+    page = page_of(differentiated(loss))
+    meetings = page.evaluate("""
+    () => [...document.querySelectorAll("#gg-stage .card")].flatMap((card) => {
+      const rows = new Map();
+      for (const text of card.querySelectorAll("text:not(.symbol)")) {
+        const row = text.getAttribute("y");
+        rows.set(row, [...(rows.get(row) ?? []), text.getBoundingClientRect()]);
+      }
+      return [...rows.values()].filter(([l, r]) => r && l.right > r.left - 1).length ? [card.id] : [];
+    })
+    """)
+    assert meetings == []

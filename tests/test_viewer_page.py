@@ -139,13 +139,26 @@ def test_several_results_are_shown_and_the_first_is_differentiated(page_of):
 
 def test_show_writes_a_file_and_opens_it(monkeypatch):
     opened = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
     page = show(g1())
     assert repr(page) == "Page(Graph of L, 7 values)"
     [address] = opened
     path = Path(address.removeprefix("file://"))
     assert path.read_text(encoding="utf-8") == str(page) == to_html(g1())
     path.unlink()
+
+
+def test_where_no_browser_opens_a_warning_says_where_the_page_is(monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    with pytest.warns(UserWarning, match=r"no browser opened; open this file in one: .+\.html"):
+        path = Page(g1()).show()
+    Path(path).unlink()
+
+
+@pytest.mark.parametrize("height", ["abc", None, 1e9, -3, True, 99])
+def test_a_height_that_is_none_is_refused(height):
+    with pytest.raises(OperandError, match="height must be a whole number of pixels"):
+        Page(g1(), height=height)
 
 
 def test_a_page_is_written_whole_and_its_path_returned(tmp_path):

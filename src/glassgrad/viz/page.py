@@ -12,11 +12,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ..engine import Value
+from ..errors import OperandError, shown
 from ..files import write_whole
 from ..graph import Graph
 from .snapshot import snapshot
@@ -36,6 +38,8 @@ class Page:
         height: of the frame in a notebook, in pixels.
         max_nodes: refuse larger graphs with a DrawingError.
 
+    Raises OperandError for what is no graph, and for a height that is none.
+
     Example:
         >>> from glassgrad import Value
         >>> from glassgrad.viz.page import Page
@@ -54,6 +58,8 @@ class Page:
     ) -> None:
         self.graph = snapshot(root, max_nodes, "show")
         self.training = training
+        if isinstance(height, bool) or not isinstance(height, int) or not 100 <= height <= 10_000:
+            raise OperandError(f"Page: height must be a whole number of pixels from 100 to 10000, got {shown(height)}")
         self.height = height
 
     def __str__(self) -> str:
@@ -61,7 +67,7 @@ class Page:
         return _page(self.graph, self.training)
 
     def __repr__(self) -> str:
-        return f"Page({title(self.graph)}, {len(self.graph)} values)"
+        return f"Page({title(self.graph)}, {len(self.graph)} value{'' if len(self.graph) == 1 else 's'})"
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the page to a file, whole or not at all, and return its path."""
@@ -71,14 +77,18 @@ class Page:
         return os.fspath(target)
 
     def show(self) -> str:
-        """Open the page in the browser, from a temporary file, and return the file's path."""
+        """Open the page in the browser, from a temporary file, and return the file's path.
+
+        Where no browser opens, a warning says where the file is.
+        """
         import tempfile
         import webbrowser
 
         handle, path = tempfile.mkstemp(prefix="glassgrad-", suffix=".html")
         os.close(handle)
         self.save(path)
-        webbrowser.open(Path(path).as_uri())
+        if not webbrowser.open(Path(path).as_uri()):
+            warnings.warn(f"no browser opened; open this file in one: {path}", stacklevel=3)
         return path
 
     def _repr_html_(self) -> str:

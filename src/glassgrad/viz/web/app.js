@@ -5,16 +5,16 @@ import { readGraph } from "./engine.js";
 import { typed } from "./format.js";
 import { buildGroups, firstOpen } from "./groups.js";
 import { solve } from "./scene.js";
-import { openDocument, refresh } from "./numbers.js";
+import { openDocument } from "./numbers.js";
 import { sceneMarkup } from "./picture.js";
 import { listenToPointers } from "./camera.js";
 import { operandEdges, pathEdges } from "./panel.js";
 import { readTraining } from "./training.js";
 import { app, at, say, translate } from "./state.js";
 import { currentStep } from "./sides.js";
-import { breath, draw, drawCamera, fit, groupItem, relayout, stopWorker, viewOf } from "./stage.js";
+import { breath, drawCamera, fit, groupItem, relayout, stopWorker, viewOf } from "./stage.js";
 import { check, closePanel, edit, goTo, hear, openGroups, play } from "./deeds.js";
-import { select, setStep, switchLanguage, tellParent, toggle, zoomBy } from "./deeds.js";
+import { select, setStep, switchLanguage, tellParent, toEpoch, toggle, zoomBy } from "./deeds.js";
 import { chooseFound, closeSearch, search } from "./search.js";
 import { exportPng, exportSvg, exporting } from "./exporting.js";
 
@@ -27,7 +27,7 @@ const ACTIONS = {
   "export-svg": () => exporting(() => new Blob([exportSvg()], { type: "image/svg+xml" }), "glassgrad.svg"),
   "export-png": () => exporting(exportPng, "glassgrad.png"),
   language: switchLanguage,
-  help: () => at("#gg-help").showModal(),
+  help: () => (at("#gg-help").showModal(), at("#gg-help-title").focus()), // its beginning, not its button
   cancel: stopWorker,
   first: () => setStep(0),
   back: () => setStep(currentStep() - 1),
@@ -46,6 +46,7 @@ const MOVES = { ArrowLeft: "sources", ArrowRight: "targets", ArrowUp: "above", A
 function neighbour(direction) {
   const { scene, selected } = app;
   if (!selected) return scene.itemOf(app.doc.root);
+  if (selected.index < 0) return scene.itemOf(lastOf(selected.group)); // an open frame: into it
   if (direction === "sources" || direction === "targets") {
     const { graph } = app.doc;
     for (let e = 0; e < graph.operand.length; e++) {
@@ -69,21 +70,40 @@ function neighbour(direction) {
   return best;
 }
 
+/** The node of a group that comes last: its result, where it has one. */
+function lastOf(group) {
+  let last = -1;
+  for (const found = [group]; found.length;) {
+    const inner = found.pop();
+    for (const i of inner.nodes) last = Math.max(last, i);
+    found.push(...inner.groups);
+  }
+  return last;
+}
+
+const PAGE_KEYS = {
+  "+": () => zoomBy(1.3),
+  "=": () => zoomBy(1.3),
+  "-": () => zoomBy(1 / 1.3),
+  f: ACTIONS.fit,
+  ",": ACTIONS.back,
+  ".": ACTIONS.next,
+  "/": () => at("#gg-search").focus(),
+  "?": ACTIONS.help,
+};
+
+/** Keys that work wherever the focus is, except where one types. */
+function onPageKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || !PAGE_KEYS[event.key]) return;
+  if (event.target.closest?.('input:not([type="range"], [type="checkbox"]), dialog')) return;
+  PAGE_KEYS[event.key]();
+  event.preventDefault();
+}
+
 function onStageKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const direction = MOVES[event.key];
-  const keys = {
-    "+": () => zoomBy(1.3),
-    "=": () => zoomBy(1.3),
-    "-": () => zoomBy(1 / 1.3),
-    f: ACTIONS.fit,
-    ",": ACTIONS.back,
-    ".": ACTIONS.next,
-    "/": () => at("#gg-search").focus(),
-    Escape: () => select(null),
-    Enter: () => enter(),
-    " ": () => enter(),
-  };
+  const keys = { Escape: () => select(null), Enter: enter, " ": enter };
   if (direction) {
     const next = neighbour(direction);
     if (next) select(next, { panel: false, reveal: true });
@@ -94,9 +114,16 @@ function onStageKey(event) {
 
 function enter() {
   const item = app.selected ?? app.scene.itemOf(app.doc.root);
-  if (item.group) return toggle(item.group);
+  if (item.group) return enterGroup(item.group);
   select(item);
   at("#gg-panel-title")?.focus();
+}
+
+/** Opens a group and goes on to its result, or closes it and stays on its card. */
+async function enterGroup(group) {
+  await toggle(group);
+  const item = app.open.has(group) ? app.scene.itemOf(lastOf(group)) : groupItem(group);
+  if (item) select(item, { panel: false, reveal: true });
 }
 
 function onClick(event, target) {
@@ -131,7 +158,7 @@ function onPanelInput(event) {
   const x = typed(text);
   if (x === null) {
     event.target.setAttribute("aria-invalid", "true");
-    at("#gg-edit-error").textContent = say("edit.bad", { text: text.slice(0, 40) });
+    at("#gg-edit-error").textContent = say(text.trim() ? "edit.bad" : "edit.empty", { text: text.slice(0, 40) });
     return;
   }
   edit(Number(box), x);
@@ -147,10 +174,10 @@ function scrub(event) {
   const move = (moved) => edit(leaf, Number((begin + ((moved.clientX - from) / 200) * reach).toPrecision(6)));
   const stop = () => {
     document.removeEventListener("pointermove", move);
-    document.removeEventListener("pointerup", stop);
+    for (const end of ["pointerup", "pointercancel"]) document.removeEventListener(end, stop);
   };
   document.addEventListener("pointermove", move);
-  document.addEventListener("pointerup", stop);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, stop);
 }
 
 function lightPath(event) {
@@ -186,6 +213,7 @@ function listen() {
     onClick,
   );
   stage.addEventListener("keydown", onStageKey);
+  document.addEventListener("keydown", onPageKey);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (button) {
@@ -220,9 +248,7 @@ function listen() {
   });
   at("#gg-step").addEventListener("input", (event) => setStep(Number(event.target.value)));
   at("#gg-training").addEventListener("input", (event) => {
-    app.doc.epoch = Number(event.target.value);
-    refresh(app.doc);
-    draw();
+    toEpoch(Number(event.target.value));
   });
   for (const box of document.querySelectorAll("[data-option]")) {
     box.addEventListener("change", () => {

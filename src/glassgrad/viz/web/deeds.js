@@ -8,7 +8,7 @@ import { signed } from "./picture.js";
 import { zoomAt } from "./camera.js";
 import { announce, app, at, say, translate } from "./state.js";
 import { currentStep, drawStepper } from "./sides.js";
-import { draw, drawCamera, relayout } from "./stage.js";
+import { draw, drawCamera, fit, relayout } from "./stage.js";
 
 export function zoomBy(factor) {
   const { clientWidth, clientHeight } = at("#gg-stage");
@@ -42,12 +42,17 @@ function spoken(item) {
 
 /** Moves the picture so that an item is in sight, and no more than needed. */
 function revealItem(item) {
+  if (app.camera === app.fitted) {
+    fit(); // everything is in sight, and stays so where the inspector has taken some of the room
+    return drawCamera();
+  }
   const { x, y, zoom } = app.camera;
   const { clientWidth: width, clientHeight: height } = at("#gg-stage");
   const [left, top] = [item.x * zoom + x, item.y * zoom + y];
   const [right, bottom] = [left + item.width * zoom, top + item.height * zoom];
   const shift = (low, high, room) => (low < 16 ? 16 - low : high > room - 16 ? room - 16 - high : 0);
-  app.camera = { zoom, x: x + shift(left, right, width), y: y + shift(top, bottom, height) };
+  const [dx, dy] = [shift(left, right, width), shift(top, bottom, height)];
+  if (dx || dy) app.camera = { zoom, x: x + dx, y: y + dy };
   drawCamera();
 }
 
@@ -106,11 +111,13 @@ export function setStep(step) {
 export function play() {
   if (app.playing) return stopPlaying();
   if (currentStep() >= app.doc.steps.total) setStep(0);
-  // About twenty seconds for a long way, a second for each step of a short one.
-  const pause = Math.max(60, Math.min(900, 20000 / Math.max(1, app.doc.steps.total)));
+  // About twenty seconds for a long way, in strides where it has thousands of steps; a second a step for a short one.
+  const { total } = app.doc.steps;
+  const pause = Math.max(100, Math.min(900, 20000 / Math.max(1, total)));
+  const stride = Math.max(1, Math.round((total * pause) / 20000));
   app.playing = setInterval(() => {
-    if (currentStep() >= app.doc.steps.total) return stopPlaying();
-    setStep(currentStep() + 1);
+    if (currentStep() >= total) return stopPlaying();
+    setStep(currentStep() + stride);
   }, pause);
   drawStepper();
 }
@@ -119,6 +126,15 @@ function stopPlaying() {
   clearInterval(app.playing);
   app.playing = 0;
   drawStepper();
+}
+
+/** Goes to a recorded step of the training; what was typed into a weight gives way to what was recorded. */
+export function toEpoch(epoch) {
+  const { doc } = app;
+  doc.epoch = epoch;
+  for (const leaf of doc.training.ids) doc.edits.delete(leaf);
+  refresh(doc);
+  draw();
 }
 
 /** Gives a leaf another value; null restores the snapshot's. */
@@ -164,7 +180,8 @@ export function check(leaf) {
   const { doc } = app;
   const { derivative, step } = centralDifference(doc.graph, doc.values, leaf, doc.root);
   const error = Math.abs(derivative - doc.pass[leaf]);
-  at("#gg-check").textContent = say("check.result", {
+  const possible = Number.isFinite(error);
+  at("#gg-check").textContent = say(possible ? "check.result" : "check.impossible", {
     step: short(step, 3),
     difference: short(derivative, 8),
     derivative: short(doc.pass[leaf], 8),

@@ -11,7 +11,16 @@ export function openDocument(graph, training) {
   const steps = makeSteps(graph, root);
   const stepOf = new Int32Array(graph.operand.length).fill(-1); // when an edge's contribution arrives
   for (let k = 0; 2 * k < steps.backward.length; k++) stepOf[steps.backward[2 * k + 1]] = steps.seedAt + 1 + k;
-  const doc = { graph, root, steps, stepOf, training, edits: new Map(), epoch: null, step: null };
+  const doc = {
+    graph,
+    root,
+    steps,
+    stepOf,
+    training,
+    edits: new Map(),
+    epoch: training ? training.steps.length - 1 : null,
+    step: null,
+  };
   doc.fixed = opaque(graph);
   doc.below = reached(graph, root);
   doc.computable = computable(doc);

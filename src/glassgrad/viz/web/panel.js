@@ -61,9 +61,10 @@ function valueSection(doc, numbers, i, say) {
   const { graph } = doc;
   const hidden = numbers.shown && !numbers.shown[i];
   const shape = graph.shapes.get(i);
-  if (shape) return `<section><h3>${say("panel.shape")}</h3><p class="big">[${shape.join(", ")}]</p></section>`;
-  const value = hidden ? `<span class="muted">${say("panel.notYet")}</span>` : full(numbers.values[i]);
   const formula = graph.ops[i] === "leaf" ? "" : formulaLine(doc, numbers, i, hidden);
+  if (shape)
+    return `<section><h3>${say("panel.shape")}</h3><p class="big">[${shape.join(", ")}]</p>${formula}</section>`;
+  const value = hidden ? `<span class="muted">${say("panel.notYet")}</span>` : full(numbers.values[i]);
   return `<section><h3>${say("card.data")}</h3><p class="big" id="gg-value">${value}</p>${formula}</section>`;
 }
 
@@ -71,6 +72,9 @@ function formulaLine(doc, numbers, i, hidden) {
   const { graph } = doc;
   const names = operandEdges(graph, i).map(([, j]) => nameOf(graph, j));
   const symbols = inWords(graph, i, names);
+  if ([i, ...operandEdges(graph, i).map(([, j]) => j)].some((j) => graph.shapes.has(j))) {
+    return `<p class="math"><bdi>${escapeXml(nameOf(graph, i))}</bdi> = ${escapeXml(symbols)}</p>`;
+  }
   const figures = inWords(
     graph,
     i,
@@ -107,7 +111,8 @@ function inWords(graph, i, words) {
 function editSection(doc, i, say) {
   const now = doc.values[i];
   const first = doc.graph.values[i];
-  if (!editable(doc, i)) return `<section><p class="note">${say("edit.fixed")}</p></section>`;
+  if (!editable(doc, i))
+    return `<section><p class="note">${say(doc.graph.shapes.size ? "edit.tensor" : "edit.fixed")}</p></section>`;
   const middle = Number.isFinite(first) ? first : 0;
   const reach = Math.min(Math.max(1, 2 * Math.abs(middle)), Number.MAX_VALUE - Math.abs(middle));
   const changed = doc.edits.has(i);
@@ -122,7 +127,7 @@ function editSection(doc, i, say) {
 }
 
 function plain(x) {
-  return Object.is(x, -0) ? "-0" : String(x);
+  return Object.is(x, -0) ? "-0" : Number.isNaN(x) ? "nan" : String(x).replace("Infinity", "inf");
 }
 
 function gradSection(doc, numbers, i, say) {
@@ -170,7 +175,7 @@ function whySection(doc, numbers, consumers, i, say) {
     .map(([e, c]) => ruleLine(doc, e, c))
     .join("");
   return (
-    `<section class="why"><h3>${say("why.title", { value: short(pass[i]) })}</h3>` +
+    `<section class="why"><h3>${say(numbers.known[i] ? "why.title" : "why.would", { value: short(pass[i]) })}</h3>` +
     `<ol class="stages"><li><span class="stage">${say("why.symbols")}</span><p class="math">${fraction(top, me)} = ${symbols.join(" + ")}${more}</p>${rules}</li>` +
     `<li><span class="stage">${say("why.locals")}</span><p class="math">= ${local.join(" + ")}${more}</p></li>` +
     `<li><span class="stage">${say("why.product")}</span><p class="math">= ${figures.join(" + ")}${more} = ${total}</p></li></ol>` +
@@ -205,11 +210,22 @@ function ruleLine(doc, e, c) {
   return `<p class="math rule">${by} = ${words === slope ? "" : `${escapeXml(words)} = `}${slope}</p>`;
 }
 
+/** `3·x^2` for the derivative of x³: with a plain exponent there is no need for `3·x^(3 − 1)`. */
+function powerWords(graph, e, n) {
+  const name = nameOf(graph, graph.operand[e]);
+  if (n === 2) return `2·${name}`;
+  return `${inProduct(n)}·${name}^${inProduct(n - 1)}`;
+}
+
 /** The rule's own text for a local derivative, with the operands' names put in; null where there is none. */
 function derivativeWords(doc, e, c) {
   const { graph } = doc;
   const rule = RULES[graph.ops[c]];
   const k = e - graph.start[c];
+  if (graph.ops[c] === "pow" && k === 0) {
+    const exponent = graph.operand[e + 1];
+    if (graph.ops[exponent] === "leaf" && !graph.wanted[exponent]) return powerWords(graph, e, doc.values[exponent]);
+  }
   const text = rule ? (rule.derivatives[k] ?? rule.derivatives[0]) : graph.formulas.get(graph.ops[c])?.derivatives?.[k];
   return text
     ? ruleWords(

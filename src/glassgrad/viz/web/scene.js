@@ -1,11 +1,11 @@
 // Where everything in sight stands: a card for a value or a closed group, a frame for an open one, lines between them.
 // Guarantees: what is inside an open group is laid out by itself and then is one box of the layout around it, so a frame
 // never covers what does not belong to it, and opening or closing a group leaves the order of everything else alone.
-// A line from one group into another enters and leaves frames at ports. Runs without a DOM, also in a worker.
+// A line from one group into another enters and leaves frames at ports. `solve` needs no DOM: it runs in a worker too.
 
 import { acyclic } from "./order.js";
 import { layoutGraph } from "./layout.js";
-import { clip, nameOf, symbolOf } from "./format.js";
+import { clip, nameOf, short, symbolOf } from "./format.js";
 
 const HEAD = 26; // of a frame, for its name
 const PAD = 16;
@@ -134,26 +134,43 @@ function line(room, key, from, to, e, repeat, last) {
   }
 }
 
+const NUMBER = 82; // the widest number on a card, −1.235e+05, in the widest of the usual fonts
+const WORD = 34; // and the words beside numbers
+
+/** A card's size depends on words alone, and has room for any number: it stays where it is when numbers change. */
 function sizeOf(graph, node, group) {
-  if (group)
-    return { kind: "group", width: Math.max(132, 58 + textWidth(clip(group.name, 24))), height: CARD.group, badge: 0 };
+  if (group) {
+    const width = Math.max(132, 58 + textWidth(clip(group.name, 24)));
+    return { kind: "group", width, height: CARD.group, badge: 0 };
+  }
   const leaf = graph.ops[node] === "leaf";
+  const label = graph.labels[node].trim() ? textWidth(clip(nameOf(graph, node), 18)) : 0;
   if (leaf && !graph.wanted[node] && !graph.roots.includes(node)) {
-    const label = graph.labels[node] ? textWidth(clip(graph.labels[node], 18)) + 10 : 0;
-    return { kind: "const", width: 72 + label, height: CARD.constant, badge: 0 };
+    const number = graph.shapes.has(node) ? NUMBER : textWidth(short(graph.values[node]));
+    return {
+      kind: "const",
+      width: Math.max(64, 22 + number + (label ? label + 10 : 0)),
+      height: CARD.constant,
+      badge: 0,
+    };
   }
   const badge = leaf ? 5 : Math.max(28, 14 + textWidth(symbolOf(graph, node)));
-  const words = Math.max(30, graph.labels[node] ? textWidth(clip(nameOf(graph, node), 18)) : 0);
   const kind = graph.roots.includes(node) ? "root" : leaf ? "leaf" : "op";
-  return { kind, width: badge + words + 92, height: CARD.height, badge };
+  return { kind, width: badge + 22 + Math.max(WORD + NUMBER, label + 8 + NUMBER), height: CARD.height, badge };
 }
 
-/** About how wide a line of 12.5 px type is; the same everywhere, so that a picture does not depend on fonts. */
+const FONT = '600 12.5px system-ui, -apple-system, "Segoe UI", Roboto, Inter, "Noto Sans", sans-serif';
+const measured = new Map();
+let ruler = null;
+
+/** How wide a line of bold type on a card is, in the font that the reader's system has. */
 export function textWidth(text) {
-  let width = 0;
-  for (const c of text)
-    width += c > "\u2e80" ? 13 : /[ !'(),.:;I[\]`fijlrt{|}/\\-]/.test(c) ? 4.6 : /[mwMW@%A-Z]/.test(c) ? 9 : 7.3;
-  return width;
+  if (!measured.has(text)) {
+    if (!ruler) ruler = document.createElement("canvas").getContext("2d");
+    ruler.font = FONT;
+    measured.set(text, Math.ceil(ruler.measureText(text).width));
+  }
+  return measured.get(text);
 }
 
 /** The rooms as plain data that can be sent to a worker. */

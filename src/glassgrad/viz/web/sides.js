@@ -72,6 +72,7 @@ export function drawStepper() {
   slider.value = currentStep();
   at(".track").style.setProperty("--split", doc.steps.seedAt / Math.max(1, doc.steps.total));
   at('[data-do="play"] path').setAttribute("d", app.playing ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 2.5v11l9-5.5z");
+  at('[data-do="play"]').title = say(app.playing ? "step.pause" : "step.play");
   at('[data-do="play"]').setAttribute("aria-label", say(app.playing ? "step.pause" : "step.play"));
   const sentence = numbers.state
     ? stepSentence(doc.graph, numbers.state, app.strings[app.lang], doc.steps, doc.values)
@@ -92,20 +93,17 @@ export function drawTraining() {
   const bar = at("#gg-training");
   bar.hidden = !training;
   if (!training) return;
-  const where = epoch ?? training.steps.length - 1;
-  const words =
-    epoch === null
-      ? say("training.live")
-      : `${say("training.step", { step: training.steps[epoch] })}, ${say("training.loss", { loss: short(training.losses[epoch]) })}`;
+  const loss = say("training.loss", { loss: short(training.losses[epoch]) });
+  const words = `${say("training.step", { step: training.steps[epoch] })}, ${loss}`;
   if (!bar.firstChild) {
     bar.innerHTML = `<label><span></span><input id="gg-epoch" type="range" min="0" step="1"></label><div class="curve-box"></div><p></p>`;
   }
   bar.querySelector("span").textContent = say("training.label");
   const slider = bar.querySelector("input");
   slider.max = training.steps.length - 1;
-  slider.value = where;
+  slider.value = epoch;
   slider.setAttribute("aria-label", say("training.slider"));
   slider.setAttribute("aria-valuetext", words);
-  bar.querySelector(".curve-box").innerHTML = sparkline(training.losses, where, say("training.label"));
+  bar.querySelector(".curve-box").innerHTML = sparkline(training.losses, epoch, say("training.label"));
   bar.querySelector("p").textContent = words;
 }

@@ -157,7 +157,7 @@ export function draw() {
   svg.querySelector("g").innerHTML = app.big ? "" : sceneMarkup(app.scene, app.view);
   at("#gg-stage").setAttribute(
     "aria-activedescendant",
-    !app.big && app.selected ? `gg-item-${app.selected.index}` : "",
+    !app.big && app.selected?.index >= 0 ? `gg-item-${app.selected.index}` : "",
   );
   drawCamera();
   drawPanel();

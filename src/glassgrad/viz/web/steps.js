@@ -149,6 +149,12 @@ function stepFormula(graph, i, values, inNumbers) {
   return `${stepCut(symbol)}(${listed.join(", ")})`;
 }
 
+/** Whether a node or an operand of it stands for many numbers, of which the graph has none. */
+function ofTensors(graph, i) {
+  const below = graph.operand.subarray(graph.start[i], graph.start[i + 1]);
+  return graph.shapes?.size > 0 && (graph.shapes.has(i) || below.some((k) => graph.shapes.has(k)));
+}
+
 /**
  * What the last step did, in words and numbers. `strings` holds the templates of one language under the keys
  * "step.start", "step.forward", …; `steps` and `values` are those that `stepAt` was called with.
@@ -164,8 +170,10 @@ export function stepSentence(graph, state, strings, steps, values = graph.values
     facts.value = short(values[i]);
     const few = graph.start[i + 1] - graph.start[i] <= STEP_LISTED;
     if (few && facts.numbers !== facts.formula) key = "forwardNumbers";
+    if (ofTensors(graph, i)) key = "forwardTensor";
   } else if (state.phase === "backward") {
-    key = state.how === "zero" && Number.isFinite(state.partial) ? "product" : state.how;
+    const tensors = ofTensors(graph, state.node);
+    key = tensors ? "backwardTensor" : state.how === "zero" && Number.isFinite(state.partial) ? "product" : state.how;
     facts.node = stepName(graph, state.node, values);
     facts.operand = stepName(graph, state.operand, values);
     facts.factor = stepFactor(state.factor);

@@ -60,11 +60,10 @@ export function sparkline(numbers, at, title, width = 300, height = 44) {
 export function leafHistory(training, leaf, epoch, say) {
   const k = training.ids.indexOf(leaf);
   if (k < 0) return "";
-  const at = epoch ?? training.steps.length - 1;
   const row = (table, title) =>
-    `<p class="spark-title">${title} <span class="muted">${short(table[at][k])}</span></p>${sparkline(
+    `<p class="spark-title">${title} <span class="muted">${short(table[epoch][k])}</span></p>${sparkline(
       table.map((r) => r[k]),
-      at,
+      epoch,
       title,
     )}`;
   return `<section><h3>${say("training.history")}</h3>${row(training.values, say("card.data"))}${row(training.grads, say("card.grad"))}</section>`;
