@@ -29,6 +29,7 @@ new MutationObserver((_, observer) => {
 """
 OPEN_ALL = """async () => {
   const start = performance.now();
+  document.querySelectorAll("[data-option]:checked").forEach((box) => box.click()); // constants and sums too
   document.querySelector('[data-do="open-all"]').click();
   do await new Promise((done) => setTimeout(done, 1));
   while (document.querySelector("#gg-stage[aria-busy]"));

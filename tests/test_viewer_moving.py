@@ -236,6 +236,8 @@ def test_a_network_of_15800_values_opens_without_a_freeze(page_of):
     page = page_of(loss, before=ON_CANVAS + WATCHED)
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     assert painted < 3 * 3000  # the goal is 3000; three times that, because other work may keep the machine busy
+    assert page.locator("#gg-stage .card").count() < 60  # without constants, and the losses' sum as one
+    page.evaluate("document.querySelectorAll('[data-option]:checked').forEach((box) => box.click())")
     in_menu(page, 0, '[data-do="open-all"]')
     until(page, "!document.querySelector('#gg-stage canvas').hidden", seconds=60)
     assert max(page.evaluate("globalThis.tasks"), default=0) < 3 * 200

@@ -18,6 +18,8 @@ import { select, setStep, switchLanguage, tellParent, toEpoch, toggle, zoomBy } 
 import { chooseFound, closeSearch, search } from "./search.js";
 import { exportPng, exportSvg, exporting } from "./exporting.js";
 
+const LARGE = 1000; // values
+
 const ACTIONS = {
   "zoom-in": () => zoomBy(1.3),
   "zoom-out": () => zoomBy(1 / 1.3),
@@ -319,6 +321,10 @@ async function start(code) {
   await breath();
   app.tree = buildGroups(graph);
   app.open = firstOpen(app.tree, graph.size);
+  // A large graph opens without its constants, and each chain of sums as one sum: less to see, and what matters of it.
+  const large = graph.size > LARGE;
+  app.options = { hideConstants: large, foldSums: large };
+  for (const box of document.querySelectorAll("[data-option]")) box.checked = app.options[box.dataset.option];
   await breath();
   app.consumers = consumersOf(graph);
   translate();
