@@ -1,0 +1,391 @@
+"""Compile: a scalar function that runs as a tensor program.
+
+Pipeline: trace → differentiate → lift → program → evaluate, once for each structure of the arguments.
+
+The first call with new structure traces; later ones run the program. A result is an ordinary Value, whose operands are
+the parameters and the Values among the arguments, so everything eager works on it. Where a result or a derivative is not
+finite, the call runs again eagerly, so that an error names the operation, as in eager code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import operator
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import calls, engine, modes, symbolic, trees
+from ..engine import Scalar, Value
+from ..errors import OperandError, is_number, shown
+from ..primitives import name_in_graphs
+from ..run import as_values
+from ..tape import Tape
+from .differentiate import differentiate
+from .program import Program, Shape
+from .trace import CompileError, trace
+
+if TYPE_CHECKING:
+    from .evaluate import Machine
+
+__all__ = ["Compiled", "compile"]
+
+KEPT: Final = 64  # programs of one function, the least recently used leaving first
+
+
+def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> Any:  # noqa: A001 - JAX has jit
+    """A function that does the same as `f`, as a few tensor instructions. A decorator, with or without parentheses.
+
+    Arguments:
+        f: ordinary scalar code. Its arguments are numbers, Values, NumPy arrays, and lists, tuples, dicts and
+            dataclasses of them. It runs once for each structure of the arguments. Values that it finds by itself, such as
+            a model's parameters, are read at every call; plain numbers that it finds are part of the program.
+        static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
+            over as they are, with a program for each of their values.
+        keep: how many programs to keep.
+
+    Returns:
+        a `Compiled`, to be called as `f` is. Its results are Values, with derivatives by the parameters and the Values
+        among the arguments, once: derivatives of derivatives are not compiled yet.
+
+    Raises:
+        CompileError: where it is called: `f` would freeze a number of the first call, as `if x > 0` does. The message
+            names the line, and what to write instead.
+
+    Example:
+        >>> w = Value(3.0)
+        >>> @compile
+        ... def loss(xs):
+        ...     return sum((w * x - 1.0)**2 for x in xs)
+        >>> L = loss([1.0, 2.0])
+        >>> L.backward()
+        >>> L.data, w.grad
+        (29.0, 24.0)
+    """
+    if f is None:
+        return functools.partial(compile, static=static, keep=keep)
+    return Compiled(f, static, keep)
+
+
+@dataclass
+class Entry:
+    """A program and what it is called with.
+
+    Attributes:
+        machine, values: run the program, and where there are several results the one for these alone.
+        made: how the result is put together.
+        parameters: whose numbers the program takes first; `wanted` are those that derivatives are by, `constants` those
+            that required none.
+        by: which numbers of the arguments derivatives are by.
+        sizes: how many numbers each argument has.
+        seconds: how long each stage took.
+    """
+
+    program: Program
+    machine: Machine
+    values: Machine | None
+    made: trees.Structure
+    parameters: list[Value]
+    wanted: list[Value]
+    constants: list[Value]
+    by: list[int]
+    sizes: list[int]
+    seconds: dict[str, float]
+
+
+class Compiled:
+    """A compiled function; see `compile`.
+
+    Attributes:
+        programs: its programs, the most recently used last.
+        program: that of the last call.
+        seconds: how long each stage took to make it.
+    """
+
+    def __init__(self, f: Callable[..., Any], static: Iterable[str], keep: int) -> None:
+        self.name = name_in_graphs(f, "compile")
+        functools.update_wrapper(self, f)
+        self.f = f
+        self.symbol: str = getattr(f, "__name__", self.name)
+        self.static = (static,) if isinstance(static, str) else tuple(static)
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise OperandError(f"compile({self.name}): keep is how many programs to keep, 1 or more, not {shown(keep)}")
+        self.keep = keep
+        try:
+            self.signature = inspect.signature(f)
+        except (TypeError, ValueError):
+            raise CompileError(f"Python does not tell what {self.name} takes: write it as a function") from None
+        for name in self.static:
+            if name not in self.signature.parameters:
+                raise CompileError(f"compile({self.name}): static names {name!r}, which is no argument of it")
+        self._entries: OrderedDict[object, Entry] = OrderedDict()
+
+    @property
+    def programs(self) -> list[Program]:
+        return [entry.program for entry in self._entries.values()]
+
+    @property
+    def program(self) -> Program:
+        return self._last().program
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return dict(self._last().seconds)
+
+    def _last(self) -> Entry:
+        if not self._entries:
+            raise CompileError(f"{self.name} has no program before it is called: call it with numbers first")
+        return next(reversed(self._entries.values()))
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The result of the function."""
+        if modes.current().tracer is not None:  # inside another compiled function: part of its program
+            return self.f(*args, **kwargs)
+        bound = self.signature.bind(*args, **kwargs)
+        fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
+        names = [name for name in bound.arguments if name not in fixed]
+        leaves, structure = trees.flatten_all([bound.arguments[name] for name in names])
+        trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
+        by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad]
+        shapes = tuple([_kind(bound.arguments[name]) for name in names])
+        try:
+            key = (tuple(names), shapes, tuple(by), tuple([(name, type(x), x) for name, x in fixed.items()]))
+            hash(key)
+        except TypeError:
+            raise CompileError(
+                f"{self.name}: a static argument has to be hashable, and one of {', '.join(fixed) or 'them'} is not: "
+                "give a tuple instead of a list"
+            ) from None
+        entry = self._entries.get(key)
+        if entry is None or any([x.requires_grad for x in entry.constants]):
+            entry = self.make(bound, names, leaves, structure, by)
+            self._entries[key] = entry
+            while len(self._entries) > self.keep:
+                self._entries.popitem(last=False)
+        self._entries.move_to_end(key)
+        return Call(self, entry, leaves, lambda: self.f(*args, **kwargs)).values()
+
+    def make(
+        self,
+        bound: inspect.BoundArguments,
+        names: list[str],
+        leaves: list[Any],
+        structure: trees.Container,
+        by: list[int],
+    ) -> Entry:
+        """The program for these arguments."""
+        from .evaluate import Machine
+        from .lift import lift
+
+        def build(stand_ins: list[Any]) -> tuple[Any, dict[str, Any]]:
+            for name, tree in zip(names, trees.rebuild(structure, stand_ins), strict=True):
+                bound.arguments[name] = tree
+            return bound.args, bound.kwargs
+
+        times = [time.perf_counter()]
+        found = trace(self.f, build, [engine.plain(x) for x in leaves])
+        times.append(time.perf_counter())
+        scalars = found.scalars
+        wanted = [x for x in found.parameters if x.requires_grad]
+        nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
+        arguments = _given(names, structure, found.inputs)
+        given = [("params", found.parameter_nodes, (len(found.parameters),)), *arguments]
+        values = None
+        seeds: list[int | None] = [None]
+        if len(found.outputs) != 1:
+            values = Machine(lift(scalars, given, found.outputs, [], len(scalars)))
+            leaves_of_seeds = [scalars.leaf() for _ in found.outputs]
+            seeds = [*leaves_of_seeds]
+            given.append(("seeds", leaves_of_seeds, (len(seeds),)))
+        adjoint = differentiate(scalars, found.outputs, seeds, [*nodes, *[found.inputs[i] for i in by]])
+        times.append(time.perf_counter())
+        program = lift(scalars, given, found.outputs, adjoint.gradients, adjoint.start)
+        times.append(time.perf_counter())
+        machine = Machine(program)
+        times.append(time.perf_counter())
+        return Entry(
+            program=program,
+            machine=machine,
+            values=values,
+            made=found.made,
+            parameters=found.parameters,
+            wanted=wanted,
+            constants=[x for x in found.parameters if not x.requires_grad],
+            by=by,
+            sizes=[len(nodes) for _, nodes, _ in arguments],
+            seconds={
+                stage: end - start
+                for stage, start, end in zip(("trace", "differentiate", "lift", "prepare"), times, times[1:], strict=False)
+            },
+        )
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
+
+
+class Call:
+    """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
+
+    With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
+    with the gradients of all. What the program cannot do yet, such as derivatives of derivatives, is done eagerly.
+    """
+
+    several = True
+    captured = 0
+    refers = True
+    formula = ""
+    derivative_texts: tuple[str, ...] = ()
+
+    def __init__(self, function: Compiled, entry: Entry, leaves: list[Any], again: Callable[[], Any]) -> None:
+        self.entry, self.again = entry, again
+        self.name, self.symbol = function.name, function.symbol
+        self.operands = (*entry.wanted, *[leaves[i] for i in entry.by])
+        self.numbers = [[engine.plain(x) for x in entry.parameters]] if entry.parameters else []
+        start = 0
+        for size in entry.sizes:
+            if size:
+                self.numbers.append([engine.plain(x) for x in leaves[start : start + size]])
+            start += size
+
+    def values(self) -> Any:
+        """The Values that the call gives."""
+        entry = self.entry
+        if entry.values is None:
+            outputs, gradients = entry.machine.run(self.numbers)
+            if not (_finite(outputs) and _finite(gradients)) and not modes.current().allow_nonfinite:
+                return self.again()
+            results = [
+                engine.by_rule("primitive", self, self.operands, float(outputs[0]), array("d", gradients.tobytes()))
+            ]
+        else:
+            outputs, _ = entry.values.run(self.numbers)
+            if not _finite(outputs) and not modes.current().allow_nonfinite:
+                return self.again()
+            unknown = array("d", [engine.NAN]) * len(self.operands)
+            node = engine.by_rule("call", self, self.operands, 0.0, unknown)
+            results = [
+                engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown)
+                for i, y in enumerate(outputs.tolist())
+            ]
+        return trees.rebuild(entry.made, results)
+
+    # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
+
+    def at(self, operands: Sequence[float]) -> tuple[Any, Any]:
+        """What the program gives where the operands have these numbers."""
+        entry = self.entry
+        n = len(entry.wanted)
+        moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
+        places = dict(zip(entry.by, operands[n:], strict=True))
+        numbers = [[moved.get(id(x), engine.plain(x)) for x in entry.parameters]] if entry.parameters else []
+        flat = [x for row in self.numbers[len(numbers) :] for x in row]
+        for i, x in places.items():
+            flat[i] = x
+        start = 0
+        for size in entry.sizes:
+            if size:
+                numbers.append(flat[start : start + size])
+            start += size
+        return entry.machine.run(numbers)
+
+    def result(self, operands: list[float]) -> float:
+        """The result where the operands have these numbers."""
+        return float(self.at(operands)[0][0])
+
+    def slope(self, place: int, operands: tuple[Any, ...], result: Scalar) -> Any:
+        """The derivative by an operand."""
+        if isinstance(result, Value):
+            return self.pull_values(operands, {0: 1.0})[place]
+        return float(self.at([engine.plain(x) for x in operands])[1][place])
+
+    # -- of a CALL
+
+    def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
+        """The derivative by each operand of the results, each times its seed."""
+        row = [seeds.get(i, 0.0) for i in range(self.entry.made.size)]
+        _, gradients = self.entry.machine.run([*self.numbers, row])
+        if _finite(gradients):
+            return gradients.tolist()  # type: ignore[no-any-return]
+        return self.tape(operands).pull(array("d", row))
+
+    def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Scalar]) -> Sequence[Scalar | None]:
+        """The same, as Values."""
+        return symbolic.pull(self.tape(operands), [seeds.get(i, 0.0) for i in range(self.entry.made.size)])
+
+    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[float]:
+        """The velocity of each result."""
+        return self.tape(operands).push(array("d", tangents))
+
+    def push_values(self, operands: tuple[Any, ...], tangents: list[Any]) -> Sequence[Scalar | None]:
+        """The same, as Values."""
+        return symbolic.push(self.tape(operands), tangents)
+
+    def tape(self, operands: tuple[Any, ...]) -> Tape:
+        """The function's graph, recorded eagerly."""
+        if not all(map(operator.is_, operands, self.operands)):
+            raise CompileError(
+                f"the graph with a result of {self.name} was copied, and what a compiled function has no program for, "
+                "such as derivatives of derivatives, works on the original only"
+            )
+        with modes.Recording():
+            leaves, _ = trees.flatten(self.again())
+        return Tape(as_values(leaves), list(operands))
+
+
+def _finite(numbers: Any) -> bool:
+    return all(map(math.isfinite, numbers.tolist()))
+
+
+def _kind(tree: Any) -> object:
+    """How a tree is put together, to be looked up: two with the same kind may share a program."""
+    kind = type(tree)
+    if kind in trees.SCALARS or isinstance(tree, Value) or is_number(tree):
+        return None
+    if isinstance(tree, list | tuple):
+        if trees.SCALARS.issuperset(map(type, tree)):
+            return kind, len(tree)
+        return kind, *map(_kind, tree)
+    if isinstance(tree, dict):
+        return kind, *[(key, _kind(x)) for key, x in tree.items()]
+    if dataclasses.is_dataclass(tree):
+        fields = dataclasses.fields(tree)
+        fixed = [(field.name, getattr(tree, field.name)) for field in fields if field.metadata.get("static")]
+        moving = [(x.name, _kind(getattr(tree, x.name))) for x in fields if not x.metadata.get("static")]
+        return kind, *fixed, *moving
+    return kind, getattr(tree, "shape", None)
+
+
+def _given(names: list[str], structure: trees.Container, inputs: list[int]) -> list[tuple[str, list[int], Shape]]:
+    """The arguments as blocks of a program."""
+    children = structure.children or [trees.LEAF] * len(names)
+    found = []
+    start = 0
+    for name, child in zip(names, children, strict=True):
+        found.append((name, inputs[start : start + child.size], _shape(child)))
+        start += child.size
+    return found
+
+
+def _shape(structure: trees.Structure) -> Shape:
+    """A tree's sizes if it is an array or lists as regular as one, else how many numbers it has."""
+    if isinstance(structure, trees.Array):
+        return structure.shape
+    if isinstance(structure, trees.Container) and structure.children:
+        shapes = {_shape(child) for child in structure.children}
+        if len(shapes) == 1:
+            return (len(structure.children), *shapes.pop())
+    return () if str(structure) == "number" else (structure.size,)
+
+
+def _path(names: list[str], structure: trees.Container, i: int) -> str:
+    place, path = structure.locate(i)
+    return names[place] + path
