@@ -165,18 +165,29 @@ class Compiled:
                 f"{self.name}: a static argument has to be hashable, and one of {', '.join(fixed) or 'them'} is not: "
                 "give a tuple instead of a list"
             ) from None
+
+        def build(leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            arguments = bound.arguments | dict(zip(names, trees.rebuild(structure, leaves), strict=True))
+            filled = inspect.BoundArguments(self.signature, arguments)  # type: ignore[arg-type]  # any dict will do
+            return filled.args, filled.kwargs
+
+        def again() -> Any:
+            args, kwargs = build([x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves])
+            results, made = trees.flatten(self.f(*args, **kwargs))
+            return trees.rebuild(made, as_values(results))
+
         entry = self._entries.get(key)
         if entry is None or any([x.requires_grad for x in entry.constants]):
-            entry = self.make(bound, names, leaves, structure, by)
+            entry = self.make(build, names, leaves, structure, by)
             self._entries[key] = entry
             while len(self._entries) > self.keep:
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
-        return Call(self, entry, leaves, lambda: self.f(*args, **kwargs)).values()
+        return Call(self, entry, leaves, again).values()
 
     def make(
         self,
-        bound: inspect.BoundArguments,
+        build: Callable[[list[Any]], Any],
         names: list[str],
         leaves: list[Any],
         structure: trees.Container,
@@ -185,11 +196,6 @@ class Compiled:
         """The program for these arguments."""
         from .evaluate import Machine
         from .lift import lift
-
-        def build(stand_ins: list[Any]) -> tuple[Any, dict[str, Any]]:
-            for name, tree in zip(names, trees.rebuild(structure, stand_ins), strict=True):
-                bound.arguments[name] = tree
-            return bound.args, bound.kwargs
 
         times = [time.perf_counter()]
         found = trace(self.f, build, [engine.plain(x) for x in leaves])
@@ -270,7 +276,7 @@ class Call:
             outputs, _ = entry.values.run(self.numbers)
             if not _finite(outputs) and not modes.current().allow_nonfinite:
                 return self.again()
-            unknown = array("d", [engine.NAN]) * len(self.operands)
+            unknown = array("d", [math.nan]) * len(self.operands)
             node = engine.by_rule("call", self, self.operands, 0.0, unknown)
             results = [
                 engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown)
