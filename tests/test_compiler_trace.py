@@ -46,7 +46,7 @@ def python_max(gg, x, w):
 
 
 def python_sorted(gg, x, w):
-    return sorted([x, w])[0]
+    return sorted([x, w, x + w])[1]
 
 
 def chained(gg, x, w):
@@ -150,7 +150,7 @@ def test_a_comparison_is_a_condition_for_where(gg):
         ">=": lambda a, b: a >= b,
         "<": lambda a, b: a < b,
         "<=": lambda a, b: a <= b,
-        "reflected": lambda a, b: 0.5 < a,  # noqa: ARG005
+        "reflected": lambda a, b: 0.5 < a,  # noqa: SIM300 - that way round
     }
     for compare in signs.values():
         compiled = gg.compile(lambda a, b, compare=compare: gg.where(compare(a, b), 10.0 * a, b))
@@ -167,7 +167,7 @@ def test_operations_outside_of_the_table_are_refused_by_name(gg):
     def double(x):
         return 2.0 * x
 
-    double.derivative(lambda x: 2.0)  # noqa: ARG005
+    double.derivative(lambda x: 2.0)
     with pytest.raises(gg.CompileError, match="double"):
         gg.compile(lambda x: double(x) + 1.0)(3.0)
 
@@ -182,7 +182,7 @@ def test_a_result_from_outside_is_refused(gg):
 
 def test_nothing_returned_is_refused(gg):
     with pytest.raises(gg.CompileError, match="return missing"):
-        gg.compile(lambda x: None)(2.0)  # noqa: ARG005
+        gg.compile(lambda x: None)(2.0)
 
 
 def test_settings_that_make_no_sense_are_refused(gg):
@@ -191,7 +191,7 @@ def test_settings_that_make_no_sense_are_refused(gg):
     with pytest.raises(gg.OperandError, match="keep"):
         gg.compile(lambda x: x, keep=0)
     with pytest.raises(gg.CompileError, match="hashable"):
-        gg.compile(lambda x, n: x, static="n")(1.0, [2])  # noqa: ARG005
+        gg.compile(lambda x, n: x, static="n")(1.0, [2])
     with pytest.raises(gg.CompileError, match="no program before"):
         _ = gg.compile(lambda x: x).program
 
@@ -353,6 +353,7 @@ def test_modules_losses_and_optimizers_work_on_it(gg):
     rows, targets = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [1.0, -1.0, 0.5]
     f = gg.compile(lambda rows, targets: gg.losses.mse([model(row) for row in rows], targets))
     losses = []
+    before = f.__wrapped__(rows, targets).data
     for _ in range(60):
         optimizer.zero_grad()
         L = f(rows, targets)
@@ -360,4 +361,4 @@ def test_modules_losses_and_optimizers_work_on_it(gg):
         optimizer.step()
         losses.append(L.data)
     assert losses[-1] < 0.2 * losses[0]
-    assert math.isclose(losses[0], f.__wrapped__(rows, targets).data, rel_tol=1) or losses[0] > 0
+    assert math.isclose(losses[0], before, rel_tol=1e-12)

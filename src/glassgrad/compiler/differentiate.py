@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .. import symbolic
-from .scalars import CONST, LEAF, Scalars
+from .. import rules, symbolic
+from .scalars import CONST, Scalars
 
 __all__ = ["Adjoint", "differentiate"]
 
@@ -72,7 +72,7 @@ def dependent(scalars: Scalars, leaves: set[int]) -> list[bool]:
     """For each node whether it depends on one of the leaves."""
     found: list[bool] = []
     for i, below in enumerate(scalars.operands):
-        found.append(i in leaves if not below else any([found[operand] for operand in below]))
+        found.append(i in leaves if not below else any(found[operand] for operand in below))
     return found
 
 
@@ -85,8 +85,8 @@ def total(terms: list[Any], scalars: Scalars) -> Any:
 # ---- the rules on nodes ----------------------------------------------------------------------------------------------
 
 
-class Branch(Exception):  # noqa: N818 - it ends the reading of a rule, and nobody sees it
-    """A rule compares an operand."""
+class Branch(Exception):
+    """A rule compares an operand: it ends the reading of the rule, and nobody sees it."""
 
 
 class Ref:
@@ -130,21 +130,21 @@ class Ref:
 
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
     __eq__ = __ne__ = refuse  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
-def no_number(x: Any) -> float:
+def no_number(x: Any) -> Any:
     """The number that a rule asks for: of a node there is none."""
     if isinstance(x, Ref):
         raise Branch
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def apply(name: str, *operands: Any) -> Any:
     """An operation of the table on nodes and numbers; a number where there is no node among them."""
     scalars = next((x.scalars for x in operands if isinstance(x, Ref)), None)
     if scalars is None:
-        return symbolic.rules.RULES[name].value(*operands)
+        return rules.RULES[name].value(*operands)
     return Ref(scalars.node(name, *[bare(x, scalars) for x in operands]), scalars)
 
 
@@ -206,8 +206,3 @@ def partials_of(scalars: Scalars, i: int, wanted: list[bool]) -> list[Any]:
             except Branch:
                 found[k] = Ref(scalars.node(f"{op}'{k}", *below, i), scalars)
     return found
-
-
-def leaves_of(scalars: Scalars) -> list[int]:
-    """All leaves, in order."""
-    return [i for i, op in enumerate(scalars.ops) if op == LEAF]

@@ -125,7 +125,7 @@ class Machine:
 
             return carefully
         if self.program.is_ones(instruction.v):
-            flat = out.reshape(b, r)
+            flat: Array = out.reshape(b, r)
             if n == 1:
                 if plus:
                     return lambda: np.copyto(flat, u()[:, :, 0])
@@ -145,10 +145,10 @@ class Machine:
                 return lambda: np.einsum("bn,bn->b", u()[:, 0], v()[:, 0], out=flat)
             return lambda: np.negative(np.einsum("bn,bn->b", u()[:, 0], v()[:, 0], out=flat), out=flat)
         if b == 1:
-            flat = out[0]
+            table: Array = out[0]
             if plus:
-                return lambda: np.matmul(u()[0], v()[0].T, out=flat)
-            return lambda: np.negative(np.matmul(u()[0], v()[0].T, out=flat), out=flat)
+                return lambda: np.matmul(u()[0], v()[0].T, out=table)
+            return lambda: np.negative(np.matmul(u()[0], v()[0].T, out=table), out=table)
         if plus:
             return lambda: np.matmul(u(), v().transpose(0, 2, 1), out=out)
         return lambda: np.negative(np.matmul(u(), v().transpose(0, 2, 1), out=out), out=out)

@@ -3,8 +3,8 @@
 Pipeline: trace → differentiate → lift → program → evaluate, once for each structure of the arguments.
 
 The first call with new structure traces; later ones run the program. A result is an ordinary Value, whose operands are
-the parameters and the Values among the arguments, so everything eager works on it. Where a result or a derivative is not
-finite, the call runs again eagerly, so that an error names the operation, as in eager code.
+the parameters and the Values among the arguments, so everything eager works on it. Where a result or a derivative is
+not finite, the call runs again eagerly, so that an error names the operation, as in eager code.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> A
 
     Arguments:
         f: ordinary scalar code. Its arguments are numbers, Values, NumPy arrays, and lists, tuples, dicts and
-            dataclasses of them. It runs once for each structure of the arguments. Values that it finds by itself, such as
-            a model's parameters, are read at every call; plain numbers that it finds are part of the program.
+            dataclasses of them. It runs once for each structure of the arguments. Values that it finds by itself, such
+            as a model's parameters, are read at every call; plain numbers that it finds are part of the program.
         static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
             over as they are, with a program for each of their values.
         keep: how many programs to keep.
@@ -168,7 +168,7 @@ class Compiled:
 
         def build(leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             arguments = bound.arguments | dict(zip(names, trees.rebuild(structure, leaves), strict=True))
-            filled = inspect.BoundArguments(self.signature, arguments)  # type: ignore[arg-type]  # any dict will do
+            filled = inspect.BoundArguments(self.signature, arguments)
             return filled.args, filled.kwargs
 
         def again() -> Any:
@@ -177,7 +177,7 @@ class Compiled:
             return trees.rebuild(made, as_values(results))
 
         entry = self._entries.get(key)
-        if entry is None or any([x.requires_grad for x in entry.constants]):
+        if entry is None or any(x.requires_grad for x in entry.constants):
             entry = self.make(build, names, leaves, structure, by)
             self._entries[key] = entry
             while len(self._entries) > self.keep:
@@ -230,7 +230,9 @@ class Compiled:
             sizes=[len(nodes) for _, nodes, _ in arguments],
             seconds={
                 stage: end - start
-                for stage, start, end in zip(("trace", "differentiate", "lift", "prepare"), times, times[1:], strict=False)
+                for stage, start, end in zip(
+                    ("trace", "differentiate", "lift", "prepare"), times, times[1:], strict=False
+                )
             },
         )
 
@@ -279,7 +281,9 @@ class Call:
             unknown = array("d", [math.nan]) * len(self.operands)
             node = engine.by_rule("call", self, self.operands, 0.0, unknown)
             results = [
-                engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown)
+                engine.by_rule(
+                    "pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown
+                )
                 for i, y in enumerate(outputs.tolist())
             ]
         return trees.rebuild(entry.made, results)
@@ -323,7 +327,7 @@ class Call:
             return gradients.tolist()  # type: ignore[no-any-return]
         return self.tape(operands).pull(array("d", row))
 
-    def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Scalar]) -> Sequence[Scalar | None]:
+    def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:
         """The same, as Values."""
         return symbolic.pull(self.tape(operands), [seeds.get(i, 0.0) for i in range(self.entry.made.size)])
 

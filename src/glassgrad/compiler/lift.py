@@ -5,9 +5,9 @@ Pipeline: trace → differentiate → **lift** → program → evaluate.
 1. **Canonical form.** Chains of + - * whose inner nodes have one use become one node Σ ±u·v; all else stays as it is.
 2. **Groups.** A node's level is one more than the highest among its operands. Nodes of one level, one operation and one
    number of terms do not depend on each other: a group.
-3. **Products.** The terms of a sum are put in the order of the groups that their operands stand in, which shows rows that
-   many sums share. Where every one of R rows meets every one of S rows, these R·S sums are a matrix product, or one of a
-   batch of such. A group is split only where that pays; what is left is one gathered product.
+3. **Products.** The terms of a sum are put in the order of the groups that their operands stand in, which shows rows
+   that many sums share. Where every one of R rows meets every one of S rows, these R·S sums are a matrix product, or
+   one of a batch of such. A group is split only where that pays; what is left is one gathered product.
 4. **Places.** The results of an instruction stand side by side, in the order of its operands, so that what reads them
    finds windows of the array.
 
@@ -143,7 +143,7 @@ class Canonical:
         return self.scalars.numbers[i] if self.scalars.ops[i] == CONST else None
 
     def joined(self, parts: list[tuple[int, int]], i: int) -> list[Term]:
-        """The terms of signed nodes, those of inner nodes taken over: the longest list as it is, so chains cost no more."""
+        """The terms of signed nodes, those of inner nodes taken over; the longest list as it is, for long chains."""
         lists: list[list[Term]] = []
         for sign, j in parts:
             found = self.terms.get(j)
@@ -184,10 +184,12 @@ class Placing:
 
     Attributes:
         places: for each node its place in the array, -1 as long as it has none.
-        groups: for each node the number of its block or instruction; constants are last, as no row should begin with one.
+        groups: for each node the number of its block or instruction; constants are last, for no row to begin with one.
     """
 
-    def __init__(self, canonical: Canonical, given: Sequence[tuple[str, list[int], tuple[int, ...]]], start: int) -> None:
+    def __init__(
+        self, canonical: Canonical, given: Sequence[tuple[str, list[int], tuple[int, ...]]], start: int
+    ) -> None:
         self.canonical, self.start = canonical, start
         scalars = canonical.scalars
         n = len(scalars)
@@ -291,7 +293,7 @@ def products(u: Array, v: Array) -> list[Array]:
 def numbered(rows: Array) -> list[int]:
     """For each row a number, equal for equal rows and in the order of the rows."""
     _, found = np.unique(rows, axis=0, return_inverse=True)
-    return found.ravel().tolist()  # type: ignore[no-any-return]
+    return found.ravel().tolist()
 
 
 def complete(a: list[int], b: list[int], turned: bool) -> dict[tuple[int, int], list[list[list[int]]]] | None:

@@ -68,7 +68,7 @@ class Gather:
     @property
     def shape(self) -> Shape:
         """The operand's sizes."""
-        return self.places.shape
+        return tuple(self.places.shape)
 
     def indices(self) -> np.ndarray[Any, Any]:
         """Each place."""
@@ -294,7 +294,7 @@ def check(program: Program) -> None:
         _require(step.offset == end, f"t{i} starts at {step.offset}, not at {end}")
         for operand in step.operands:
             places = operand.indices()
-            inside = bool(places.size) and 0 <= places.min() and places.max() < program.size
+            inside = bool(places.size) and bool(places.min() >= 0) and places.max() < program.size
             _require(inside and bool(written[places].all()), f"t{i} reads what is not written yet")
         if isinstance(step, Map):
             name, _, place = step.name.partition("'")
@@ -311,7 +311,8 @@ def check(program: Program) -> None:
     _require(len(program.notes) == len(program.instructions), "there is a note for each instruction")
     for operand in (program.outputs, program.gradients):
         places = operand.indices()
-        _require(not places.size or bool(0 <= places.min() and places.max() < end), "an output is outside of the array")
+        inside = not places.size or bool(places.min() >= 0 and places.max() < end)
+        _require(inside, "an output is outside of the array")
 
 
 def _require(holds: bool, message: str) -> None:

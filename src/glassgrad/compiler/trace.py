@@ -7,7 +7,7 @@ one: `.data`, `.grad`, `float()`, an index, formatting, a copy, `detach()`, `no_
 and the truth value of a comparison. The error names the line and the way out. Other threads notice nothing.
 
 - A comparison is a condition that `where` accepts: 1 or 0, computed anew at every call.
-- A leaf Value that the function finds by itself is a parameter: read at every call, whether or not it requires a gradient.
+- A leaf Value that the function finds by itself is a parameter, or with no gradient a constant: read at every call.
 - Plain numbers, and whatever `if` and loops do with them, are part of the program, as are Values made inside.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from .. import engine, modes, sweep, trees
+from .. import modes, rules, sweep, trees
 from ..engine import Value
 from ..errors import GlassgradError, named, shown
 from ..tape import captured
@@ -140,8 +140,8 @@ def trace(
     for x in captured([x for x in leaves if isinstance(x, Value)], stand_ins, depth):
         if x._rule != "leaf":
             raise CompileError(
-                f"{name} uses {named(x)}, a result of {x._rule} from outside, which it would not notice to change: pass "
-                "it as an argument"
+                f"{name} uses {named(x)}, a result of {x._rule} from outside, which it would not notice to change: "
+                "pass it as an argument"
             )
     return read(leaves, stand_ins, made, name)
 
@@ -166,7 +166,7 @@ def read(results: list[Any], stand_ins: list[Value], made: trees.Structure, name
         below = [ids[id(x)] if id(x) in ids else scalars.const(x.data) for x in node._prev]
         if isinstance(node, Condition):
             ids[key] = below[0]
-        elif op in engine.rules.RULES:
+        elif op in rules.RULES:
             ids[key] = scalars.node(op, *below)
         else:
             raise CompileError(
