@@ -129,8 +129,8 @@ class Ref:
         raise Branch
 
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
-    __eq__ = __ne__ = refuse  # type: ignore[assignment]
-    __hash__ = None
+    __eq__ = __ne__ = refuse
+    __hash__ = None  # type: ignore[assignment]
 
 
 def no_number(x: Any) -> Any:

@@ -154,8 +154,8 @@ class Compiled:
         fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
         names = [name for name in bound.arguments if name not in fixed]
         leaves, structure = trees.flatten_all([bound.arguments[name] for name in names])
-        trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
-        by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad]
+        values = trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
+        by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad] if values else []
         shapes = tuple([_kind(bound.arguments[name]) for name in names])
         try:
             key = (tuple(names), shapes, tuple(by), tuple([(name, type(x), x) for name, x in fixed.items()]))
@@ -358,12 +358,14 @@ def _finite(numbers: Any) -> bool:
 def _kind(tree: Any) -> object:
     """How a tree is put together, to be looked up: two with the same kind may share a program."""
     kind = type(tree)
-    if kind in trees.SCALARS or isinstance(tree, Value) or is_number(tree):
+    if kind in trees.SCALARS:
         return None
-    if isinstance(tree, list | tuple):
+    if kind is list or kind is tuple or isinstance(tree, list | tuple):
         if trees.SCALARS.issuperset(map(type, tree)):
             return kind, len(tree)
         return kind, *map(_kind, tree)
+    if isinstance(tree, Value) or is_number(tree):
+        return None
     if isinstance(tree, dict):
         return kind, *[(key, _kind(x)) for key, x in tree.items()]
     if dataclasses.is_dataclass(tree):
