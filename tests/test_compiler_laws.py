@@ -219,7 +219,7 @@ import random, glassgrad
 random.seed(3)
 model = glassgrad.nn.MLP(3, [5, 4, 1])
 f = glassgrad.compile(lambda X: sum(model(x).tanh() * glassgrad.logsumexp(x) for x in X))
-f([[glassgrad.Value(0.1 * i + j) for j in range(3)] for i in range(6)])
+f([[glassgrad.Value(0.1 * i + j) for j in range(3)] for i in range(60)])
 print(f.program)
 print(f.program.to_graph().to_json())
 """

@@ -35,7 +35,7 @@ def test_a_layer_on_many_rows_is_one_product_of_windows():
     assert np.allclose([[y.data for y in row] for row in f(w, x)], np.array(x) @ np.array(w).T, rtol=1e-14)
     (program,) = f.programs
     forward = f._last().values.program
-    assert str(forward) == "w[5,8]\nx[7,8]\nc = 1.0\nt0[5,7] = w[5,8] · x[7,8]ᵀ\nreturn t0[35]"
+    assert str(forward) == "w[5,8]\nx[7,8]\nc[2] = 1.0, 0.0\nt0[5,7] = w[5,8] · x[7,8]ᵀ\nreturn t0[35]"
     (step,) = forward.instructions
     assert isinstance(step.u, View)
     assert isinstance(step.v, View)
@@ -84,11 +84,11 @@ def test_heads_of_attention_are_a_batch():
 def test_every_pair_is_an_outer_product_and_each_with_its_own_is_none():
     outer = compile(lambda a, b: [x * w for x in a for w in b])
     each = compile(lambda a, b: [x * w for x, w in zip(a, b, strict=True)])
-    a, b = numbers(2, 9)
+    a, b = numbers(2, 20)
     assert [y.data for y in outer(a, b)] == [x * w for x in a for w in b]
     assert [y.data for y in each(a, b)] == [x * w for x, w in zip(a, b, strict=True)]
-    assert [step.shape for step in outer._last().values.program.instructions] == [(1, 9, 9)]
-    assert [step.shape for step in each._last().values.program.instructions] == [(9, 1, 1)]
+    assert [step.shape for step in outer._last().values.program.instructions] == [(1, 20, 20)]
+    assert [step.shape for step in each._last().values.program.instructions] == [(20, 1, 1)]
 
 
 def test_pairs_of_a_triangle_stay_right():
@@ -186,7 +186,7 @@ def test_the_checker_passes_what_lift_makes():
     program = small()
     check(program)
     assert str(program) == (
-        "x\nw\nc = 1.0\nt0 = x · w\nt1 = tanh(t0)\nt2 = tanh'0(t0, t1)\nt3[2] = {w, x}[2] · t2[2]\n"
+        "x\nw\nc[2] = 1.0, 0.0\nt0 = x · w\nt1 = tanh(t0)\nt2 = tanh'0(t0, t1)\nt3[2] = {w, x}[2] · t2[2]\n"
         "return t1\ngradients t3[2]"
     )
 
@@ -209,7 +209,7 @@ def broken(program):
     yield dataclasses.replace(program, instructions=(first, unknown, *rest[1:])), "no operation"
     bare = dataclasses.replace(second, name="tanh'0")
     yield dataclasses.replace(program, instructions=(first, bare, *rest[1:])), "too few"
-    block = dataclasses.replace(program.blocks[-1], constants=(1.0, 2.0))
+    block = dataclasses.replace(program.blocks[-1], constants=(1.0,))
     yield dataclasses.replace(program, blocks=(*program.blocks[:-1], block)), "constants"
 
 

@@ -49,8 +49,8 @@ class Machine:
         self.gradients = self.reader(program.gradients)
         self.lock = threading.Lock()
 
-    def run(self, numbers: Sequence[Any]) -> tuple[Array, Array]:
-        """The outputs and the gradients.
+    def run(self, numbers: Sequence[Any]) -> tuple[Array, Array, bool]:
+        """The outputs, the gradients, and whether all of them are finite.
 
         Arguments:
             numbers: for each block that is given, its numbers.
@@ -62,14 +62,13 @@ class Machine:
             for block, given in zip(self.given, numbers, strict=True):
                 self.memory[block.offset : block.offset + block.size] = given
             found = self.once(self.steps)
-            if not (np.isfinite(found[0]).all() and np.isfinite(found[1]).all()):
-                found = self.once(self.careful)
-            return found
+            return found if found[2] else self.once(self.careful)
 
-    def once(self, steps: list[Callable[[], object]]) -> tuple[Array, Array]:
+    def once(self, steps: list[Callable[[], object]]) -> tuple[Array, Array, bool]:
         for step in steps:
             step()
-        return np.array(self.outputs()), np.array(self.gradients())
+        outputs, gradients = np.array(self.outputs()), np.array(self.gradients())
+        return outputs, gradients, bool(np.isfinite(outputs).all() and np.isfinite(gradients).all())
 
     def reader(self, operand: Operand) -> Callable[[], Array]:
         """What gives an operand's numbers."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "compile"]
 
+DATA: Final = operator.attrgetter("data")
 KEPT: Final = 64  # programs of one function, the least recently used leaving first
 
 
@@ -257,7 +258,7 @@ class Call:
         self.entry, self.again = entry, again
         self.name, self.symbol = function.name, function.symbol
         self.operands = (*entry.wanted, *[leaves[i] for i in entry.by])
-        self.numbers = [[engine.plain(x) for x in entry.parameters]] if entry.parameters else []
+        self.numbers = [list(map(DATA, entry.parameters))] if entry.parameters else []
         start = 0
         for size in entry.sizes:
             if size:
@@ -268,15 +269,15 @@ class Call:
         """The Values that the call gives."""
         entry = self.entry
         if entry.values is None:
-            outputs, gradients = entry.machine.run(self.numbers)
-            if not (_finite(outputs) and _finite(gradients)) and not modes.current().allow_nonfinite:
+            outputs, gradients, finite = entry.machine.run(self.numbers)
+            if not finite and not modes.current().allow_nonfinite:
                 return self.again()
             results = [
                 engine.by_rule("primitive", self, self.operands, float(outputs[0]), array("d", gradients.tobytes()))
             ]
         else:
-            outputs, _ = entry.values.run(self.numbers)
-            if not _finite(outputs) and not modes.current().allow_nonfinite:
+            outputs, _, finite = entry.values.run(self.numbers)
+            if not finite and not modes.current().allow_nonfinite:
                 return self.again()
             unknown = array("d", [math.nan]) * len(self.operands)
             node = engine.by_rule("call", self, self.operands, 0.0, unknown)
@@ -290,7 +291,7 @@ class Call:
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
-    def at(self, operands: Sequence[float]) -> tuple[Any, Any]:
+    def at(self, operands: Sequence[float]) -> tuple[Any, Any, bool]:
         """What the program gives where the operands have these numbers."""
         entry = self.entry
         n = len(entry.wanted)
@@ -322,8 +323,8 @@ class Call:
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         row = [seeds.get(i, 0.0) for i in range(self.entry.made.size)]
-        _, gradients = self.entry.machine.run([*self.numbers, row])
-        if _finite(gradients):
+        _, gradients, finite = self.entry.machine.run([*self.numbers, row])
+        if finite:
             return gradients.tolist()  # type: ignore[no-any-return]
         return self.tape(operands).pull(array("d", row))
 
@@ -349,10 +350,6 @@ class Call:
         with modes.Recording():
             leaves, _ = trees.flatten(self.again())
         return Tape(as_values(leaves), list(operands))
-
-
-def _finite(numbers: Any) -> bool:
-    return all(map(math.isfinite, numbers.tolist()))
 
 
 def _kind(tree: Any) -> object:
