@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,6 +180,23 @@ def test_a_result_from_outside_is_refused(gg):
     with pytest.raises(gg.CompileError, match="pass it as an argument"):
         gg.compile(lambda x: x * outside)(2.0)
     assert gg.compile(lambda x, z: x * z)(2.0, outside).data == 18.0
+
+
+def test_arguments_that_are_no_numbers_are_to_be_static(gg):
+    for x in ("tanh", True, object()):
+        with pytest.raises(gg.CompileError, match="static"):
+            gg.compile(lambda x, kind: x)(2.0, x)
+
+
+def test_without_numpy_an_error_says_what_is_missing():
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import glassgrad\n"
+        "try: glassgrad.compile(lambda x: x * 2.0)(glassgrad.Value(1.0))\n"
+        "except glassgrad.CompileError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install numpy" in done.stdout
 
 
 def test_nothing_returned_is_refused(gg):

@@ -44,7 +44,7 @@ class Machine:
                 self.memory[block.offset : block.offset + block.size] = block.constants
         self.given = [block for block in program.blocks if block.constants is None]
         self.steps = [self.step(instruction) for instruction in program.instructions]
-        self.careful = [self.step(instruction, careful=True) for instruction in program.instructions]
+        self.careful: list[Callable[[], object]] = []  # made when they are needed
         self.outputs = self.reader(program.outputs)
         self.gradients = self.reader(program.gradients)
         self.lock = threading.Lock()
@@ -62,7 +62,10 @@ class Machine:
             for block, given in zip(self.given, numbers, strict=True):
                 self.memory[block.offset : block.offset + block.size] = given
             found = self.once(self.steps)
-            return found if found[2] else self.once(self.careful)
+            if not found[2]:
+                self.careful = self.careful or [self.step(x, careful=True) for x in self.program.instructions]
+                found = self.once(self.careful)
+            return found
 
     def once(self, steps: list[Callable[[], object]]) -> tuple[Array, Array, bool]:
         for step in steps:

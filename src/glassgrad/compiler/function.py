@@ -14,6 +14,7 @@ import functools
 import inspect
 import math
 import operator
+import threading
 import time
 from array import array
 from collections import OrderedDict
@@ -50,6 +51,9 @@ def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> A
         static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
             over as they are, with a program for each of their values.
         keep: how many programs to keep.
+
+    What the function does besides computing its results, such as printing or drawing random numbers, it does only when
+    it is traced. An infinity on the way that no result or derivative shows, as in maximum(log(0), 3), is no error.
 
     Returns:
         a `Compiled`, to be called as `f` is. Its results are Values, with derivatives by the parameters and the Values
@@ -126,6 +130,7 @@ class Compiled:
             if name not in self.signature.parameters:
                 raise CompileError(f"compile({self.name}): static names {name!r}, which is no argument of it")
         self._entries: OrderedDict[object, Entry] = OrderedDict()
+        self._lock = threading.RLock()  # a function is traced by one thread, while others that call it wait
 
     @property
     def programs(self) -> list[Program]:
@@ -155,7 +160,10 @@ class Compiled:
         fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
         names = [name for name in bound.arguments if name not in fixed]
         leaves, structure = trees.flatten_all([bound.arguments[name] for name in names])
-        values = trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
+        try:
+            values = trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
+        except OperandError as error:
+            raise CompileError(f"{error}; or name the argument in static=(...), which hands it over as it is") from None
         by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad] if values else []
         shapes = tuple([_kind(bound.arguments[name]) for name in names])
         try:
@@ -177,13 +185,14 @@ class Compiled:
             results, made = trees.flatten(self.f(*args, **kwargs))
             return trees.rebuild(made, as_values(results))
 
-        entry = self._entries.get(key)
-        if entry is None or any(x.requires_grad for x in entry.constants):
-            entry = self.make(build, names, leaves, structure, by)
-            self._entries[key] = entry
-            while len(self._entries) > self.keep:
-                self._entries.popitem(last=False)
-        self._entries.move_to_end(key)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or any(x.requires_grad for x in entry.constants):
+                entry = self.make(build, names, leaves, structure, by)
+                self._entries[key] = entry
+                while len(self._entries) > self.keep:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(key)
         return Call(self, entry, leaves, again).values()
 
     def make(
@@ -195,9 +204,13 @@ class Compiled:
         by: list[int],
     ) -> Entry:
         """The program for these arguments."""
-        from .evaluate import Machine
-        from .lift import lift
-
+        try:
+            from .evaluate import Machine
+            from .lift import lift
+        except ImportError as error:
+            raise CompileError(
+                f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
+            ) from None
         times = [time.perf_counter()]
         found = trace(self.f, build, [engine.plain(x) for x in leaves])
         times.append(time.perf_counter())

@@ -260,9 +260,29 @@ class Placing:
             by_count[len(self.canonical.terms[i])].append(i)
         rest: list[Rows] = []
         for count in sorted(by_count):
+            if len(by_count[count]) * count < PAYS:
+                rest += self.narrow(by_count[count])
+                continue
             rest += self.products(np.array(by_count[count], dtype=np.int64), count, adjoint)
         for rows in self.padded(rest):
             self.contract(rows.nodes, rows.u[:, None, :], rows.v[:, None, :], rows.signs, adjoint)
+
+    def narrow(self, members: list[int]) -> list[Rows]:
+        """Sums too few for a product to pay, by their signs: the same order of terms, without arrays of one number."""
+        alike: defaultdict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
+        for i in members:
+            terms = []
+            for sign, u, v in self.canonical.terms[i]:
+                left, right = (self.groups.item(u), self.places.item(u)), (self.groups.item(v), self.places.item(v))
+                terms.append((*sorted((left, right)), sign))
+            terms.sort(key=lambda term: (term[0][0], term[1][0], term[2], term[0][1], term[1][1]))
+            signs = tuple([sign for _, _, sign in terms])
+            alike[signs].append((i, [left[1] for left, _, _ in terms], [right[1] for _, right, _ in terms]))
+        found = []
+        for signs, rows in alike.items():
+            columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+            found.append(Rows(signs, *columns))
+        return found
 
     def contract(self, nodes: Array, u: Array, v: Array, signs: tuple[int, ...], adjoint: bool) -> None:
         """Append a product."""
@@ -429,8 +449,8 @@ def is_window(places: Array) -> bool:
 
 def as_operand(places: Array) -> Operand:
     """A view where the places have a pattern, else a gather."""
-    if places.size == 0:
-        return View(0, places.shape, (0,) * places.ndim)
+    if places.size < 2:
+        return View(places.item() if places.size else 0, places.shape, (0,) * places.ndim)
     strides = []
     first = (0,) * places.ndim
     for axis, size in enumerate(places.shape):

@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 
 from .. import modes, rules, sweep, trees
 from ..engine import Value
-from ..errors import GlassgradError, named, shown
+from ..errors import GlassgradError, named
 from ..tape import captured
 from .scalars import Scalars
 
@@ -170,8 +170,8 @@ def read(results: list[Any], stand_ins: list[Value], made: trees.Structure, name
             ids[key] = scalars.node(op, *below)
         else:
             raise CompileError(
-                f"{name} uses {shown(op)}, an operation outside of the table ({op!r}), which cannot be compiled yet: "
-                "write it with glassgrad's functions, or call it outside of the compiled function"
+                f"{name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write it "
+                "with glassgrad's functions, or call it outside of the compiled function"
             )
     outputs = [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
     return Trace(scalars, inputs, parameters, nodes, outputs, made)
