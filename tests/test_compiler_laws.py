@@ -238,3 +238,54 @@ def test_printing_is_the_same_in_every_process():
         texts.add(done.stdout)
     assert len(texts) == 1
     assert "ᵀ" in texts.pop()
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+
+def test_causal_attention_agrees_and_its_heads_share_instructions(gg):
+    """Softmax over 1, 2, 3, … keys: sums of several lengths, gathers and products at once."""
+    width, heads, length = 8, 2, 5
+    rng = random.Random(8)
+
+    def matrix():
+        return [[gg.Value(rng.gauss(0, 0.3)) for _ in range(width)] for _ in range(width)]
+
+    query, key, value, output = (matrix() for _ in range(4))
+    rows = [[rng.gauss(0, 1) for _ in range(width)] for _ in range(length)]
+
+    def linear(matrix, x):
+        return [gg.dot(row, x) for row in matrix]
+
+    def loss(rows):
+        total, past, size = 0.0, [], width // heads
+        for x in rows:
+            scale = (gg.dot(x, x) / width + 1e-5) ** -0.5
+            x = [xi * scale for xi in x]  # noqa: PLW2901 - rmsnorm, as models are written
+            q = linear(query, x)
+            past.append((linear(key, x), linear(value, x)))
+            mixed = []
+            for start in range(0, width, size):
+                part = slice(start, start + size)
+                exps = [(gg.dot(q[part], k[part]) * size**-0.5).exp() for k, _ in past]
+                share = sum(exps) ** -1
+                weights = [e * share for e in exps]
+                mixed += [gg.dot(weights, column) for column in zip(*(v[part] for _, v in past), strict=True)]
+            total = total + gg.logsumexp([a + b.relu() for a, b in zip(x, linear(output, mixed), strict=True)])
+        return total / length
+
+    parameters = [p for matrix in (query, key, value, output) for row in matrix for p in row]
+    expected = loss([[gg.Value(x) for x in row] for row in rows])
+    expected.backward()
+    grads = [p.grad for p in parameters]
+    for p in parameters:
+        p.grad = 0.0
+    compiled = gg.compile(loss)
+    y = compiled(rows)
+    y.backward()
+    gg.compiler.program.check(compiled.program)
+    assert math.isclose(y.data, expected.data, rel_tol=1e-14)
+    largest = max(map(abs, grads))
+    assert max(abs(p.grad - g) for p, g in zip(parameters, grads, strict=True)) <= TOLERANCE * largest
+    assert compiled.program.scalars > 3000
+    assert len(compiled.program.instructions) <= 130

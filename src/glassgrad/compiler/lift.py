@@ -273,11 +273,13 @@ class Placing:
         for i in members:
             terms = []
             for sign, u, v in self.canonical.terms[i]:
-                left, right = (self.groups.item(u), self.places.item(u)), (self.groups.item(v), self.places.item(v))
-                terms.append((*sorted((left, right)), sign))
-            terms.sort(key=lambda term: (term[0][0], term[1][0], term[2], term[0][1], term[1][1]))
-            signs = tuple([sign for _, _, sign in terms])
-            alike[signs].append((i, [left[1] for left, _, _ in terms], [right[1] for _, right, _ in terms]))
+                gu, gv, pu, pv = self.groups.item(u), self.groups.item(v), self.places.item(u), self.places.item(v)
+                if (gu, pu) > (gv, pv):
+                    gu, gv, pu, pv = gv, gu, pv, pu
+                terms.append((gu, gv, sign, pu, pv))
+            terms.sort()
+            signs = tuple([term[2] for term in terms])
+            alike[signs].append((i, [term[3] for term in terms], [term[4] for term in terms]))
         found = []
         for signs, rows in alike.items():
             columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
