@@ -253,5 +253,6 @@ def test_a_program_is_drawn_by_the_viewer():
     assert "relu" in str(tree(graph))
     assert "glassgrad.graph" in to_html(graph)
     assert callable(f.program.show)
+    assert repr(f.program) == f"<program of {len(f.program.instructions)} instructions for {f.program.scalars} scalars>"
     kinds = {type(step) for step in f.program.instructions}
     assert kinds == {Contract, Map}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import random
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from conftest import in_threads
+
+from glassgrad import GraphError, Value, compile  # noqa: A004 - as a user may
 
 
 def users_line(error):
@@ -363,6 +367,39 @@ def test_a_result_can_be_recomputed(gg):
     assert y.recompute().data == 200.0
     y.backward()
     assert (w.grad, x.grad) == (200.0, 50.0)
+
+
+@compile
+def half(x):
+    return 0.5 * x
+
+
+def test_pickling_and_copying():
+    assert pickle.loads(pickle.dumps(half)) is half
+    assert copy.deepcopy([half])[0] is half
+    x = Value(3.0)
+    y = half(x)
+    with pytest.raises(GraphError, match="detach"):
+        pickle.dumps(y)
+    with pytest.raises(GraphError, match="stands in a module"):
+        pickle.dumps(compile(lambda x: x))
+    again, z = copy.deepcopy([x, y * y])
+    again.data = 4.0
+    assert z.recompute().data == 4.0
+    z.backward()
+    assert (again.grad, x.grad) == (2.0, 0.0)
+
+
+def test_threads_may_share_a_compiled_function(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda xs: sum(w * x * x for x in xs))
+
+    def work(i):
+        return [f([float(i), 1.0] * (1 + k % 3)).data for k in range(60)]
+
+    for i, found in enumerate(in_threads(8, work)):
+        assert found == [3.0 * (i * i + 1) * (1 + k % 3) for k in range(60)]
+    assert len(f.programs) == 3
 
 
 def test_modules_losses_and_optimizers_work_on_it(gg):

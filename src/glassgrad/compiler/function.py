@@ -14,17 +14,18 @@ import functools
 import inspect
 import math
 import operator
+import sys
 import threading
 import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import calls, engine, modes, symbolic, trees
 from ..engine import Scalar, Value
-from ..errors import OperandError, is_number, shown
+from ..errors import GraphError, OperandError, is_number, shown
 from ..primitives import name_in_graphs
 from ..run import as_values
 from ..tape import Tape
@@ -250,6 +251,25 @@ class Compiled:
             },
         )
 
+    def __reduce__(self) -> str:
+        """Its name: it is pickled as functions are, without its programs."""
+        path: str = getattr(self.f, "__qualname__", self.name)
+        found: Any = sys.modules.get(self.f.__module__)
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if found is not self:
+            raise GraphError(
+                f"cannot pickle the compiled function {self.name}: it is not to be found as "
+                f"{self.f.__module__}.{path}. Decorate a function that stands in a module by itself"
+            )
+        return path
+
+    def __copy__(self) -> Compiled:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Compiled:
+        return self
+
     def __repr__(self) -> str:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
 
@@ -301,6 +321,12 @@ class Call:
                 for i, y in enumerate(outputs.tolist())
             ]
         return trees.rebuild(entry.made, results)
+
+    def __reduce__(self) -> NoReturn:
+        raise GraphError(
+            f"cannot pickle a result of the compiled function {self.name}: its derivatives are a program in memory. "
+            "Take it out of the graph first, with detach(), or call the function again"
+        )
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 

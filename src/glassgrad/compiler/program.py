@@ -193,6 +193,9 @@ class Program:
         name = sources[0] if len(sources) == 1 else "{" + ", ".join(sources[:4]) + ", …" * (len(sources) > 4) + "}"
         return f"{name}{sizes(operand.shape)}"
 
+    def __repr__(self) -> str:
+        return f"<program of {len(self.instructions)} instructions for {self.scalars} scalars>"
+
     def __str__(self) -> str:
         """One line for each block and instruction."""
         lines = []
