@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from glassgrad import Value, compile, dot, sum, to_html, tree  # noqa: A004 - as a user may
 from glassgrad.compiler import ProgramError
 from glassgrad.compiler.differentiate import differentiate
-from glassgrad.compiler.lift import as_operand, lift
+from glassgrad.compiler.lift import lift
+from glassgrad.compiler.products import as_operand
 from glassgrad.compiler.program import Contract, Gather, Map, Program, View, check
 from glassgrad.compiler.scalars import Scalars
 
@@ -149,6 +151,34 @@ def test_a_recurrence_has_few_instructions_for_each_step():
         check(f.program)
         sizes.append(len(f.program.instructions))
     assert sizes[1] - sizes[0] <= 10 * 12
+
+
+def seconds_to_compile(f, *args):
+    """Of the processor, the fastest of three: the machine may be busy with other things."""
+    found = []
+    for _ in range(3):
+        compiled = compile(f)
+        start = time.process_time()
+        compiled(*args)
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def test_the_cost_of_compiling_is_linear():
+    w = [[Value(v) for v in row] for row in numbers(8, 8)]
+
+    def network(rows):
+        return sum(dot(w[0], [dot(row, x).relu() for row in w]).tanh() for x in rows)
+
+    def recurrence(rates):
+        x = Value(0.3)
+        for rate in rates:
+            x = rate * x * (1.0 - x)
+        return x
+
+    for f, make, n in [(network, lambda n: numbers(n, 8), 30), (recurrence, lambda n: [3.7] * n, 60)]:
+        small = seconds_to_compile(f, make(n))
+        assert seconds_to_compile(f, make(10 * n)) < 20 * small
 
 
 # ---- operands --------------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 Pipeline: trace → differentiate → **lift** → program → evaluate.
 
-1. **Canonical form.** Chains of + - * whose inner nodes have one use become one node Σ ±u·v; all else stays as it is.
+1. **Canonical form.** Sums of products: `canonical`.
 2. **Groups.** A node's level is one more than the highest among its operands. Nodes of one level, one operation and one
    number of terms do not depend on each other: a group.
 3. **Products.** The terms of a sum are put in the order of the groups that their operands stand in, which shows rows
    that many sums share. Where every one of R rows meets every one of S rows, these R·S sums are a matrix product, or
-   one of a batch of such. A group is split only where that pays; what is left is one gathered product.
+   one of a batch of such: `products`. A group is split only where that pays; the rest is one gathered product.
 4. **Places.** The results of an instruction stand side by side, in the order of its operands, so that what reads them
    finds windows of the array.
 
@@ -18,21 +18,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from .program import Block, Contract, Gather, Instruction, Map, Operand, Program, View
-from .scalars import CONST, LEAF, Scalars
+from .canonical import Canonical
+from .products import Rows, as_operand, gathered, is_window, products
+from .program import Block, Contract, Instruction, Map, Program
+from .scalars import CONST, Scalars
 
 __all__ = ["lift"]
 
 Array = np.ndarray[Any, Any]
-Term = tuple[int, int, int]  # a sign and two factors
 
 PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
-FLIPS: Final = 8  # terms that a minus sign may run over: chains of a - (b - (c - …)) would cost the square
 
 
 def lift(
@@ -65,137 +64,6 @@ def lift(
         scalars=sum(canonical.live),
         notes=tuple(placing.notes),
     )
-
-
-class Canonical:
-    """The nodes that are computed: sums of products, and all others as they are.
-
-    Attributes:
-        live: for each node whether a result depends on it.
-        terms: for each node that is a sum of products its terms; nodes that became part of another one have none.
-    """
-
-    def __init__(self, scalars: Scalars, results: list[int], start: int) -> None:
-        self.scalars, self.start = scalars, start
-        self.one, self.zero = scalars.const(1.0), scalars.const(0.0)
-        n = len(scalars)
-        self.uses = [0] * n
-        self.live = [False] * n
-        for i in results:
-            self.live[i] = True
-            self.uses[i] += 2  # what is asked for stays a node
-        for i in range(n - 1, -1, -1):
-            if self.live[i]:
-                for j in scalars.operands[i]:
-                    self.live[j] = True
-                    self.uses[j] += 1
-        self.terms: dict[int, list[Term]] = {}
-        self.inlined = [False] * n
-        for i in range(n):
-            if self.live[i]:
-                found = self.sum_of(i)
-                if found is not None:
-                    self.terms[i] = found
-
-    def sum_of(self, i: int) -> list[Term] | None:
-        """A node as a sum of products; None where it is none."""
-        op, below = self.scalars.ops[i], self.scalars.operands[i]
-        one = self.one
-        match op:
-            case "add" | "sum":
-                return self.joined([(1, j) for j in below], i)
-            case "sub":
-                return self.joined([(1, below[0]), (-1, below[1])], i)
-            case "neg":
-                return self.joined([(-1, below[0])], i)
-            case "identity":
-                return [(1, below[0], one)]
-            case "mul":
-                return [(1, below[0], below[1])]
-            case "square":
-                return [(1, below[0], below[0])]
-            case "dot":
-                half = len(below) // 2
-                return [(1, u, v) for u, v in zip(below[:half], below[half:], strict=True)]
-            case "mean":
-                share = self.scalars.const(1.0 / len(below))
-                self.know(share)
-                return [(1, j, share) for j in below]
-            case "pow" if self.number(below[1]) == 2.0:
-                return [(1, below[0], below[0])]
-            case "div":
-                c = self.number(below[1])
-                if c is not None and 1e-290 < abs(c) < 1e290:
-                    inverse = self.scalars.const(1.0 / c)
-                    self.know(inverse)
-                    return [(1, below[0], inverse)]
-        return None
-
-    def know(self, const: int) -> None:
-        """Note a constant that was made just now, or may be dead until now."""
-        new = len(self.scalars) - len(self.live)
-        self.live += [False] * new
-        self.uses += [0] * new
-        self.inlined += [False] * new
-        self.live[const] = True
-
-    def number(self, i: int) -> float | None:
-        """The number of a constant."""
-        return self.scalars.numbers[i] if self.scalars.ops[i] == CONST else None
-
-    def joined(self, parts: list[tuple[int, int]], i: int) -> list[Term]:
-        """The terms of signed nodes, those of inner nodes taken over; the longest list as it is, for long chains."""
-        lists: list[list[Term]] = []
-        for sign, j in parts:
-            found = self.terms.get(j)
-            same_side = (j < self.start) == (i < self.start)
-            if found is None or self.uses[j] != 1 or not same_side or (sign < 0 and len(found) > FLIPS):
-                lists.append([(sign, j, self.one)])
-                continue
-            del self.terms[j]
-            self.inlined[j] = True
-            lists.append(found if sign > 0 else [(-s, u, v) for s, u, v in found])
-        longest = max(range(len(lists)), key=lambda k: len(lists[k]))
-        out = lists[longest]
-        for k, part in enumerate(lists):
-            if k != longest:
-                out += part
-        return out
-
-    def groups(self) -> dict[tuple[int, bool, str], list[int]]:
-        """The nodes to compute, by (level, whether in the adjoint, operation and number of operands); '' is a sum.
-
-        Levels from below: those from above, or taking what is ready the most, gave the GPT a quarter more instructions.
-        """
-        level = [0] * len(self.scalars)
-        found: defaultdict[tuple[int, bool, str], list[int]] = defaultdict(list)
-        for i, op in enumerate(self.scalars.ops):
-            if i >= len(self.live) or not self.live[i] or self.inlined[i] or op in (LEAF, CONST):
-                continue
-            terms = self.terms.get(i)
-            if terms is not None:
-                level[i] = 1 + max([max(level[u], level[v]) for _, u, v in terms])
-                found[(level[i], i >= self.start, "")].append(i)
-            else:
-                below = self.scalars.operands[i]
-                level[i] = 1 + max([level[j] for j in below])
-                found[(level[i], i >= self.start, f"{op} {len(below)}")].append(i)
-        return found
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Sums with equal signs: a row of places for each."""
-
-    signs: tuple[int, ...]
-    nodes: Array
-    u: Array
-    v: Array
-
-    def ordered(self) -> Rows:
-        """The same in the order of the nodes."""
-        order = np.argsort(self.nodes)
-        return Rows(self.signs, self.nodes[order], self.u[order], self.v[order])
 
 
 class Placing:
@@ -389,77 +257,6 @@ class Placing:
             _, pairs = np.unique(np.stack([gu[some[0]], gv[some[0]]]), axis=1, return_inverse=True)
             found.append((Rows(tuple(signs[some[0]].tolist()), nodes[some], pu[some], pv[some]), pairs.ravel()))
         return found
-
-
-def gathered(tables: list[Array], rows: Rows) -> int:
-    """How many places these products gather, having no window."""
-    sides = [side for table in tables for side in (rows.u[table[:, :, 0]], rows.v[table[:, 0, :]])]
-    return sum(side.size for side in sides if not is_window(side))
-
-
-def products(u: Array, v: Array) -> list[Array]:
-    """Sums Σ u·v, a row of places each, as batches of products of matrices.
-
-    Returns:
-        arrays [b, r, s] of rows: for each b, every one of r rows of `u` with every one of s rows of `v`. Each row
-        occurs once.
-    """
-    left, right = numbered(u), numbered(v)
-    best: dict[tuple[int, int], list[list[list[int]]]] | None = None
-    for a, b, turned in ((left, right, False), (right, left, True)):
-        found = complete(a, b, turned)
-        if found is None:  # a pair that occurs twice
-            return [np.arange(len(u))[:, None, None]]
-        if best is None or sum(map(len, found.values())) < sum(map(len, best.values())):
-            best = found
-    assert best is not None  # noqa: S101 - the loop ran
-    return [np.array(batch, dtype=np.int64) for batch in best.values()]
-
-
-def numbered(rows: Array) -> list[int]:
-    """For each row a number, equal for equal rows and in the order of the rows."""
-    _, found = np.unique(rows, axis=0, return_inverse=True)
-    return found.ravel().tolist()
-
-
-def complete(a: list[int], b: list[int], turned: bool) -> dict[tuple[int, int], list[list[list[int]]]] | None:
-    """Pairs (a, b) as complete products, by their sizes; each with the places of its pairs, a along the rows.
-
-    Those a that meet the same b are together. None where a pair occurs twice.
-    """
-    partners: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for i, (x, w) in enumerate(zip(a, b, strict=True)):
-        partners[x].append((w, i))
-    alike: defaultdict[tuple[int, ...], list[list[int]]] = defaultdict(list)
-    for x in sorted(partners):
-        row = sorted(partners[x])
-        met = tuple([w for w, _ in row])
-        if len(set(met)) < len(met):
-            return None
-        alike[met].append([i for _, i in row])
-    found: defaultdict[tuple[int, int], list[list[list[int]]]] = defaultdict(list)
-    for product in alike.values():
-        table = [list(column) for column in zip(*product, strict=True)] if turned else product
-        found[(len(table), len(table[0]))].append(table)
-    return found
-
-
-def is_window(places: Array) -> bool:
-    """Whether places have a pattern."""
-    return isinstance(as_operand(places), View)
-
-
-def as_operand(places: Array) -> Operand:
-    """A view where the places have a pattern, else a gather."""
-    if places.size < 2:
-        return View(places.item() if places.size else 0, places.shape, (0,) * places.ndim)
-    strides = []
-    first = (0,) * places.ndim
-    for axis, size in enumerate(places.shape):
-        second = tuple([int(k == axis) for k in range(places.ndim)])
-        strides.append(int(places[second] - places[first]) if size > 1 else 0)
-    view = View(int(places[first]), places.shape, tuple(strides))
-    return view if np.array_equal(view.indices(), places) else Gather(np.ascontiguousarray(places))
 
 
 def note(scalars: Scalars, nodes: Array) -> str:
