@@ -33,7 +33,7 @@ LAYERS = [
     {"calls"},
     {"testing"},
     {"graph", "expression"},
-    {"viz"},
+    {"viz", "compiler"},
     {"nn", "losses", "lr_scheduler", "optim", "training"},
     {"_build"},  # which build runs: the engine loads without knowing
     {"demo", "draw"},

@@ -30,6 +30,7 @@ cpdef int track_captured(Value node, function) except -1
 cdef Info own_info(Value node)
 @cython.locals(info=Info)
 cdef int become_custom(Value node, str symbol, tuple operands) except -1
+cdef Value constant(modes.Modes now, double y)
 @cython.locals(y=double, now=modes.Modes, out=Value)
 cdef Value unary(Value x, int code, rules.UnaryValue value, rules.UnaryDerivative dx)
 @cython.locals(y=double, inherited=int, now=modes.Modes, out=Value)

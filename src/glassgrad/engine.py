@@ -99,6 +99,13 @@ def track_object(x: object) -> None:
         PyObject_GC_Track(x)  # type: ignore[name-defined]  # noqa: F821 - engine.pxd
 
 
+def constant(now: modes.Modes, y: float) -> Value:
+    """The result of an operation that is not recorded."""
+    if now.tracer is not None:
+        now.tracer.refuse("an operation on constants", y)
+    return new(rules.LEAF, 0, y)
+
+
 def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., float]) -> Value:
     """The node for an operation on one Value."""
     y = value(x._data)
@@ -106,7 +113,7 @@ def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., fl
     if y - y != 0.0 and not now.allow_nonfinite:
         raise not_finite(rules.NAMES[code], (x,), y, modes.scope_name())
     if now.no_grad or not x._flags & REQUIRES_GRAD:
-        return new(rules.LEAF, 0, y)
+        return constant(now, y)
     out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     out._a = x
     out._da = dx(x._data, y)
@@ -133,7 +140,7 @@ def binary(
         raise not_finite(rules.NAMES[code], (x if a is None else a, w if b is None else b), y, modes.scope_name())
     inherited = (0 if a is None else a._flags) | (0 if b is None else b._flags)
     if now.no_grad or not inherited & REQUIRES_GRAD:
-        return new(rules.LEAF, 0, y)
+        return constant(now, y)
     out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     if a is None:
         out._da = x
@@ -162,7 +169,7 @@ def many(code: int, operands: tuple[object, ...], inherited: int, y: float, part
     if y - y != 0.0 and not now.allow_nonfinite:
         raise not_finite(rules.NAMES[code], operands, y, modes.scope_name())
     if now.no_grad or not inherited & REQUIRES_GRAD:
-        return new(rules.LEAF, 0, y)
+        return constant(now, y)
     out: Value = new(code, REQUIRES_GRAD | now.depth, y)
     info: Info = modes.new_info("", modes.scope_name(), "")
     info.operands = operands
@@ -443,15 +450,18 @@ class Value:
     @property
     def data(self) -> float:
         """The number. Assigning to it changes nothing of a graph already built, until `recompute()`."""
+        modes.guard(".data", self)
         return self._data
 
     @data.setter
     def data(self, data: Number) -> None:
+        modes.guard("assigning to .data", self)
         self._data = data if type(data) is float else number(data, "data")
 
     @property
     def grad(self) -> float:
         """The derivative of what `backward()` was called on by this node; 0.0 before that. Assigning 0 clears it."""
+        modes.guard(".grad", self)
         return self._grad
 
     @grad.setter
@@ -616,6 +626,7 @@ class Value:
             >>> x.grad
             27.0
         """
+        modes.guard("backward()", self)
         sweep.backward(self, gradient)
 
     def recompute(self) -> Value:
@@ -641,11 +652,13 @@ class Value:
             >>> y.recompute().data
             225.0
         """
+        modes.guard("recompute()", self)
         recompute.recompute([self])
         return self
 
     def detach(self) -> Value:
         """A constant with this number and label, outside the graph."""
+        modes.guard("detach()", self)
         out: Value = new(rules.LEAF, 0, self._data)
         if self.label:
             out.label = self.label
@@ -699,15 +712,27 @@ class Value:
     # -- order by value, equality by identity
 
     def __lt__(self, other: Scalar) -> bool:
+        now: modes.Modes = modes.current()
+        if now.tracer is not None and is_scalar(other):
+            return now.tracer.compare("<", self, other)  # type: ignore[no-any-return]
         return self._data < plain(other) if is_scalar(other) else NotImplemented
 
     def __le__(self, other: Scalar) -> bool:
+        now: modes.Modes = modes.current()
+        if now.tracer is not None and is_scalar(other):
+            return now.tracer.compare("<=", self, other)  # type: ignore[no-any-return]
         return self._data <= plain(other) if is_scalar(other) else NotImplemented
 
     def __gt__(self, other: Scalar) -> bool:
+        now: modes.Modes = modes.current()
+        if now.tracer is not None and is_scalar(other):
+            return now.tracer.compare(">", self, other)  # type: ignore[no-any-return]
         return self._data > plain(other) if is_scalar(other) else NotImplemented
 
     def __ge__(self, other: Scalar) -> bool:
+        now: modes.Modes = modes.current()
+        if now.tracer is not None and is_scalar(other):
+            return now.tracer.compare(">=", self, other)  # type: ignore[no-any-return]
         return self._data >= plain(other) if is_scalar(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
@@ -887,21 +912,26 @@ class Value:
     # -- copying and showing itself
 
     def __copy__(self) -> Value:
+        modes.guard("copying", self)
         return copies.copy_node(self, {}, lambda state: state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        modes.guard("copying", self)
         return copies.deep_copy(self, memo)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        modes.guard("copying", self)
         return copies.reduce(self)
 
     def __repr__(self) -> str:
         return f"Value(data={self._data}, grad={self._grad})"
 
     def __format__(self, spec: str) -> str:
+        modes.guard("formatting", self)
         return format(self._data, spec) if spec else repr(self)
 
     def __float__(self) -> float:
+        modes.guard("float()", self)
         raise OperandError(
             f"float() and the math module would drop the gradient of {named(self)}: use .data where only the number is "
             "meant, and Value's own functions instead of math's, as in x.exp() or glassgrad.exp(x)"

@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
-from . import sparsity, symbolic, trees
+from . import modes, sparsity, symbolic, trees
 from .engine import Value
 from .errors import GlassgradError, OperandError, shown
 from .run import Argnums, Function, Run, as_values, counted, positions, refuse_unused, title
@@ -58,6 +58,7 @@ def gradients(outputs: Any, inputs: T, seeds: Any = None, *, strict: bool = Fals
         >>> slope.data, gradients(slope, x).data
         (12.0, 12.0)
     """
+    modes.guard("gradients()", None)
     variables, structure = trees.flatten(inputs)
     for i, x in enumerate(variables):
         if not isinstance(x, Value):

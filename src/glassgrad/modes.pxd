@@ -17,6 +17,7 @@ cdef class Modes:
     cdef public int no_grad, allow_nonfinite, depth
     cdef public Info info
     cdef public list outer, asked
+    cdef public object tracer
 
 cdef class Block:
     pass
@@ -38,6 +39,8 @@ cpdef Modes current()
 cdef Modes _of_thread()
 @cython.locals(info=Info)
 cpdef Info new_info(str label, str scope, str op)
+@cython.locals(modes=Modes)
+cpdef int guard(str what, x) except -1
 @cython.locals(info=Info)
 cpdef str scope_name()
 cdef double* doubles(Doubles numbers)

@@ -69,7 +69,7 @@ def doubles(numbers: array[float]) -> array[float]:
 class Modes:
     """The modes of one thread."""
 
-    __slots__ = ("allow_nonfinite", "asked", "depth", "info", "no_grad", "outer")
+    __slots__ = ("allow_nonfinite", "asked", "depth", "info", "no_grad", "outer", "tracer")
 
     def __init__(self) -> None:
         self.no_grad = 0  # how many of these blocks the thread is in
@@ -78,6 +78,7 @@ class Modes:
         self.info: Info | None = None  # of the innermost scope
         self.outer: list[Info | None] = []  # of the scopes around it
         self.asked: list[set[int]] = []  # by id, for each `backward()` that is running, the CALLs that it may be asking
+        self.tracer: Any = None  # while `compiler.trace` runs a function, what says which uses of a Value it refuses
 
 
 _threads = threading.local()
@@ -103,6 +104,13 @@ def _of_thread() -> Modes:
     except AttributeError:
         modes = _threads.modes = Modes()
         return modes
+
+
+def guard(what: str, x: object) -> None:
+    """Refuse, while a function is traced to be compiled, what would freeze a number of this run into its program."""
+    modes: Modes = current()
+    if modes.tracer is not None:
+        modes.tracer.refuse(what, x)
 
 
 def scope_name() -> str:
@@ -156,6 +164,8 @@ class NoGrad(Block):
 
     def __enter__(self) -> None:
         modes: Modes = current()
+        if modes.tracer is not None:
+            modes.tracer.refuse("no_grad()", None)
         modes.no_grad += 1
 
     def __exit__(self, _kind: object, _error: object, _trace: object) -> None:

@@ -24,6 +24,7 @@ class Run:
     def __init__(
         self, who: str, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool
     ) -> None:
+        modes.guard(f"{who}, a derivative", None)
         self.who = who
         self.name = name_of(f)
         argnums = positions(argnums, who)

@@ -1,0 +1,288 @@
+"""Compile: a scalar function that runs as a tensor program.
+
+Pipeline: trace → differentiate → lift → program → evaluate, once for each structure of the arguments.
+
+The first call with new structure traces; later ones run the program. A result is an ordinary Value, whose operands are
+the parameters and the Values among the arguments, so everything eager works on it. Where a result or a derivative is
+not finite, the call runs again eagerly, so that an error names the operation, as in eager code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from .. import engine, modes, trees
+from ..engine import Value
+from ..errors import GraphError, OperandError, is_number, shown
+from ..primitives import name_in_graphs
+from ..run import as_values
+from .call import Call, Entry
+from .differentiate import differentiate
+from .program import Program, Shape
+from .trace import CompileError, trace
+
+__all__ = ["Compiled", "compile"]
+
+KEPT: Final = 64  # programs of one function, the least recently used leaving first
+
+
+def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> Any:  # noqa: A001 - JAX has jit
+    """A function that does the same as `f`, as a few tensor instructions. A decorator, with or without parentheses.
+
+    Arguments:
+        f: ordinary scalar code. Its arguments are numbers, Values, NumPy arrays, and lists, tuples, dicts and
+            dataclasses of them. It runs once for each structure of the arguments. Values that it finds by itself, such
+            as a model's parameters, are read at every call; plain numbers that it finds are part of the program.
+        static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
+            over as they are, with a program for each of their values.
+        keep: how many programs to keep.
+
+    What the function does besides computing its results, such as printing or drawing random numbers, it does only when
+    it is traced. An infinity on the way that no result or derivative shows, as in maximum(log(0), 3), is no error.
+
+    Returns:
+        a `Compiled`, to be called as `f` is. Its results are Values, with derivatives by the parameters and the Values
+        among the arguments, once: derivatives of derivatives are not compiled yet.
+
+    Raises:
+        CompileError: where it is called: `f` would freeze a number of the first call, as `if x > 0` does. The message
+            names the line, and what to write instead.
+
+    Example:
+        >>> w = Value(3.0)
+        >>> @compile
+        ... def loss(xs):
+        ...     return sum((w * x - 1.0)**2 for x in xs)
+        >>> L = loss([1.0, 2.0])
+        >>> L.backward()
+        >>> L.data, w.grad
+        (29.0, 24.0)
+    """
+    if f is None:
+        return functools.partial(compile, static=static, keep=keep)
+    return Compiled(f, static, keep)
+
+
+class Compiled:
+    """A compiled function; see `compile`.
+
+    Attributes:
+        programs: its programs, the most recently used last.
+        program: that of the last call.
+        seconds: how long each stage took to make it.
+    """
+
+    def __init__(self, f: Callable[..., Any], static: Iterable[str], keep: int) -> None:
+        self.name = name_in_graphs(f, "compile")
+        functools.update_wrapper(self, f)
+        self.f = f
+        self.symbol: str = getattr(f, "__name__", self.name)
+        self.static = (static,) if isinstance(static, str) else tuple(static)
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise OperandError(f"compile({self.name}): keep is how many programs to keep, 1 or more, not {shown(keep)}")
+        self.keep = keep
+        try:
+            self.signature = inspect.signature(f)
+        except (TypeError, ValueError):
+            raise CompileError(f"Python does not tell what {self.name} takes: write it as a function") from None
+        for name in self.static:
+            if name not in self.signature.parameters:
+                raise CompileError(f"compile({self.name}): static names {name!r}, which is no argument of it")
+        self._entries: OrderedDict[object, Entry] = OrderedDict()
+        self._lock = threading.RLock()  # a function is traced by one thread, while others that call it wait
+
+    @property
+    def programs(self) -> list[Program]:
+        return [entry.program for entry in self._entries.values()]
+
+    @property
+    def program(self) -> Program:
+        return self._last().program
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return dict(self._last().seconds)
+
+    def _last(self) -> Entry:
+        if not self._entries:
+            raise CompileError(f"{self.name} has no program before it is called: call it with numbers first")
+        return next(reversed(self._entries.values()))
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The result of the function."""
+        if modes.current().tracer is not None:  # inside another compiled function: part of its program
+            return self.f(*args, **kwargs)
+        bound = self.signature.bind(*args, **kwargs)
+        fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
+        names = [name for name in bound.arguments if name not in fixed]
+        leaves, structure = trees.flatten_all([bound.arguments[name] for name in names])
+        try:
+            values = trees.scalars(leaves, lambda i: f"{self.name}: argument {_path(names, structure, i)}")
+        except OperandError as error:
+            raise CompileError(f"{error}; or name the argument in static=(...), which hands it over as it is") from None
+        by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad] if values else []
+        shapes = tuple([_kind(bound.arguments[name]) for name in names])
+        try:
+            key = (tuple(names), shapes, tuple(by), tuple([(name, type(x), x) for name, x in fixed.items()]))
+            hash(key)
+        except TypeError:
+            raise CompileError(
+                f"{self.name}: a static argument has to be hashable, and one of {', '.join(fixed) or 'them'} is not: "
+                "give a tuple instead of a list"
+            ) from None
+
+        def build(leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            arguments = bound.arguments | dict(zip(names, trees.rebuild(structure, leaves), strict=True))
+            filled = inspect.BoundArguments(self.signature, arguments)
+            return filled.args, filled.kwargs
+
+        def again() -> Any:
+            args, kwargs = build([x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves])
+            results, made = trees.flatten(self.f(*args, **kwargs))
+            return trees.rebuild(made, as_values(results))
+
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or any(x.requires_grad for x in entry.constants):
+                entry = self.make(build, names, leaves, structure, by)
+                self._entries[key] = entry
+                while len(self._entries) > self.keep:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(key)
+        return Call(self.name, self.symbol, entry, leaves, again).values()
+
+    def make(
+        self,
+        build: Callable[[list[Any]], Any],
+        names: list[str],
+        leaves: list[Any],
+        structure: trees.Container,
+        by: list[int],
+    ) -> Entry:
+        """The program for these arguments."""
+        try:
+            from .evaluate import Machine
+            from .lift import lift
+        except ImportError as error:
+            raise CompileError(
+                f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
+            ) from None
+        times = [time.perf_counter()]
+        found = trace(self.f, build, [engine.plain(x) for x in leaves])
+        times.append(time.perf_counter())
+        scalars = found.scalars
+        wanted = [x for x in found.parameters if x.requires_grad]
+        nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
+        arguments = _given(names, structure, found.inputs)
+        given = [("params", found.parameter_nodes, (len(found.parameters),)), *arguments]
+        values = None
+        seeds: list[int | None] = [None]
+        if len(found.outputs) != 1:
+            values = Machine(lift(scalars, given, found.outputs, [], len(scalars)))
+            leaves_of_seeds = [scalars.leaf() for _ in found.outputs]
+            seeds = [*leaves_of_seeds]
+            given.append(("seeds", leaves_of_seeds, (len(seeds),)))
+        adjoint = differentiate(scalars, found.outputs, seeds, [*nodes, *[found.inputs[i] for i in by]])
+        times.append(time.perf_counter())
+        program = lift(scalars, given, found.outputs, adjoint.gradients, adjoint.start)
+        times.append(time.perf_counter())
+        machine = Machine(program)
+        times.append(time.perf_counter())
+        return Entry(
+            program=program,
+            machine=machine,
+            values=values,
+            made=found.made,
+            parameters=found.parameters,
+            wanted=wanted,
+            constants=[x for x in found.parameters if not x.requires_grad],
+            by=by,
+            sizes=[len(nodes) for _, nodes, _ in arguments],
+            seconds={
+                stage: end - start
+                for stage, start, end in zip(
+                    ("trace", "differentiate", "lift", "prepare"), times, times[1:], strict=False
+                )
+            },
+        )
+
+    def __reduce__(self) -> str:
+        """Its name: it is pickled as functions are, without its programs."""
+        path: str = getattr(self.f, "__qualname__", self.name)
+        found: Any = sys.modules.get(self.f.__module__)
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if found is not self:
+            raise GraphError(
+                f"cannot pickle the compiled function {self.name}: it is not to be found as "
+                f"{self.f.__module__}.{path}. Decorate a function that stands in a module by itself"
+            )
+        return path
+
+    def __copy__(self) -> Compiled:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Compiled:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
+
+
+def _kind(tree: Any) -> object:
+    """How a tree is put together, to be looked up: two with the same kind may share a program."""
+    kind = type(tree)
+    if kind in trees.SCALARS:
+        return None
+    if kind is list or kind is tuple or isinstance(tree, list | tuple):
+        if trees.SCALARS.issuperset(map(type, tree)):
+            return kind, len(tree)
+        return kind, *map(_kind, tree)
+    if isinstance(tree, Value) or is_number(tree):
+        return None
+    if isinstance(tree, dict):
+        return kind, *[(key, _kind(x)) for key, x in tree.items()]
+    if dataclasses.is_dataclass(tree):
+        fields = dataclasses.fields(tree)
+        fixed = [(field.name, getattr(tree, field.name)) for field in fields if field.metadata.get("static")]
+        moving = [(x.name, _kind(getattr(tree, x.name))) for x in fields if not x.metadata.get("static")]
+        return kind, *fixed, *moving
+    return kind, getattr(tree, "shape", None)
+
+
+def _given(names: list[str], structure: trees.Container, inputs: list[int]) -> list[tuple[str, list[int], Shape]]:
+    """The arguments as blocks of a program."""
+    children = structure.children or [trees.LEAF] * len(names)
+    found = []
+    start = 0
+    for name, child in zip(names, children, strict=True):
+        found.append((name, inputs[start : start + child.size], _shape(child)))
+        start += child.size
+    return found
+
+
+def _shape(structure: trees.Structure) -> Shape:
+    """A tree's sizes if it is an array or lists as regular as one, else how many numbers it has."""
+    if isinstance(structure, trees.Array):
+        return structure.shape
+    if isinstance(structure, trees.Container) and structure.children:
+        shapes = {_shape(child) for child in structure.children}
+        if len(shapes) == 1:
+            return (len(structure.children), *shapes.pop())
+    return () if str(structure) == "number" else (structure.size,)
+
+
+def _path(names: list[str], structure: trees.Container, i: int) -> str:
+    place, path = structure.locate(i)
+    return names[place] + path

@@ -1,0 +1,288 @@
+"""What lift finds: products of matrices and batches of them; and what a program is held to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+
+import numpy as np
+import pytest
+
+from glassgrad import Value, compile, dot, sum, to_html, tree  # noqa: A004 - as a user may
+from glassgrad.compiler import ProgramError
+from glassgrad.compiler.differentiate import differentiate
+from glassgrad.compiler.lift import lift
+from glassgrad.compiler.products import as_operand
+from glassgrad.compiler.program import Contract, Gather, Map, Program, View, check
+from glassgrad.compiler.scalars import Scalars
+
+
+def numbers(rows, columns, seed=0):
+    rng = random.Random(seed)
+    return [[rng.gauss(0, 1) for _ in range(columns)] for _ in range(rows)]
+
+
+def contracts(program):
+    return [x for x in program.instructions if isinstance(x, Contract)]
+
+
+# ---- products --------------------------------------------------------------------------------------------------------
+
+
+def test_a_layer_on_many_rows_is_one_product_of_windows():
+    f = compile(lambda w, x: [[dot(row, xi) for row in w] for xi in x])
+    w, x = numbers(5, 8), numbers(7, 8, 1)
+    assert np.allclose([[y.data for y in row] for row in f(w, x)], np.array(x) @ np.array(w).T, rtol=1e-14)
+    (program,) = f.programs
+    forward = f._last().values.program
+    assert str(forward) == "w[5,8]\nx[7,8]\nc[2] = 1.0, 0.0\nt0[5,7] = w[5,8] · x[7,8]ᵀ\nreturn t0[35]"
+    (step,) = forward.instructions
+    assert isinstance(step.u, View)
+    assert isinstance(step.v, View)
+    assert program is not forward
+
+
+def test_both_gradients_of_a_product_are_products():
+    def loss(w, x):
+        return sum(dot(row, xi).square() for xi in x for row in w)
+
+    w = [[Value(v) for v in row] for row in numbers(5, 8)]
+    x = [[Value(v) for v in row] for row in numbers(7, 8, 1)]
+    f = compile(loss)
+    f(w, x).backward()
+    W = np.array([[v.data for v in row] for row in w])
+    X = np.array([[v.data for v in row] for row in x])
+    G = 2.0 * W @ X.T
+    assert np.allclose([[v.grad for v in row] for row in w], G @ X, rtol=1e-13)
+    assert np.allclose([[v.grad for v in row] for row in x], G.T @ W, rtol=1e-13)
+    shapes = [tuple(sorted(step.shape)) for step in contracts(f.program) if min(step.shape[1:]) > 1]
+    assert sorted(shapes) == [(1, 5, 7), (1, 5, 8), (1, 7, 8)]
+
+
+def test_heads_of_attention_are_a_batch():
+    heads, size = 4, 6
+
+    def scores(queries, keys):
+        return [
+            dot(q[h * size : (h + 1) * size], k[h * size : (h + 1) * size])
+            for h in range(heads)
+            for q in queries
+            for k in keys
+        ]
+
+    q, k = numbers(3, heads * size), numbers(5, heads * size, 1)
+    f = compile(scores)
+    found = [y.data for y in f(q, k)]
+    Q, K = np.array(q).reshape(3, heads, size), np.array(k).reshape(5, heads, size)
+    assert np.allclose(found, np.einsum("qhn,khn->hqk", Q, K).ravel(), rtol=1e-13)
+    (step,) = f._last().values.program.instructions
+    assert step.shape == (heads, 3, 5)
+    assert isinstance(step.u, View)
+    assert isinstance(step.v, View)
+
+
+def test_every_pair_is_an_outer_product_and_each_with_its_own_is_none():
+    outer = compile(lambda a, b: [x * w for x in a for w in b])
+    each = compile(lambda a, b: [x * w for x, w in zip(a, b, strict=True)])
+    a, b = numbers(2, 20)
+    assert [y.data for y in outer(a, b)] == [x * w for x in a for w in b]
+    assert [y.data for y in each(a, b)] == [x * w for x, w in zip(a, b, strict=True)]
+    assert [step.shape for step in outer._last().values.program.instructions] == [(1, 20, 20)]
+    assert [step.shape for step in each._last().values.program.instructions] == [(20, 1, 1)]
+
+
+def test_pairs_of_a_triangle_stay_right():
+    """As in causal attention: no complete product, nor a batch of equal ones."""
+    f = compile(lambda q, k: [dot(q[i], k[j]) for i in range(6) for j in range(i + 1)])
+    q, k = numbers(6, 12), numbers(6, 12, 1)
+    full = np.array(q) @ np.array(k).T
+    found = [y.data for y in f(q, k)]
+    assert np.allclose(found, [full[i, j] for i in range(6) for j in range(i + 1)], rtol=1e-13)
+    check(f.program)
+
+
+# ---- sums ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_chain_is_one_instruction():
+    def chain(xs):
+        total = 0
+        for i, x in enumerate(xs):
+            total = total + x if i % 3 else total - x
+        return total
+
+    xs = numbers(1, 20_000)[0]
+    f = compile(chain)
+    assert math.isclose(f(xs).data, chain(xs), rel_tol=1e-9)
+    assert len(f.program.instructions) == 1
+
+
+def test_minus_signs_run_over_few_terms_only():
+    """a - (b - (c - …)): taking each sign into the rest of the chain would cost the square of its length."""
+
+    def chain(xs):
+        total = xs[0]
+        for x in xs[1:]:
+            total = x - total
+        return total
+
+    xs = numbers(1, 20_000)[0]
+    f = compile(chain)
+    assert math.isclose(f(xs).data, chain(xs), rel_tol=1e-9)
+    check(f.program)
+
+
+def test_a_recurrence_has_few_instructions_for_each_step():
+    """Gradients that accumulate over time have another group in every term: they must not be split by groups."""
+
+    def run(w, xs):
+        h = [0.0] * 8
+        for x in xs:
+            h = [(dot(row, h) + x).tanh() if step else (row[0] * x).tanh() for step, row in enumerate(w)]
+        return sum(h)
+
+    w = [[Value(v) for v in row] for row in numbers(8, 8)]
+    f = compile(run)
+    sizes = []
+    for steps in (10, 20):
+        f([[*row] for row in w], numbers(1, steps)[0])
+        check(f.program)
+        sizes.append(len(f.program.instructions))
+    assert sizes[1] - sizes[0] <= 10 * 12
+
+
+def seconds_to_compile(f, *args):
+    """Of the processor, the fastest of three: the machine may be busy with other things."""
+    found = []
+    for _ in range(3):
+        compiled = compile(f)
+        start = time.process_time()
+        compiled(*args)
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def test_the_cost_of_compiling_is_linear():
+    w = [[Value(v) for v in row] for row in numbers(8, 8)]
+
+    def network(rows):
+        return sum(dot(w[0], [dot(row, x).relu() for row in w]).tanh() for x in rows)
+
+    def recurrence(rates):
+        x = Value(0.3)
+        for rate in rates:
+            x = rate * x * (1.0 - x)
+        return x
+
+    for f, make, n in [(network, lambda n: numbers(n, 8), 30), (recurrence, lambda n: [3.7] * n, 60)]:
+        small = seconds_to_compile(f, make(n))
+        assert seconds_to_compile(f, make(10 * n)) < 20 * small
+
+
+# ---- operands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("places", "view"),
+    [
+        ([[3, 5, 7], [13, 15, 17]], View(3, (2, 3), (10, 2))),
+        ([[4, 4], [4, 4]], View(4, (2, 2), (0, 0))),
+        ([[9], [7]], View(9, (2, 1), (-2, 0))),
+        ([[1, 2, 4]], None),
+        ([[1, 2], [3, 5]], None),
+    ],
+)
+def test_places_with_a_pattern_are_a_window(places, view):
+    found = as_operand(np.array(places))
+    assert found.indices().tolist() == places
+    assert found == view if view else isinstance(found, Gather)
+
+
+# ---- what a program is held to ---------------------------------------------------------------------------------------
+
+
+def small() -> Program:
+    scalars = Scalars()
+    x, w = scalars.leaf(), scalars.leaf()
+    y = scalars.node("tanh", scalars.node("mul", x, w))
+    adjoint = differentiate(scalars, [y], [None], [x, w])
+    scalars.check()
+    return lift(scalars, [("x", [x], ()), ("w", [w], ())], [y], adjoint.gradients, adjoint.start)
+
+
+def test_the_checker_passes_what_lift_makes():
+    program = small()
+    check(program)
+    assert str(program) == (
+        "x\nw\nc[2] = 1.0, 0.0\nt0 = x · w\nt1 = tanh(t0)\nt2 = tanh'0(t0, t1)\nt3[2] = {w, x}[2] · t2[2]\n"
+        "return t1\ngradients t3[2]"
+    )
+
+
+def broken(program):
+    first, *rest = program.instructions
+    second = rest[0]
+    yield dataclasses.replace(program, instructions=(*rest, first)), "starts at"
+    yield dataclasses.replace(program, size=program.size + 1), "places"
+    yield dataclasses.replace(program, notes=()), "note"
+    yield dataclasses.replace(program, outputs=View(99, (1,), (0,))), "outside"
+    yield dataclasses.replace(program, blocks=program.blocks[1:]), "starts at"
+    early = dataclasses.replace(first, u=View(program.size - 1, (1, 1, 1), (0, 0, 0)))
+    yield dataclasses.replace(program, instructions=(early, *rest)), "not written"
+    longer = dataclasses.replace(first, u=View(0, (1, 1, 2), (0, 0, 0)))
+    yield dataclasses.replace(program, instructions=(longer, *rest)), "contracts"
+    doubled = dataclasses.replace(first, signs=(2,))
+    yield dataclasses.replace(program, instructions=(doubled, *rest)), "signs"
+    unknown = dataclasses.replace(second, name="tangh")
+    yield dataclasses.replace(program, instructions=(first, unknown, *rest[1:])), "no operation"
+    bare = dataclasses.replace(second, name="tanh'0")
+    yield dataclasses.replace(program, instructions=(first, bare, *rest[1:])), "too few"
+    block = dataclasses.replace(program.blocks[-1], constants=(1.0,))
+    yield dataclasses.replace(program, blocks=(*program.blocks[:-1], block)), "constants"
+
+
+def test_the_checker_refuses_what_is_broken():
+    reasons = 0
+    for program, reason in broken(small()):
+        with pytest.raises(ProgramError, match=reason):
+            check(program)
+        reasons += 1
+    assert reasons == 11
+
+
+def test_the_scalar_checker_refuses_what_is_broken():
+    for op, operands, reason in [("tangh", (0,), "no operation"), ("tanh", (5,), "before"), ("tanh", (), "operands")]:
+        scalars = Scalars()
+        scalars.leaf()
+        scalars._add(op, operands, 0.0)
+        with pytest.raises(ValueError, match=reason):
+            scalars.check()
+
+
+def test_equal_operations_are_one_node():
+    scalars = Scalars()
+    x, w = scalars.leaf(), scalars.leaf()
+    assert scalars.node("mul", x, w) == scalars.node("mul", w, x)
+    assert scalars.node("sub", x, w) != scalars.node("sub", w, x)
+    assert scalars.const(0.0) != scalars.const(-0.0)
+    assert scalars.const(math.nan) == scalars.const(math.nan)
+
+
+# ---- the picture -----------------------------------------------------------------------------------------------------
+
+
+def test_a_program_is_drawn_by_the_viewer():
+    f = compile(lambda w, x: sum(dot(row, xi).relu() for xi in x for row in w))
+    f([[Value(v) for v in row] for row in numbers(5, 8)], numbers(7, 8, 1))
+    graph = f.program.to_graph()
+    graph.validate()
+    assert graph.shapes[graph.labels.index("w")] == (5, 8)
+    assert any("relu" in note for note in graph.notes.values())
+    assert "relu" in str(tree(graph))
+    assert "glassgrad.graph" in to_html(graph)
+    assert callable(f.program.show)
+    assert repr(f.program) == f"<program of {len(f.program.instructions)} instructions for {f.program.scalars} scalars>"
+    kinds = {type(step) for step in f.program.instructions}
+    assert kinds == {Contract, Map}

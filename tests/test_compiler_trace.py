@@ -1,0 +1,420 @@
+"""What a compiled function takes, what it refuses and where it says so, and how its results live in eager code."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from conftest import in_threads
+
+from glassgrad import GraphError, Value, compile  # noqa: A004 - as a user may
+
+
+def users_line(error):
+    """The line of this file that an error names."""
+    text = str(error.value)
+    assert __file__ in text
+    return text
+
+
+# ---- what would freeze a number --------------------------------------------------------------------------------------
+
+
+def read_data(gg, x, w):
+    return x * x.data
+
+
+def read_parameter(gg, x, w):
+    return x * w.data
+
+
+def read_gradient(gg, x, w):
+    return x * w.grad
+
+
+def branch(gg, x, w):
+    return x if x > 0 else -x
+
+
+def branch_on_parameters(gg, x, w):
+    return x if w * w < 1.0 else -x
+
+
+def python_max(gg, x, w):
+    return max(x, w)
+
+
+def python_sorted(gg, x, w):
+    return sorted([x, w, x + w])[1]
+
+
+def chained(gg, x, w):
+    return gg.where(0 < x < w, x, w)
+
+
+def as_float(gg, x, w):
+    return x * math.exp(x)
+
+
+def as_index(gg, x, w):
+    return [x, w][x]
+
+
+def as_range(gg, x, w):
+    return sum(w for _ in range(x))
+
+
+def formatted(gg, x, w):
+    return x * len(f"{x:.3f}")
+
+
+def detached(gg, x, w):
+    return x * w.detach()
+
+
+def without_gradients(gg, x, w):
+    with gg.no_grad():
+        return x * w
+
+
+def of_constants(gg, x, w):
+    c = gg.Value(2.0, requires_grad=False)
+    return x * (c * c)
+
+
+def swept(gg, x, w):
+    (x * w).backward()
+    return x
+
+
+def differentiated(gg, x, w):
+    return gg.grad(lambda v: v * v * w)(x)
+
+
+def assigned(gg, x, w):
+    w.data = 3.0
+    return x * w
+
+
+REFUSED = [
+    (read_data, ".data", "the Value itself"),
+    (read_parameter, ".data", "the Value itself"),
+    (read_gradient, ".grad", "outside"),
+    (branch, "truth value", "glassgrad.where"),
+    (branch_on_parameters, "truth value", "glassgrad.where"),
+    (python_max, "truth value", "glassgrad.maximum"),
+    (python_sorted, "truth value", "static"),
+    (chained, "truth value", "glassgrad.where"),
+    (as_float, "float()", "glassgrad's functions"),
+    (as_index, "an index", "static"),
+    (as_range, "an index", "static"),
+    (formatted, "formatting", "outside"),
+    (detached, "detach()", "argument"),
+    (without_gradients, "no_grad()", "leave it out"),
+    (of_constants, "constants", "plain numbers"),
+    (swept, "backward()", "outside"),
+    (differentiated, "grad(", "outside"),
+    (assigned, "assigning", "outside"),
+]
+
+
+@pytest.mark.parametrize(("f", "what", "way_out"), REFUSED, ids=[f.__name__ for f, _, _ in REFUSED])
+def test_what_would_freeze_a_number_is_refused_with_its_line(gg, f, what, way_out):
+    w = gg.Value(0.5)
+    compiled = gg.compile(lambda x: f(gg, x, w))
+    with pytest.raises(gg.CompileError) as error:
+        compiled(2.0)
+    text = users_line(error)
+    assert what in text
+    assert way_out in text
+    lines = range(f.__code__.co_firstlineno, f.__code__.co_firstlineno + 5)
+    assert any(f"line {line} of" in text for line in lines)
+    assert (w.data, compiled.programs) == (0.5, [])
+    assert gg.Value(3.0).data == 3.0  # the thread is as it was
+
+
+def test_other_threads_notice_nothing(gg):
+    def work(i):
+        w = gg.Value(float(i))
+        if i % 2:
+            return gg.compile(lambda x: sum(w * x for _ in range(300)))(2.0).data
+        return sum((w * 2.0).data for _ in range(300))
+
+    assert in_threads(8, work) == [600.0 * i for i in range(8)]
+
+
+def test_a_comparison_is_a_condition_for_where(gg):
+    signs = {
+        ">": lambda a, b: a > b,
+        ">=": lambda a, b: a >= b,
+        "<": lambda a, b: a < b,
+        "<=": lambda a, b: a <= b,
+        "reflected": lambda a, b: 0.5 < a,  # noqa: SIM300 - that way round
+    }
+    for compare in signs.values():
+        compiled = gg.compile(lambda a, b, compare=compare: gg.where(compare(a, b), 10.0 * a, b))
+        for a, b in [(1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (0.0, -0.0), (1e-300, 2e-300), (5e-324, 0.0)]:
+            assert compiled(a, b).data == (10.0 * a if compare(a, b) else b)
+        assert len(compiled.programs) == 1
+
+
+# ---- what cannot be compiled yet -------------------------------------------------------------------------------------
+
+
+def test_operations_outside_of_the_table_are_refused_by_name(gg):
+    @gg.primitive
+    def double(x):
+        return 2.0 * x
+
+    double.derivative(lambda x: 2.0)
+    with pytest.raises(gg.CompileError, match="double"):
+        gg.compile(lambda x: double(x) + 1.0)(3.0)
+
+
+def test_a_result_from_outside_is_refused(gg):
+    w = gg.Value(3.0)
+    outside = w * w
+    with pytest.raises(gg.CompileError, match="pass it as an argument"):
+        gg.compile(lambda x: x * outside)(2.0)
+    assert gg.compile(lambda x, z: x * z)(2.0, outside).data == 18.0
+
+
+def test_arguments_that_are_no_numbers_are_to_be_static(gg):
+    for x in ("tanh", True, object()):
+        with pytest.raises(gg.CompileError, match="static"):
+            gg.compile(lambda x, kind: x)(2.0, x)
+
+
+def test_without_numpy_an_error_says_what_is_missing():
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import glassgrad\n"
+        "try: glassgrad.compile(lambda x: x * 2.0)(glassgrad.Value(1.0))\n"
+        "except glassgrad.CompileError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install numpy" in done.stdout
+
+
+def test_nothing_returned_is_refused(gg):
+    with pytest.raises(gg.CompileError, match="return missing"):
+        gg.compile(lambda x: None)(2.0)
+
+
+def test_settings_that_make_no_sense_are_refused(gg):
+    with pytest.raises(gg.CompileError, match="'n'"):
+        gg.compile(lambda x: x, static="n")
+    with pytest.raises(gg.OperandError, match="keep"):
+        gg.compile(lambda x: x, keep=0)
+    with pytest.raises(gg.CompileError, match="hashable"):
+        gg.compile(lambda x, n: x, static="n")(1.0, [2])
+    with pytest.raises(gg.CompileError, match="no program before"):
+        _ = gg.compile(lambda x: x).program
+
+
+# ---- arguments, parameters, results ----------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_at_every_call(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda x: w * x)
+    assert f(2.0).data == 6.0
+    w.data = 5.0
+    assert f(2.0).data == 10.0
+    assert len(f.programs) == 1
+
+
+def test_a_captured_constant_is_read_at_every_call_and_may_come_to_require_a_gradient(gg):
+    w = gg.Value(3.0, requires_grad=False)
+    f = gg.compile(lambda x: w * x.square())
+    assert f(2.0).data == 12.0
+    w.data = 5.0
+    assert f(2.0).data == 20.0
+    w.requires_grad = True
+    f(2.0).backward()
+    assert w.grad == 4.0
+
+
+def test_gradients_accumulate_and_reach_through_arguments(gg):
+    w, a = gg.Value(3.0), gg.Value(2.0)
+    f = gg.compile(lambda x: (w * x).square())
+    for _ in range(2):
+        (10.0 * f(a * a) + a).backward()
+    assert w.grad == 2 * 10.0 * 2 * (3.0 * 4.0) * 4.0
+    assert a.grad == 2 * (10.0 * 2 * (3.0 * 4.0) * 3.0 * 2 * 2.0 + 1.0)
+
+
+@dataclass
+class Point:
+    x: object
+    y: object
+
+
+def test_arguments_and_results_are_trees(gg):
+    @gg.compile
+    def f(a, points, *, table, more=2.0):
+        total = sum(p.x * p.y for p in points) + table["w"][1] * more
+        return {"total": total, "rows": a @ a, "fixed": 7.0}
+
+    a = np.array([[1.0, 2.0], [3.0, 4.0]])
+    points = [Point(1.0, gg.Value(2.0)), Point(3.0, gg.Value(4.0))]
+    found = f(a, points, table={"w": (5, 6)})
+    assert found["total"].data == 2.0 + 12.0 + 12.0
+    assert [x.data for x in found["rows"].ravel()] == (a @ a).ravel().tolist()
+    assert found["fixed"].data == 7.0
+    (found["total"] + found["rows"][0][0]).backward()
+    assert [p.y.grad for p in points] == [1.0, 3.0]
+    assert f(2 * a, points, table={"w": (5, 6)}, more=1.0)["total"].data == 20.0
+    assert len(f.programs) == 2  # `more` was left out in one of them
+
+
+def test_static_arguments_make_a_program_for_each_value(gg):
+    @gg.compile(static=("n", "kind"))
+    def f(x, n, kind="tanh"):
+        for _ in range(n):
+            x = getattr(x, kind)()
+        return x
+
+    assert f(0.5, 2).data == math.tanh(math.tanh(0.5))
+    assert f(0.25, 2).data == math.tanh(math.tanh(0.25))
+    assert f(0.5, 1, kind="exp").data == math.exp(0.5)
+    assert f(0.5, 0).data == 0.5
+    assert len(f.programs) == 3
+
+
+def test_programs_are_kept_by_structure_and_the_oldest_go(gg):
+    f = gg.compile(lambda xs: sum(x * x for x in xs), keep=2)
+    for n in (1, 2, 3, 3, 2):
+        assert f([2.0] * n).data == 4.0 * n
+    assert [program.blocks[0].size for program in f.programs] == [3, 2]
+    assert f.program is f.programs[-1]
+    assert set(f.seconds) == {"trace", "differentiate", "lift", "prepare"}
+
+
+def test_a_list_and_a_tuple_do_not_share_a_program(gg):
+    f = gg.compile(lambda x: x[0] * (2.0 if isinstance(x, list) else 3.0))
+    assert [f([1.0]).data, f((1.0,)).data, f([5.0]).data] == [2.0, 3.0, 10.0]
+
+
+def test_a_compiled_function_in_another_is_part_of_its_program(gg):
+    w = gg.Value(3.0)
+    inner = gg.compile(lambda x: w * x)
+    outer = gg.compile(lambda x: inner(x) + inner(2.0 * x))
+    y = outer(5.0)
+    y.backward()
+    assert (y.data, w.grad, inner.programs) == (45.0, 15.0, [])
+
+
+def test_a_method_can_be_compiled(gg):
+    class Model:
+        def __init__(self, w):
+            self.w = gg.Value(w)
+
+        @gg.compile(static="self")
+        def loss(self, x):
+            return self.w * x
+
+    a, b = Model(2.0), Model(3.0)
+    assert [a.loss(5.0).data, b.loss(5.0).data] == [10.0, 15.0]
+
+
+def test_without_gradients_the_result_is_a_constant(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda x: w * x)
+    with gg.no_grad():
+        y = f(2.0)
+    assert (y.data, y.requires_grad) == (6.0, False)
+
+
+def test_results_that_no_gradient_reaches(gg):
+    f = gg.compile(lambda x: x * 2.0)
+    y = f(3.0)
+    assert (y.data, y.requires_grad) == (6.0, False)
+    a, b = gg.Value(1.0), gg.Value(2.0)
+    f = gg.compile(lambda a, b: [a * 2.0, 5.0, b])
+    results = f(a, b)
+    sum(results).backward()
+    assert ([y.data for y in results], a.grad, b.grad) == ([2.0, 5.0, 2.0], 2.0, 1.0)
+
+
+def test_transforms_of_a_compiled_function(gg):
+    w = gg.Value(3.0)
+
+    def f(x):
+        return (w * x).sin() * x
+
+    compiled = gg.compile(f)
+    for transform in (gg.grad, lambda f: gg.grad(gg.grad(f)), lambda f: lambda x: gg.jvp(f, (x,), (1.0,))[1]):
+        with gg.no_grad():
+            assert math.isclose(float(gg.engine.plain(transform(compiled)(0.7))), gg.engine.plain(transform(f)(0.7)))
+    pair = gg.compile(lambda x, z: (x * z, (x + z).square()))
+    eager = lambda x, z: (x * z, (x + z).square())  # noqa: E731
+    assert gg.jacobian(pair, argnums=(0, 1))(2.0, 3.0) == gg.jacobian(eager, argnums=(0, 1))(2.0, 3.0)
+    assert gg.jvp(pair, (2.0, 3.0), (1.0, 10.0)) == gg.jvp(eager, (2.0, 3.0), (1.0, 10.0))
+
+
+def test_a_result_can_be_recomputed(gg):
+    w, x = gg.Value(3.0), gg.Value(2.0)
+    y = 10.0 * gg.compile(lambda x, c: w * x * c)(x, 5.0)
+    w.data, x.data = 1.0, 4.0
+    assert y.recompute().data == 200.0
+    y.backward()
+    assert (w.grad, x.grad) == (200.0, 50.0)
+
+
+@compile
+def half(x):
+    return 0.5 * x
+
+
+def test_pickling_and_copying():
+    assert pickle.loads(pickle.dumps(half)) is half
+    assert copy.deepcopy([half])[0] is half
+    x = Value(3.0)
+    y = half(x)
+    with pytest.raises(GraphError, match="detach"):
+        pickle.dumps(y)
+    with pytest.raises(GraphError, match="stands in a module"):
+        pickle.dumps(compile(lambda x: x))
+    again, z = copy.deepcopy([x, y * y])
+    again.data = 4.0
+    assert z.recompute().data == 4.0
+    z.backward()
+    assert (again.grad, x.grad) == (2.0, 0.0)
+
+
+def test_threads_may_share_a_compiled_function(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda xs: sum(w * x * x for x in xs))
+
+    def work(i):
+        return [f([float(i), 1.0] * (1 + k % 3)).data for k in range(60)]
+
+    for i, found in enumerate(in_threads(8, work)):
+        assert found == [3.0 * (i * i + 1) * (1 + k % 3) for k in range(60)]
+    assert len(f.programs) == 3
+
+
+def test_modules_losses_and_optimizers_work_on_it(gg):
+    random.seed(0)
+    model = gg.nn.MLP(2, [4, 1])
+    optimizer = gg.optim.Adam(model.parameters(), lr=0.05)
+    rows, targets = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [1.0, -1.0, 0.5]
+    f = gg.compile(lambda rows, targets: gg.losses.mse([model(row) for row in rows], targets))
+    losses = []
+    before = f.__wrapped__(rows, targets).data
+    for _ in range(60):
+        optimizer.zero_grad()
+        L = f(rows, targets)
+        L.backward()
+        optimizer.step()
+        losses.append(L.data)
+    assert losses[-1] < 0.2 * losses[0]
+    assert math.isclose(losses[0], before, rel_tol=1e-12)
