@@ -40,14 +40,13 @@ _program_viewers.update(show=lambda program, **options: show(program.to_graph(),
 # Without abs, compile and sum, which are public too: `from glassgrad import *` must not replace
 # Python's own.
 __all__ = [
-    "COMPILED", "Animation", "CompileError", "DrawingError", "GlassgradError", "GradientError", "Graph",
-    "GraphError", "LossError", "ModelError", "NonFiniteError", "OperandError", "OptimError", "Page", "Program",
-    "ProgramError", "Recording", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite",
-    "animate", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "checkpoint",
-    "clip", "cos", "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "explain", "expm1", "gelu",
-    "grad", "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2",
-    "log10", "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim",
-    "primitive", "prod", "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax",
-    "softplus", "sqrt", "square", "tan", "tanh", "taylor", "testing", "to_html", "training", "tree",
-    "value_and_grad", "vjp", "watch", "where", "widget",
+    "COMPILED", "Animation", "CompileError", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError",
+    "LossError", "ModelError", "NonFiniteError", "OperandError", "OptimError", "Page", "Program", "ProgramError",
+    "Recording", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite", "animate",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "checkpoint", "clip", "cos",
+    "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "explain", "expm1", "gelu", "grad", "gradients",
+    "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp",
+    "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod", "reciprocal",
+    "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan",
+    "tanh", "taylor", "testing", "to_html", "training", "tree", "value_and_grad", "vjp", "watch", "where", "widget",
 ]  # fmt: skip
