@@ -38,8 +38,7 @@ LIST = f"""
   return questions.map(([root, wrt, limit, largest]) => {{
     const r = g.listPaths(graph, graph.partials, root, wrt, limit, largest);
     const paths = r.paths.map((path) => [path.edges, String(path.product)]);
-    const same = r.count === g.countPaths(graph, root, wrt);
-    return [same ? String(r.count) : "differs", r.complete, paths, String(r.total)];
+    return [String(r.count), r.complete, paths, String(r.total)];
   }});
 }}
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from browser import listen, opened
 from pictures import SVG, differentiated, g1, g2
 from viewing import card, in_menu, settled, text
+
+from glassgrad import nn
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +42,21 @@ def difference(one, other):
     return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)
 
 
-def drawn(chromium, svg, scheme="light"):
-    """How Chromium draws an SVG that is opened as a file of its own, at twice the size."""
+def unlike(one, other):
+    """The share of pixels that differ by more than what a letter's soft edge makes."""
+    from PIL import ImageChops
+
+    return sum(ImageChops.difference(one, other).convert("L").histogram()[64:]) / (one.width * one.height)
+
+
+def drawn(chromium, svg, scheme="light", scale=2):
+    """How Chromium draws an SVG that is opened as a file of its own, at twice the size or another."""
     root = ET.fromstring(svg)
     width, height = (float(root.get(name)) for name in ("width", "height"))
     context = chromium.new_context(
         offline=True,
         color_scheme=scheme,
-        device_scale_factor=2,
+        device_scale_factor=scale,
         viewport={"width": int(width) + 1, "height": int(height) + 1},
     )
     page = context.new_page()
@@ -106,9 +116,71 @@ def test_a_picture_of_many_boxes_is_saved_too(page_of):
     svg, _ = saved(page, "svg")
     root = ET.fromstring(svg)
     assert len([g for g in root.iter(f"{SVG}g") if "card" in g.get("class", "").split()]) > 400
-    png, _ = saved(page, "png")
-    assert max(picture(png).size) <= 16_000
     assert text(page, "#gg-live") == ""
+    png, _ = saved(page, "png")
+    width, height = picture(png).size
+    assert max(width, height) <= 8_000
+    assert width * height <= 16_000_000
+    assert width / height == pytest.approx(float(root.get("width")) / float(root.get("height")), rel=1e-3)
+    assert text(page, "#gg-live") == f"The PNG has {width} × {height} pixels"
+    assert page.locator("#gg-busy").is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_svg_and_canvas_are_the_same_picture(chromium, page_of, scheme):
+    random.seed(3)
+    loss = (nn.MLP(2, [11, 11, 11, 1])([1.0, -2.0]) - 1) ** 2
+    page = page_of(differentiated(loss), scheme=scheme)
+    in_menu(page, 0, '[data-do="open-all"]')
+    settled(page)
+    svg = saved(page, "svg")[0]
+    canvas = picture(saved(page, "png")[0])  # of so many boxes it is painted, not made from the SVG
+    root = ET.fromstring(svg)
+    scale = canvas.width / float(root.get("width"))
+    assert scale > 0.42  # words are drawn
+    drawing = drawn(chromium, svg, scheme, scale)
+    for kind in ("root", "const", "leaf", "op"):
+        mine = next(g for g in root.iter(f"{SVG}g") if g.get("class", "") == f"card {kind}")
+        x, y = (24 + float(place) for place in re.findall(r"[\d.]+", mine.get("transform")))
+        around = [max(0, x - 120), max(0, y - 60), x + 120, y + 100]
+        pieces = [whole.crop([int(scale * side) for side in around]) for whole in (drawing, canvas)]
+        assert len(pieces[0].getcolors(1_000_000)) > 50  # there is something in sight
+        assert difference(*pieces) < 3
+        assert unlike(*pieces) < 0.01, kind
+        face = [int(scale * (x + 45)), int(scale * (y + (25 if kind == "const" else 24)))]  # between two lines of text
+        faces = [whole.getpixel(tuple(face)) for whole in (drawing, canvas)]
+        assert max(abs(one - other) for one, other in zip(*faces, strict=True)) <= 2, (kind, faces)
+    heads = re.findall(r"M([\d.]+) ([\d.]+)l-8-4v8z", svg.decode())
+    beside = [(int(scale * (float(x) + 24 - 6.5)), int(scale * (float(y) + 24 + 2))) for x, y in heads]
+    greys = [whole.convert("L") for whole in (drawing, canvas)]
+    pairs = [[grey.getpixel(place) for grey in greys] for place in beside]
+    assert len(pairs) > 400
+    assert sum(abs(one - other) for one, other in pairs) / len(pairs) < 32  # it is 20, and 47 without arrowheads
+
+
+def test_a_picture_of_many_boxes_can_be_cancelled(page_of):
+    page = page_of(differentiated(g2()))
+    in_menu(page, 0, '[data-do="open-all"]')
+    settled(page)
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))
+    for kind in ("svg", "png"):
+        shown = page.evaluate(
+            """(kind) => {
+                document.querySelector(`[data-do="export-${kind}"]`).click();
+                const shown = !document.querySelector("#gg-busy").hidden;
+                document.querySelector('[data-do="cancel"]').click();
+                return shown;
+            }""",
+            kind,
+        )
+        assert shown
+        page.wait_for_selector("#gg-busy", state="hidden")
+        page.wait_for_timeout(300)
+        assert not downloads
+        assert text(page, "#gg-live") == ""
+    saved(page, "svg")  # and again without the Cancel
+    assert len(downloads) == 1
 
 
 def test_in_print_there_is_the_picture_and_no_buttons(lecture):

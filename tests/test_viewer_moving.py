@@ -189,6 +189,40 @@ def test_a_pinch_zooms_around_what_is_between_the_fingers(svg):
     do(svg, "fit")
 
 
+# How many pixels of the canvas have the colour of a variable of the style sheet.
+PIXELS_OF = """
+(name) => {
+  const canvas = document.querySelector("#gg-stage canvas");
+  const colour = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let k = 0; k < data.length; k += 4) count += data[k] === r && data[k + 1] === g && data[k + 2] === b;
+  return count;
+}
+"""
+
+
+def test_on_the_canvas_selected_and_active_look_different(canvas):
+    def pixels(*names):
+        now(canvas)
+        return [canvas.evaluate(PIXELS_OF, name) > 40 for name in names]
+
+    canvas.locator("#gg-search").fill("x0")
+    canvas.keyboard.press("Enter")
+    zoom_to(canvas, 1.5)
+    assert pixels("--focus", "--lit") == [True, False]
+    canvas.locator("#gg-stage").press("Escape")
+    assert pixels("--focus", "--lit") == [False, False]
+    do(canvas, "first")
+    do(canvas, "next")
+    assert "x0" in canvas.locator("#gg-sentence").text_content()
+    assert pixels("--focus", "--lit") == [False, True]
+    do(canvas, "last")
+
+
 def test_a_click_on_the_canvas_selects_what_lies_there(canvas):
     canvas.locator("#gg-search").fill("x7")
     canvas.keyboard.press("Enter")

@@ -2,7 +2,7 @@
 // Guarantees: the snapshot itself is never changed, so a reset is exact; where nothing was edited the numbers are Python's
 // own; a gradient that nobody computed is unknown, never 0.
 
-import { evaluate, differentiate, opaque, reached, sweep } from "./engine.js";
+import { opaque, reached, recompute, sweep } from "./engine.js";
 import { makeSteps, stepAt } from "./steps.js";
 
 /** A document: the snapshot and what the reader did to it. */
@@ -43,16 +43,17 @@ function computable({ graph, root, below, fixed }) {
 /** Computes values, local derivatives and gradients anew after an edit, or a move along the training. */
 export function refresh(doc) {
   const { graph, training } = doc;
-  doc.values = graph.values.slice();
-  doc.partials = graph.partials.slice();
   doc.pristine = !doc.edits.size && doc.epoch === null;
-  if (doc.epoch !== null) training.ids.forEach((id, k) => (doc.values[id] = training.values[doc.epoch][k]));
-  for (const [leaf, x] of doc.edits) doc.values[leaf] = x;
-  if (!doc.pristine) {
-    evaluate(graph, doc.values);
-    differentiate(graph, doc.values, doc.partials);
-  }
-  doc.pass = sweep(graph, doc.partials, doc.root);
+  const values = graph.values.slice();
+  if (doc.epoch !== null) training.ids.forEach((id, k) => (values[id] = training.values[doc.epoch][k]));
+  for (const [leaf, x] of doc.edits) values[leaf] = x;
+  const { partials } = graph;
+  const fresh = doc.pristine
+    ? { values, partials, grads: sweep(graph, partials, doc.root) }
+    : recompute(graph, values, doc.root);
+  doc.values = fresh.values;
+  doc.partials = fresh.partials;
+  doc.pass = fresh.grads;
 }
 
 /** What the cards and lines show now. `flow(e)` is what edge `e` adds to its operand's gradient, or null. */

@@ -31,11 +31,7 @@ export function onTheWay(graph, root, wrt) {
 }
 
 /** The number of paths from `root` to `wrt`: 1n where they are the same, 0n where there is none. */
-export function countPaths(graph, root, wrt) {
-  return countOnTheWay(graph, root, wrt, onTheWay(graph, root, wrt));
-}
-
-function countOnTheWay(graph, root, wrt, way) {
+function countPaths(graph, root, wrt, way) {
   if (!way[root]) return 0n;
   const counts = new Array(root + 1).fill(0n);
   counts[root] = 1n;
@@ -59,7 +55,7 @@ function countOnTheWay(graph, root, wrt, way) {
  */
 export function listPaths(graph, partials, root, wrt, limit = 64, largest = 10) {
   const way = onTheWay(graph, root, wrt);
-  const count = countOnTheWay(graph, root, wrt, way);
+  const count = countPaths(graph, root, wrt, way);
   if (count === 0n) return { count, complete: true, paths: [], total: 0 };
   const complete = count <= BigInt(limit);
   const paths = complete
