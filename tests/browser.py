@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import differentiated, g1
 
 from glassgrad import to_html
 from glassgrad.viz import bundle
@@ -162,3 +163,10 @@ def page_of(chromium: Any) -> Iterator[Callable[..., Any]]:
     """Open pages of graphs, with the options of `opened`; they are closed when the test is over."""
     with ExitStack() as stack:
         yield lambda graph, **options: stack.enter_context(opened(chromium, graph, **options))
+
+
+@pytest.fixture(scope="module")
+def lecture(chromium: Any) -> Iterator[Any]:
+    """The page of the lecture's first graph, opened once for all tests of a file."""
+    with opened(chromium, differentiated(g1())) as page:
+        yield page

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from browser import MISSING, chromium, executable, js, page_of, quiet_pages  # noqa: F401  fixtures
+from browser import MISSING, chromium, executable, js, lecture, page_of, quiet_pages  # noqa: F401  fixtures
 from hypothesis import HealthCheck, settings
 
 import glassgrad

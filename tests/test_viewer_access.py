@@ -61,12 +61,6 @@ RECORD = {
 # ---- keyboard ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def lecture(chromium):
-    with opened(chromium, differentiated(g1())) as page:
-        yield page
-
-
 @pytest.fixture
 def page(lecture):
     """The lecture's graph as it was opened, with the focus nowhere."""

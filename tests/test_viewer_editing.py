@@ -7,7 +7,6 @@ import random
 import re
 
 import pytest
-from browser import opened
 from pictures import differentiated, g1
 from viewing import card, cards, centre, do, drag, text
 
@@ -16,12 +15,6 @@ from glassgrad import Value
 
 START = {"a": ("2", "+6"), "b": ("-3", "-4"), "c": ("10", "-2"), "f": ("-2", "+4"), "L": ("-8", "+1")}
 EDITED = {"a": ("2", "-10"), "b": ("5", "-4"), "c": ("10", "-2"), "f": ("-2", "+20"), "L": ("-40", "+1")}
-
-
-@pytest.fixture(scope="module")
-def lecture(chromium):
-    with opened(chromium, differentiated(g1())) as page:
-        yield page
 
 
 @pytest.fixture

@@ -15,12 +15,6 @@ from glassgrad import Graph, Value
 
 
 @pytest.fixture(scope="module")
-def lecture(chromium):
-    with opened(chromium, differentiated(g1())) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def threefold(chromium):
     with opened(chromium, differentiated(g5())) as page:
         card(page, "x").click()

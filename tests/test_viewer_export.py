@@ -10,17 +10,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import listen, opened
-from pictures import SVG, differentiated, g1, g2
+from browser import listen
+from pictures import SVG, differentiated, g2
 from viewing import card, in_menu, settled, text
 
 from glassgrad import nn
-
-
-@pytest.fixture(scope="module")
-def lecture(chromium):
-    with opened(chromium, differentiated(g1())) as page:
-        yield page
 
 
 def saved(page, kind):

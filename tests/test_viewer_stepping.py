@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from browser import opened
-from pictures import differentiated, g1
 from viewing import card, cards, do, step_to, text, until
 
 TOTAL = 10  # three operations, the seed, six contributions
-
-
-@pytest.fixture(scope="module")
-def lecture(chromium):
-    with opened(chromium, differentiated(g1())) as page:
-        yield page
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import unicodedata
 from functools import cache
 from typing import Final, TextIO
 
-from .text import one_line
+from .text import cut_short, one_line
 from .tree import NARROWEST
 
 __all__ = [
@@ -101,15 +101,7 @@ def cut(text: str, width: int) -> str:
     """Return a line without colours cut to `width` columns, with an ellipsis where something is missing."""
     if len(text) <= width // 2 or cells(text) <= width:
         return text
-    room, kept = width - 1, 0
-    for i, c in enumerate(text):
-        room -= _cells(c)
-        if room < 0:
-            break
-        kept = i + 1
-    while 0 < kept < len(text) and (not _cells(text[kept]) or text[kept - 1] == "\u200d"):
-        kept -= 1  # never between a letter and its accents, nor inside a joined emoji
-    return text[:kept].rstrip() + "…" if width > 0 else ""
+    return cut_short(text, width - 1, _cells) if width > 0 else ""
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:

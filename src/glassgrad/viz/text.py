@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
 from ..graph import Graph
 
 __all__ = [
-    "LABEL_LIMIT", "MISSING", "SYMBOLS", "clipped", "derivative", "escaped", "lacks_grads", "name", "number",
-    "one_line", "short_name", "shortened", "text_width", "title", "tooltip", "visible",
+    "LABEL_LIMIT", "MISSING", "SYMBOLS", "clipped", "cut_short", "derivative", "escaped", "lacks_grads", "name",
+    "number", "one_line", "short_name", "shortened", "text_width", "title", "tooltip", "visible",
 ]  # fmt: skip
 
 # An asterisk sits too high to stand alone, a hyphen is too short to read as minus.
@@ -66,13 +67,18 @@ def shortened(text: str, limit: float) -> str:
     line = one_line(cut)
     if len(cut) == len(text) and text_width(line) <= limit:
         return line
-    room, kept = limit - text_width("…"), 0
+    return cut_short(line, limit - text_width("…"), _advance)
+
+
+def cut_short(line: str, room: float, width_of: Callable[[str], float]) -> str:
+    """Return what of a line fits into `room`, each character being `width_of` it wide, and an ellipsis."""
+    kept = 0
     for i, c in enumerate(line):
-        room -= _advance(c)
+        room -= width_of(c)
         if room < 0:
             break
         kept = i + 1
-    while 0 < kept < len(line) and (not _advance(line[kept]) or line[kept - 1] == "\u200d"):
+    while 0 < kept < len(line) and (not width_of(line[kept]) or line[kept - 1] == "\u200d"):
         kept -= 1  # never between a letter and its accents, nor inside a joined emoji
     return line[:kept].rstrip() + "…"
 

@@ -3,7 +3,7 @@
 
 import { readGraph } from "./engine.js";
 import { typed } from "./format.js";
-import { buildGroups, firstOpen } from "./groups.js";
+import { buildGroups, firstOpen, membersOf } from "./groups.js";
 import { solve } from "./scene.js";
 import { openDocument } from "./numbers.js";
 import { sceneMarkup } from "./picture.js";
@@ -74,13 +74,7 @@ function neighbour(direction) {
 
 /** The node of a group that comes last: its result, where it has one. */
 function lastOf(group) {
-  let last = -1;
-  for (const found = [group]; found.length;) {
-    const inner = found.pop();
-    for (const i of inner.nodes) last = Math.max(last, i);
-    found.push(...inner.groups);
-  }
-  return last;
+  return membersOf(group).reduce((last, i) => Math.max(last, i), -1);
 }
 
 const PAGE_KEYS = {

@@ -83,6 +83,17 @@ function part(parent, nodes, groups) {
   return made;
 }
 
+/** All nodes in a group and in the groups inside it. */
+export function membersOf(group) {
+  const members = [];
+  for (const found = [group]; found.length;) {
+    const inner = found.pop();
+    members.push(...inner.nodes);
+    found.push(...inner.groups);
+  }
+  return members;
+}
+
 /** The groups that are open at first: all of them if the graph is small, else level by level while there is room. */
 export function firstOpen(tree, size) {
   if (size <= ALL_OPEN) return new Set(tree.all);

@@ -4,6 +4,7 @@
 
 import { RULES } from "./rules.js";
 import { clip, escapeXml, full, inProduct, nameOf, short } from "./format.js";
+import { membersOf } from "./groups.js";
 import { listPaths } from "./paths.js";
 import { editable } from "./numbers.js";
 
@@ -322,12 +323,7 @@ function linksSection(doc, numbers, links, title, i, say) {
 
 /** The panel's HTML for a group. */
 export function groupPanel(doc, numbers, around, group, say) {
-  const members = [];
-  for (const found = [group]; found.length;) {
-    const inner = found.pop();
-    members.push(...inner.nodes);
-    found.push(...inner.groups);
-  }
+  const members = membersOf(group);
   const { graph } = doc;
   const weights = members.filter((i) => graph.ops[i] === "leaf" && graph.wanted[i]);
   const known = weights.filter((i) => numbers.known[i]);

@@ -10,7 +10,7 @@ import { clip, nameOf, short, symbolOf } from "./format.js";
 const HEAD = 26; // of a frame, for its name
 const PAD = 16;
 const PORT = { width: 2, height: 10 };
-export const CARD = { row: 17, height: 46, constant: 28, group: 54 };
+export const CARD = { height: 46, constant: 28, group: 54 };
 
 /** What is in sight, as layout problems (one for each open group, inner ones first) and lines between places. */
 export async function arrange(graph, tree, open, standIn, breath) {
