@@ -21,7 +21,7 @@ from .program import Program
 from .trace import CompileError
 
 if TYPE_CHECKING:
-    from .evaluate import Machine
+    from .evaluate import Machine, Results
 
 __all__ = ["Call", "Entry"]
 
@@ -82,15 +82,17 @@ class Call:
         """The Values that the call gives."""
         entry = self.entry
         if entry.values is None:
-            outputs, gradients, finite = entry.machine.run(self.numbers)
-            if not finite and not modes.current().allow_nonfinite:
+            found = entry.machine.run(self.numbers)
+            if not found.finite and not modes.current().allow_nonfinite:
                 return self.again()
             results = [
-                engine.by_rule("primitive", self, self.operands, float(outputs[0]), array("d", gradients.tobytes()))
+                engine.by_rule(
+                    "primitive", self, self.operands, float(found.outputs[0]), array("d", found.gradients.tobytes())
+                )
             ]
         else:
-            outputs, _, finite = entry.values.run(self.numbers)
-            if not finite and not modes.current().allow_nonfinite:
+            found = entry.values.run(self.numbers)
+            if not found.finite and not modes.current().allow_nonfinite:
                 return self.again()
             unknown = array("d", [math.nan]) * len(self.operands)
             node = engine.by_rule("call", self, self.operands, 0.0, unknown)
@@ -98,7 +100,7 @@ class Call:
                 engine.by_rule(
                     "pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown
                 )
-                for i, y in enumerate(outputs.tolist())
+                for i, y in enumerate(found.outputs.tolist())
             ]
         return trees.rebuild(entry.made, results)
 
@@ -110,7 +112,7 @@ class Call:
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
-    def at(self, operands: Sequence[float]) -> tuple[Any, Any, bool]:
+    def at(self, operands: Sequence[float]) -> Results:
         """What the program gives where the operands have these numbers."""
         entry = self.entry
         n = len(entry.wanted)
@@ -129,22 +131,22 @@ class Call:
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
-        return float(self.at(operands)[0][0])
+        return float(self.at(operands).outputs[0])
 
     def slope(self, place: int, operands: tuple[Any, ...], result: Scalar) -> Any:
         """The derivative by an operand."""
         if isinstance(result, Value):
             return self.pull_values(operands, {0: 1.0})[place]
-        return float(self.at([engine.plain(x) for x in operands])[1][place])
+        return float(self.at([engine.plain(x) for x in operands]).gradients[place])
 
     # -- of a CALL
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         row = [seeds.get(i, 0.0) for i in range(self.entry.made.size)]
-        _, gradients, finite = self.entry.machine.run([*self.numbers, row])
-        if finite:
-            return gradients.tolist()  # type: ignore[no-any-return]
+        found = self.entry.machine.run([*self.numbers, row])
+        if found.finite:
+            return found.gradients.tolist()  # type: ignore[no-any-return]
         return self.tape(operands).pull(array("d", row))
 
     def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:

@@ -1,4 +1,4 @@
-"""Evaluate: a program in NumPy, over one flat array of float64.
+"""Evaluate: a program in NumPy.
 
 Pipeline: trace → differentiate → lift → program → **evaluate**.
 
@@ -10,18 +10,19 @@ Sums are added in NumPy's order and without the engine's second precision: they 
 
 from __future__ import annotations
 
+import math
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .. import rules
-from .program import Contract, Map, Operand, Program, View
+from .program import Block, Contract, Instruction, Map, Operand, Program, Spread, View
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "Results"]
 
 Array = np.ndarray[Any, Any]
 MANY = ("sum", "mean", "prod", "logsumexp", "softmax", "dot")
@@ -33,70 +34,114 @@ KERNELS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+class Results(NamedTuple):
+    """What a run gives: rolled results as [examples, results]."""
+
+    outputs: Array
+    gradients: Array
+    rolled_outputs: Array
+    rolled_gradients: Array
+    finite: bool
+
+
 class Machine:
-    """A program made ready to run. Threads take turns."""
+    """A program made ready to run. Threads take turns.
 
-    def __init__(self, program: Program) -> None:
+    Arguments:
+        dtype: of all numbers, float64 or float32.
+    """
+
+    def __init__(self, program: Program, dtype: str = "float64") -> None:
         self.program = program
-        self.memory = np.zeros(program.size)
-        for block in program.blocks:
-            if block.constants is not None:
-                self.memory[block.offset : block.offset + block.size] = block.constants
+        self.dtype = np.dtype(dtype)
         self.given = [block for block in program.blocks if block.constants is None]
-        self.steps = [self.step(instruction) for instruction in program.instructions]
-        self.careful: list[Callable[[], object]] = []  # made when they are needed
-        self.outputs = self.reader(program.outputs)
-        self.gradients = self.reader(program.gradients)
         self.lock = threading.Lock()
+        self.prepare(1)
 
-    def run(self, numbers: Sequence[Any]) -> tuple[Array, Array, bool]:
-        """The outputs, the gradients, and whether all of them are finite.
+    def prepare(self, examples: int) -> None:
+        """Make the arrays, and the steps over them, for so many examples."""
+        self.examples = examples
+        self.memory = np.zeros(self.program.size, self.dtype)
+        self.rolled = np.zeros((self.program.rolled_size, examples), self.dtype)
+        for block in self.program.blocks:
+            if block.constants is not None:
+                self.place(block)[:] = np.reshape(block.constants, (-1, *[1] * block.rolled))
+        self.steps = [self.step(instruction) for instruction in self.program.instructions]
+        self.careful: list[Callable[[], object]] = []  # made when they are needed
+        results = ("outputs", "gradients", "rolled_outputs", "rolled_gradients")
+        self.results = [self.reader(getattr(self.program, name)) for name in results]
+
+    def place(self, block: Block) -> Array:
+        """Where a block's numbers stand."""
+        return (self.rolled if block.rolled else self.memory)[block.offset : block.offset + block.size]
+
+    def run(self, numbers: Sequence[Any], examples: int = 1) -> Results:
+        """Run the program once.
 
         Arguments:
-            numbers: for each block that is given, its numbers.
+            numbers: for each block that is given, its numbers; of a rolled one as [examples, size].
 
         Where an output or a gradient is not finite the program runs again with 0 times anything being 0 in derivatives:
         so what `where` does not choose may be infinite.
         """
         with self.lock, np.errstate(all="ignore"):
+            if examples != self.examples:
+                self.prepare(examples)
             for block, given in zip(self.given, numbers, strict=True):
-                self.memory[block.offset : block.offset + block.size] = given
+                self.place(block)[:] = np.transpose(given) if block.rolled else given
             found = self.once(self.steps)
-            if not found[2]:
+            if not found.finite:
                 self.careful = self.careful or [self.step(x, careful=True) for x in self.program.instructions]
                 found = self.once(self.careful)
             return found
 
-    def once(self, steps: list[Callable[[], object]]) -> tuple[Array, Array, bool]:
+    def once(self, steps: list[Callable[[], object]]) -> Results:
         for step in steps:
             step()
-        outputs, gradients = np.array(self.outputs()), np.array(self.gradients())
-        return outputs, gradients, bool(np.isfinite(outputs).all() and np.isfinite(gradients).all())
+        found = [np.array(read(), order="C") for read in self.results]
+        finite = all(bool(np.isfinite(x).all()) for x in found)
+        return Results(found[0], found[1], found[2].T, found[3].T, finite)
 
     def reader(self, operand: Operand) -> Callable[[], Array]:
-        """What gives an operand's numbers."""
-        memory = self.memory
+        """What gives an operand's numbers; of a rolled one the examples' axis is the last."""
+        memory = self.rolled if operand.rolled else self.memory
         if isinstance(operand, View):
-            if 0 in operand.shape:
-                empty = np.zeros(operand.shape)
+            shape, strides = operand.shape, [memory.strides[0] * stride for stride in operand.strides]
+            if operand.rolled:
+                shape, strides = (*shape, self.examples), [*strides, memory.itemsize]
+            if 0 in shape:
+                empty = np.zeros(shape, self.dtype)
                 return lambda: empty
-            window = as_strided(memory[operand.offset :], operand.shape, [8 * stride for stride in operand.strides])
+            window = as_strided(memory[operand.offset :], shape, strides)
             return lambda: window
         places = operand.places
-        return lambda: memory.take(places)
+        return lambda: memory.take(places, axis=0)
 
-    def step(self, instruction: Contract | Map, careful: bool = False) -> Callable[[], object]:
+    def step(self, instruction: Instruction, careful: bool = False) -> Callable[[], object]:
         """What runs an instruction."""
         shape = instruction.shape
-        end = instruction.offset + int(np.prod(shape))
-        out = self.memory[instruction.offset : end].reshape(shape)
+        size = math.prod(shape)
+        memory = self.rolled if instruction.rolled else self.memory
+        out = memory[instruction.offset : instruction.offset + size].reshape(*shape, *memory.shape[1:])
         if isinstance(instruction, Map):
             return self.map(instruction, out)
-        return self.contract(instruction, out, careful and instruction.adjoint)
+        if isinstance(instruction, Spread):
+            read = self.reader(instruction.operand)
+            return lambda: np.copyto(out, read()[..., None])
+        if careful and instruction.adjoint:
+            return self.carefully(instruction, out)
+        if instruction.u.rolled or instruction.v.rolled:
+            return self.contract_rolled(instruction, out)
+        return self.contract(instruction, out)
+
+    def aligned(self, operand: Operand, rolled: bool) -> Callable[[], Array]:
+        """What gives an operand's numbers, with an axis of the examples if there is one beside it."""
+        read = self.reader(operand)
+        return read if operand.rolled or not rolled else lambda: read()[..., None]
 
     def map(self, instruction: Map, out: Array) -> Callable[[], object]:
         name = instruction.name
-        readers = [self.reader(operand) for operand in instruction.operands]
+        readers = [self.aligned(operand, instruction.rolled) for operand in instruction.operands]
         if name == "relu":
             (x,) = readers
             return lambda: np.maximum(x(), 0.0, out=out)
@@ -108,24 +153,62 @@ class Machine:
         rule = scalar_rule(name)
 
         def by_rule() -> None:
-            out[:] = [rule(*xs) for xs in zip(*[x().tolist() for x in readers], strict=True)]
+            rows = [np.broadcast_to(x(), out.shape).ravel().tolist() for x in readers]
+            out[...] = np.reshape([rule(*xs) for xs in zip(*rows, strict=True)], out.shape)
 
         return by_rule
 
-    def contract(self, instruction: Contract, out: Array, careful: bool) -> Callable[[], object]:
+    def carefully(self, instruction: Contract, out: Array) -> Callable[[], object]:
+        """A contract in which 0 times anything is 0."""
+        either = instruction.u.rolled or instruction.v.rolled
+        u, v = self.aligned(instruction.u, either), self.aligned(instruction.v, either)
+        signs = self.signs(instruction)
+        signs = signs[:, None] if either else signs
+
+        def run() -> None:
+            x, w = u()[:, :, None], v()[:, None, :]
+            with np.errstate(all="ignore"):
+                products = np.where((x == 0.0) | (w == 0.0), 0.0, x * w) * signs
+            products = np.broadcast_to(products, (*products.shape[:4], *[self.examples] * either))
+            np.sum(products, axis=(3, 4) if instruction.total else 3, out=out)
+
+        return run
+
+    def signs(self, instruction: Contract) -> Array:
+        return np.array(instruction.signs, dtype=self.dtype)
+
+    def contract_rolled(self, instruction: Contract, out: Array) -> Callable[[], object]:
+        """Sums of products of which at least one factor is rolled."""
+        u, v = self.reader(instruction.u), self.reader(instruction.v)
+        b, r, s = instruction.shape
+        n, examples = len(instruction.signs), self.examples
+        signs = self.signs(instruction)
+        one, other = instruction.u.rolled, instruction.v.rolled
+        if instruction.total and one and other:
+            flat = signs[:, None]
+            return lambda: np.matmul(
+                (u() * flat).reshape(b, r, n * examples), v().reshape(b, s, n * examples).transpose(0, 2, 1), out=out
+            )
+        if instruction.total:  # of one factor alone the examples can be summed first
+            return lambda: np.matmul(
+                (u().sum(axis=-1) if one else u()) * signs,
+                (v().sum(axis=-1) if other else v()).transpose(0, 2, 1),
+                out=out,
+            )
+        if one and other:
+            return lambda: np.einsum("brne,bsne,n->brse", u(), v(), signs, out=out)
+        if other:
+            return lambda: np.matmul(
+                u() * signs, v().swapaxes(1, 2).reshape(b, n, s * examples), out=out.reshape(b, r, s * examples)
+            )
+        return lambda: np.einsum("brne,bsn,n->brse", u(), v(), signs, out=out)
+
+    def contract(self, instruction: Contract, out: Array) -> Callable[[], object]:
         u, v = self.reader(instruction.u), self.reader(instruction.v)
         b, r, s = instruction.shape
         n = len(instruction.signs)
-        signs = np.array(instruction.signs, dtype=np.float64)
+        signs = self.signs(instruction)
         plus, mixed = bool((signs == 1.0).all()), len(set(instruction.signs)) > 1
-        if careful:
-
-            def carefully() -> None:
-                x, w = u()[:, :, None, :], v()[:, None, :, :]
-                products = np.where((x == 0.0) | (w == 0.0), 0.0, x * w)
-                np.matmul(products, signs, out=out)
-
-            return carefully
         if self.program.is_ones(instruction.v):
             flat: Array = out.reshape(b, r)
             if n == 1:

@@ -1,4 +1,4 @@
-"""Program: a short list of tensor instructions over one flat array of float64.
+"""Program: a short list of tensor instructions over one flat array.
 
 Pipeline: trace → differentiate → lift → **program** → evaluate.
 
@@ -7,11 +7,17 @@ Pipeline: trace → differentiate → lift → **program** → evaluate.
     instruction := contract u v signs                  out[b, r, s] = Σ_n signs[n] · u[b, r, n] · v[b, s, n]
                  | map name operand …                  out[k] = name(operand[k], …), a row of `rules.RULES` or the
                                                        derivative of one, as in `scalars`
+                 | spread operand                      out[k] = operand[k] for every example
     operand     := view offset shape strides           an affine window of the array
                  | gather indices                      any places of it
 
-What `check` holds every program to: blocks and results follow each other without a gap, each place is written once and
-read only after that, shapes fit. Printing depends on the program alone.
+The axis that `vmap` rolls is in no shape. There are two arrays: one number at each place of the first, one for each
+example at each place of the second, side by side. A rolled operand stands in the second, and so does a result with such
+an operand, whose others count for every example alike. Only a contract can end the axis: with `total` it sums over the
+examples too, and its result stands in the first array.
+
+What `check` holds every program to: in both arrays blocks and results follow each other without a gap, each place is
+written once and read only after that, shapes fit. Printing depends on the program alone.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import rules
 from ..errors import GlassgradError
@@ -30,7 +36,10 @@ from ..graph import Graph
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Block", "Contract", "Gather", "Instruction", "Map", "Operand", "Program", "ProgramError", "View", "check"]
+__all__ = [
+    "Block", "Contract", "Gather", "Instruction", "Map", "Operand", "Program", "ProgramError", "Spread", "View",
+    "check",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -48,6 +57,7 @@ class View:
     offset: int
     shape: Shape
     strides: Shape
+    rolled: bool = False
 
     def indices(self) -> np.ndarray[Any, Any]:
         """Each place, as an array of the operand's shape."""
@@ -64,6 +74,7 @@ class Gather:
     """Places without a pattern."""
 
     places: np.ndarray[Any, Any]
+    rolled: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -77,6 +88,9 @@ class Gather:
 
 Operand = View | Gather
 
+NOTHING = View(0, (0,), (1,))
+NOTHING_ROLLED = View(0, (0,), (1,), rolled=True)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -87,6 +101,7 @@ class Block:
         offset, size: where it stands.
         shape: how a reader sees it.
         constants: its numbers if it is part of the program; None if it is given at every call.
+        rolled: whether there is one for each example.
     """
 
     name: str
@@ -94,17 +109,19 @@ class Block:
     size: int
     shape: Shape
     constants: tuple[float, ...] | None = None
+    rolled: bool = False
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Sums of products. `adjoint` says that in them 0 times anything is 0."""
+    """Sums of products. `adjoint` says that in them 0 times anything is 0, `total` that they run over the examples."""
 
     offset: int
     u: Operand
     v: Operand
     signs: tuple[int, ...]
     adjoint: bool
+    total: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -115,6 +132,11 @@ class Contract:
     def operands(self) -> tuple[Operand, ...]:
         """Both."""
         return (self.u, self.v)
+
+    @property
+    def rolled(self) -> bool:
+        """Whether there is a result for each example."""
+        return (self.u.rolled or self.v.rolled) and not self.total
 
 
 @dataclass(frozen=True)
@@ -130,8 +152,32 @@ class Map:
         """The sizes of the result."""
         return self.operands[0].shape
 
+    @property
+    def rolled(self) -> bool:
+        """Whether there is a result for each example."""
+        return any(operand.rolled for operand in self.operands)
 
-Instruction = Contract | Map
+
+@dataclass(frozen=True)
+class Spread:
+    """Numbers as rolled ones, to stand beside such in one operand."""
+
+    offset: int
+    operand: Operand
+    rolled: Literal[True] = True
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of the result."""
+        return self.operand.shape
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """The one operand."""
+        return (self.operand,)
+
+
+Instruction = Contract | Map | Spread
 
 
 class Viewer:
@@ -153,11 +199,13 @@ class Program:
     Attributes:
         blocks: what is given and the constants, from place 0 on.
         instructions: in the order in which they run.
-        outputs: where the results stand.
-        gradients: where the derivatives stand.
-        size: how many floats the array has.
+        outputs: where the results stand that are no rolled ones.
+        gradients: where the derivatives stand that are no rolled ones.
+        size: how many places the first array has.
         scalars: how many scalar operations the program stands for.
         notes: for each instruction, which scalars it stands for.
+        rolled_outputs, rolled_gradients: where the results and derivatives stand of which each example has its own.
+        rolled_size: how many places the second array has.
     """
 
     blocks: tuple[Block, ...]
@@ -167,6 +215,9 @@ class Program:
     size: int
     scalars: int
     notes: tuple[str, ...]
+    rolled_outputs: Operand = NOTHING_ROLLED
+    rolled_gradients: Operand = NOTHING_ROLLED
+    rolled_size: int = 0
 
     show = Viewer("show")
 
@@ -176,22 +227,29 @@ class Program:
         return [block.name for block in self.blocks] + [f"t{i}" for i in range(len(self.instructions))]
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [x.offset for x in (*self.blocks, *self.instructions)]
+    def _starts(self) -> dict[bool, tuple[list[int], list[int]]]:
+        """For each array where its blocks and results start, and their places in `names`."""
+        found: dict[bool, tuple[list[int], list[int]]] = {False: ([], []), True: ([], [])}
+        for i, step in enumerate((*self.blocks, *self.instructions)):
+            starts, which = found[step.rolled]
+            starts.append(step.offset)
+            which.append(i)
+        return found
 
     def sources(self, operand: Operand) -> list[int]:
         """The blocks and results that an operand reads, as places in `names`, in the order in which they are met."""
         import numpy as np
 
-        found = np.searchsorted(self._starts, operand.indices().ravel(), side="right") - 1
+        starts, which = self._starts[operand.rolled]
+        found = np.searchsorted(starts, operand.indices().ravel(), side="right") - 1
         kinds, first = np.unique(found, return_index=True)
-        return [int(kinds[i]) for i in np.argsort(first)]
+        return [which[kinds[i]] for i in np.argsort(first)]
 
     def text(self, operand: Operand) -> str:
         """An operand as printing shows it."""
         sources = [self.names[i] for i in self.sources(operand)]
         name = sources[0] if len(sources) == 1 else "{" + ", ".join(sources[:4]) + ", …" * (len(sources) > 4) + "}"
-        return f"{name}{sizes(operand.shape)}"
+        return f"{name}{sizes(operand.shape, operand.rolled)}"
 
     def __repr__(self) -> str:
         return f"<program of {len(self.instructions)} instructions for {self.scalars} scalars>"
@@ -200,21 +258,27 @@ class Program:
         """One line for each block and instruction."""
         lines = []
         for block in self.blocks:
-            line = f"{block.name}{sizes(block.shape)}"
+            line = f"{block.name}{sizes(block.shape, block.rolled)}"
             if block.constants is not None:
                 line += f" = {', '.join(map(repr, block.constants[:6]))}{', …' * (block.size > 6)}"
             lines.append(line)
         for i, instruction in enumerate(self.instructions):
-            lines.append(f"t{i}{sizes(instruction.shape)} = {self.expression(instruction)}")
-        lines.append(f"return {self.text(self.outputs)}")
-        if math.prod(self.gradients.shape):
-            lines.append(f"gradients {self.text(self.gradients)}")
+            lines.append(f"t{i}{sizes(instruction.shape, instruction.rolled)} = {self.expression(instruction)}")
+        for word, operands in [
+            ("return", (self.outputs, self.rolled_outputs)),
+            ("gradients", (self.gradients, self.rolled_gradients)),
+        ]:
+            found = [self.text(operand) for operand in operands if math.prod(operand.shape)]
+            if found:
+                lines.append(f"{word} {', '.join(found)}")
         return "\n".join(lines)
 
     def expression(self, instruction: Instruction) -> str:
         """The right side of an instruction's line."""
         if isinstance(instruction, Map):
             return f"{instruction.name}({', '.join(map(self.text, instruction.operands))})"
+        if isinstance(instruction, Spread):
+            return self.text(instruction.operand)
         u, v = self.text(instruction.u), self.text(instruction.v)
         _, r, s = instruction.shape
         if set(instruction.signs) == {1}:
@@ -224,14 +288,16 @@ class Program:
         else:
             sign = "±"
         if self.is_ones(instruction.v):
-            return f"{sign}{u}" if len(instruction.signs) == 1 else f"{sign}sum({u})"
-        return f"{sign}{u} · {v}{'ᵀ' * (r > 1 and s > 1)}"
+            alone = len(instruction.signs) == 1 and not instruction.total
+            return f"{sign}{u}" if alone else f"{sign}sum({u})"
+        return f"{sign}{'sum ' * instruction.total}{u} · {v}{'ᵀ' * (r > 1 and s > 1)}"
 
     def is_ones(self, operand: Operand) -> bool:
         """Whether an operand is the constant 1 everywhere."""
         if not isinstance(operand, View) or any(operand.strides):
             return False
-        block = next((b for b in self.blocks if b.offset <= operand.offset < b.offset + b.size), None)
+        blocks = [block for block in self.blocks if block.rolled == operand.rolled]
+        block = next((b for b in blocks if b.offset <= operand.offset < b.offset + b.size), None)
         return block is not None and block.constants is not None and block.constants[operand.offset - block.offset] == 1
 
     def to_graph(self) -> Graph:
@@ -247,7 +313,8 @@ class Program:
             below.append(tuple(found))
             symbols.append(self.symbol(step))
         made = {self.names[i]: note for i, note in enumerate(self.notes, len(self.blocks))}
-        used = dict.fromkeys(self.sources(self.outputs) + self.sources(self.gradients)) if n else {}
+        results = (self.outputs, self.gradients, self.rolled_outputs, self.rolled_gradients)
+        used = dict.fromkeys([i for operand in results for i in self.sources(operand)])
         return Graph(
             ops=["leaf" if isinstance(step, Block) else "tensor" for step in steps],
             symbols=symbols,
@@ -269,53 +336,72 @@ class Program:
             return ""
         if isinstance(step, Map):
             return step.name
+        if isinstance(step, Spread):
+            return "="
         if self.is_ones(step.v):
             return "Σ"
         b, r, s = step.shape
         return "*" if len(step.signs) == 1 and r == s == 1 else "·" if b == 1 else "··"
 
 
-def sizes(shape: Shape) -> str:
-    """A shape without axes of length 1."""
-    return f"[{','.join([str(n) for n in shape if n != 1])}]" if any(n != 1 for n in shape) else ""
+def sizes(shape: Shape, rolled: bool = False) -> str:
+    """A shape without axes of length 1; the examples' axis is its last."""
+    axes = [str(n) for n in shape if n != 1] + ["n"] * rolled
+    return f"[{','.join(axes)}]" if axes else ""
 
 
 def check(program: Program) -> None:
     """Raise ProgramError unless the program is as the module says."""
     import numpy as np
 
-    written = np.zeros(program.size, dtype=bool)
-    end = 0
+    written = {False: np.zeros(program.size, dtype=bool), True: np.zeros(program.rolled_size, dtype=bool)}
+    end = {False: 0, True: 0}
+
+    def starts(step: Block | Instruction, name: str) -> None:
+        _require(step.offset == end[step.rolled], f"{name} starts at {step.offset}, not at {end[step.rolled]}")
+
+    def write(step: Block | Instruction, size: int) -> None:
+        end[step.rolled] += size
+        written[step.rolled][step.offset : end[step.rolled]] = True
+
     for block in program.blocks:
-        _require(block.offset == end, f"block {block.name} starts at {block.offset}, not at {end}")
         _require(math.prod(block.shape) == block.size, f"block {block.name}: shape {block.shape}, size {block.size}")
         if block.constants is not None:
             _require(len(block.constants) == block.size, f"block {block.name} has {len(block.constants)} constants")
-        end += block.size
-        written[block.offset : end] = True
+        starts(block, f"block {block.name}")
+        write(block, block.size)
     for i, step in enumerate(program.instructions):
-        _require(step.offset == end, f"t{i} starts at {step.offset}, not at {end}")
+        starts(step, f"t{i}")
         for operand in step.operands:
             places = operand.indices()
-            inside = bool(places.size) and bool(places.min() >= 0) and places.max() < program.size
-            _require(inside and bool(written[places].all()), f"t{i} reads what is not written yet")
+            before = written[operand.rolled]
+            inside = bool(places.size) and bool(places.min() >= 0) and places.max() < len(before)
+            _require(inside and bool(before[places].all()), f"t{i} reads what is not written yet")
         if isinstance(step, Map):
             name, _, place = step.name.partition("'")
             _require(name in rules.RULES, f"t{i} is {step.name!r}, no operation of the table")
             _require(len({operand.shape for operand in step.operands}) == 1, f"t{i} has operands of several shapes")
             _require(not place or int(place) < len(step.operands) - 1, f"t{i} is {step.name!r} of too few operands")
+        elif isinstance(step, Spread):
+            _require(not step.operand.rolled, f"t{i} spreads what is rolled")
         else:
             (b, _, n), (c, _, m) = step.u.shape, step.v.shape
             _require((b, n) == (c, m), f"t{i} contracts {step.u.shape} with {step.v.shape}")
             _require(len(step.signs) == n and set(step.signs) <= {1, -1}, f"t{i} has the signs {step.signs}")
-        end += math.prod(step.shape)
-        written[step.offset : end] = True
-    _require(end == program.size, f"the array has {program.size} places, of which {end} are used")
+            _require(not step.total or step.u.rolled or step.v.rolled, f"t{i} sums over examples that it has none of")
+        write(step, math.prod(step.shape))
+    for rolled, size in ((False, program.size), (True, program.rolled_size)):
+        _require(end[rolled] == size, f"the array has {size} places, of which {end[rolled]} are used")
     _require(len(program.notes) == len(program.instructions), "there is a note for each instruction")
-    for operand in (program.outputs, program.gradients):
+    for operand, rolled in [
+        (program.outputs, False),
+        (program.gradients, False),
+        (program.rolled_outputs, True),
+        (program.rolled_gradients, True),
+    ]:
         places = operand.indices()
-        inside = not places.size or bool(places.min() >= 0 and places.max() < end)
-        _require(inside, "an output is outside of the array")
+        inside = not places.size or bool(places.min() >= 0 and places.max() < end[rolled])
+        _require(operand.rolled == rolled and inside, "an output is outside of the array")
 
 
 def _require(holds: bool, message: str) -> None:
