@@ -20,17 +20,26 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Sums with equal signs: a row of places for each."""
+    """Sums with equal signs: a row of places for each. `rolled` says of `u` and of `v` which array they stand in."""
 
     signs: tuple[int, ...]
     nodes: Array
     u: Array
     v: Array
+    rolled: tuple[bool, bool] = (False, False)
+
+    def some(self, which: Array) -> Rows:
+        """Some of the rows."""
+        return Rows(self.signs, self.nodes[which], self.u[which], self.v[which], self.rolled)
+
+    def terms(self, which: Array) -> Rows:
+        """All of the rows, with some of the terms."""
+        signs = tuple(np.array(self.signs)[which].tolist())
+        return Rows(signs, self.nodes, self.u[:, which], self.v[:, which], self.rolled)
 
     def ordered(self) -> Rows:
         """The same in the order of the nodes."""
-        order = np.argsort(self.nodes)
-        return Rows(self.signs, self.nodes[order], self.u[order], self.v[order])
+        return self.some(np.argsort(self.nodes))
 
 
 def products(u: Array, v: Array) -> list[Array]:
@@ -86,17 +95,17 @@ def gathered(tables: list[Array], rows: Rows) -> int:
     return sum(side.size for side in sides if not is_window(side))
 
 
-def as_operand(places: Array) -> Operand:
+def as_operand(places: Array, rolled: bool = False) -> Operand:
     """A view where the places have a pattern, else a gather."""
     if places.size < 2:
-        return View(places.item() if places.size else 0, places.shape, (0,) * places.ndim)
+        return View(places.item() if places.size else 0, places.shape, (0,) * places.ndim, rolled)
     strides = []
     first = (0,) * places.ndim
     for axis, size in enumerate(places.shape):
         second = tuple([int(k == axis) for k in range(places.ndim)])
         strides.append(int(places[second] - places[first]) if size > 1 else 0)
-    view = View(int(places[first]), places.shape, tuple(strides))
-    return view if np.array_equal(view.indices(), places) else Gather(np.ascontiguousarray(places))
+    view = View(int(places[first]), places.shape, tuple(strides), rolled)
+    return view if np.array_equal(view.indices(), places) else Gather(np.ascontiguousarray(places), rolled)
 
 
 def is_window(places: Array) -> bool:
