@@ -1,6 +1,6 @@
 """Compiles the extension modules; everything else about the package is in pyproject.toml.
 
-Every ``src/glassgrad/NAME.py`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
+Every ``NAME.py`` below ``src/glassgrad`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
 environment variable GLASSGRAD_COMPILE says what to do about it:
 
 auto (or unset)  compile; where that fails, install pure Python, tagged as `off` tags it, and say why in one line
@@ -34,14 +34,15 @@ if MODE not in ("auto", "require", "off"):
 
 def extensions() -> list[Extension]:
     """One Extension per module that has a .pxd, or none where compiling is switched off."""
-    names = sorted(path.stem for path in PACKAGE.glob("*.pxd") if path.with_suffix(".py").exists())
-    return [] if MODE == "off" else [Extension(f"glassgrad.{n}", [f"{PACKAGE.as_posix()}/{n}.py"]) for n in names]
+    sources = sorted(path.with_suffix(".py") for path in PACKAGE.rglob("*.pxd"))
+    found = {".".join(path.relative_to("src").with_suffix("").parts): path for path in sources if path.exists()}
+    return [] if MODE == "off" else [Extension(name, [path.as_posix()]) for name, path in found.items()]
 
 
 class BuildPy(build_py):
     def run(self) -> None:
         if self.editable_mode:  # what an earlier build left beside the sources would win over a newer .py
-            for path in PACKAGE.glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+            for path in PACKAGE.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
                 path.unlink()
         super().run()
 

@@ -25,14 +25,14 @@ _PACKAGE = __package__ or "glassgrad"
 
 
 class _SourcesFirst:
-    """Import hook that finds the modules directly in this package as ``.py``, even with an extension beside them."""
+    """Import hook that finds the modules of this package as ``.py``, even with an extension beside them."""
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of the source file of ``name``; None for everything that is not a module of this package."""
-        package, _, module = name.rpartition(".")
-        source = _HERE / f"{module}.py"
+        package, _, module = name.partition(".")
+        source = _HERE / f"{module.replace('.', '/')}.py"
         if package != _PACKAGE or not source.is_file():
             return None
         return importlib.util.spec_from_file_location(name, source)
@@ -48,7 +48,8 @@ if _pure_wanted():
 
 from . import engine as _engine  # noqa: E402, F401 - the hook above must be in place first
 
-_twofold = [sys.modules.get(f"{_PACKAGE}.{path.stem}") for path in _HERE.glob("*.pxd")]
+_names = [path.relative_to(_HERE).with_suffix("").as_posix().replace("/", ".") for path in _HERE.rglob("*.pxd")]
+_twofold = [sys.modules.get(f"{_PACKAGE}.{name}") for name in _names]
 _loaders = [module.__loader__ for module in _twofold if module]
 
 COMPILED: bool = bool(_loaders) and all(isinstance(loader, ExtensionFileLoader) for loader in _loaders)
