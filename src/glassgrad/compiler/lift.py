@@ -21,15 +21,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from .canonical import Canonical
+from .canonical import ADJOINT, TOTALS, Canonical
 from .products import Rows, as_operand, gathered, is_window, products
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
-from .scalars import CONST, Scalars
+from .scalars import CODES, Scalars, name_of
 
 __all__ = ["lift"]
 
@@ -58,11 +58,11 @@ def lift(
     """
     canonical = Canonical(scalars, [*outputs, *gradients, *rolled_outputs, *rolled_gradients], start)
     placing = Placing(canonical, given, start)
-    for (_, adjoint, _, total, op), members in sorted(canonical.groups().items()):
-        if op == "":
-            placing.sums(members, adjoint, total)
+    for group in groups(canonical):
+        if group.code:
+            placing.maps(group)
         else:
-            placing.maps(members, op)
+            placing.sums(group)
     results = [placing.results(outputs), placing.results(gradients)]
     rolled = [placing.results(rolled_outputs, True), placing.results(rolled_gradients, True)]
     return Program(
@@ -71,12 +71,50 @@ def lift(
         outputs=results[0],
         gradients=results[1],
         size=placing.sizes[False],
-        scalars=sum(canonical.live),
+        scalars=int(np.count_nonzero(canonical.live)),
         notes=tuple(placing.notes),
         rolled_outputs=rolled[0],
         rolled_gradients=rolled[1],
         rolled_size=placing.sizes[True],
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Nodes that do not depend on each other. `code` is that of their operation, 0 for sums of products.
+
+    Attributes:
+        parts: by how many terms or operands they have, their places in the columns of `Canonical`.
+    """
+
+    code: int
+    adjoint: bool
+    total: bool
+    parts: list[tuple[int, Array]]
+
+
+def groups(canonical: Canonical) -> Iterator[Group]:
+    """The groups, by (level, in the adjoint?, rolled?, a total?, operation and number of operands)."""
+    count = canonical.count
+    codes, widths = np.array(canonical.codes[:count]), np.array(canonical.widths[:count])
+    shapes, which = np.unique(np.where(codes, codes + (widths.astype(np.int64) << 32), 0), return_inverse=True)
+    names = [f"{name_of(shape & 0xFFFFFFFF)} {shape >> 32}" if shape else "" for shape in shapes.tolist()]
+    rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")[which.ravel()]
+    kinds = np.array(canonical.kinds[:count], dtype=np.int64)
+    keys = (np.array(canonical.levels[:count], dtype=np.int64) * 8 + kinds) * (len(names) + 1) + rank
+    order = np.lexsort((widths, keys))
+    keys, widths = keys[order], widths[order]
+    ends = [*(np.flatnonzero((np.diff(keys) != 0) | (np.diff(widths) != 0)) + 1).tolist(), count]
+    parts: list[tuple[int, Array]] = []
+    start = 0
+    for end in ends if count else ():
+        parts.append((int(widths[start]), order[start:end]))
+        if end == count or keys[end] != keys[start]:
+            first = order[start]
+            kind = int(kinds[first])
+            yield Group(int(codes[first]), bool(kind & ADJOINT), bool(kind & TOTALS), parts)
+            parts = []
+        start = end
 
 
 class Placing:
@@ -109,13 +147,18 @@ class Placing:
                 rolled = scalars.rolled[nodes[0]]
                 self.blocks.append(Block(name, self.sizes[rolled], len(nodes), shape, rolled=rolled))
                 self.place(np.array(nodes, dtype=np.int64), number, rolled)
-        live = canonical.live
-        constants = [
-            i for i in range(n) if scalars.ops[i] == CONST and (live[i] or i in (canonical.one, canonical.zero))
-        ]
-        numbers = tuple([scalars.numbers[i] for i in constants])
+        live = np.array(canonical.live[:n], dtype=bool)
+        live[[canonical.one, canonical.zero]] = True
+        constants = np.flatnonzero(live & (np.asarray(scalars._codes)[:n] == CODES["const"]))
+        numbers = tuple(np.array(scalars.numbers)[constants].tolist())
         self.blocks.append(Block("c", self.sizes[False], len(constants), (len(constants),), numbers))
-        self.place(np.array(constants, dtype=np.int64), n + len(given), False)
+        self.place(constants, n + len(given), False)
+        count = canonical.count
+        self.nodes = np.array(canonical.nodes[:count], dtype=np.int64)
+        self.firsts = np.array(canonical.firsts[:count], dtype=np.int64)
+        self.left, self.right = np.asarray(canonical.left), np.asarray(canonical.right)
+        self.signs = 1 - 2 * np.asarray(canonical.negative).astype(np.int64)
+        self.starts, self.below = np.asarray(scalars._starts), np.asarray(scalars._below)
         self.next = len(given)
         self.known = n
 
@@ -168,38 +211,40 @@ class Placing:
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
 
-    def maps(self, members: list[int], group: str) -> None:
+    def maps(self, group: Group) -> None:
         """An operation, number by number, in the order of its operands' places."""
-        op, _, _ = group.partition(" ")
-        nodes = np.array(members, dtype=np.int64)
-        operands = np.array([self.canonical.scalars.operands[i] for i in members], dtype=np.int64)
+        ((width, members),) = group.parts
+        nodes = self.nodes[members]
+        operands = self.below[self.starts[nodes][:, None] + np.arange(width)]
         places = self.places[operands]
         order = np.lexsort(places.T[::-1])
         columns = [self.column(places[order, k], self.rolled[operands[order, k]]) for k in range(operands.shape[1])]
         found = tuple([as_operand(column, rolled) for column, rolled in columns])
-        self.add(Map(self.sizes[any(rolled for _, rolled in columns)], op, found), nodes[order])
+        offset = self.sizes[any(rolled for _, rolled in columns)]
+        self.add(Map(offset, name_of(group.code), found), nodes[order])
 
-    def sums(self, members: list[int], adjoint: bool, total: bool) -> None:
+    def sums(self, group: Group) -> None:
         """Sums of products: products of matrices where there are any, the rest gathered."""
-        by_count: defaultdict[int, list[int]] = defaultdict(list)
-        for i in members:
-            by_count[len(self.canonical.terms[i])].append(i)
+        adjoint, total = group.adjoint, group.total
         rest: list[Rows] = []
-        for count in sorted(by_count):
-            if len(by_count[count]) * count < PAYS:
-                rest += self.narrow(by_count[count])
-                continue
-            rest += self.products(np.array(by_count[count], dtype=np.int64), count, adjoint, total)
+        for count, members in group.parts:
+            if len(members) * count < PAYS:
+                rest += self.narrow(members, count)
+            else:
+                rest += self.products(members, count, adjoint, total)
         for rows in self.padded(rest):
             self.contract(rows, rows.nodes, rows.u[:, None, :], rows.v[:, None, :], adjoint, total)
 
-    def narrow(self, members: list[int]) -> list[Rows]:
+    def narrow(self, members: Array, count: int) -> list[Rows]:
         """Sums too few for a product to pay, by their signs: the same order of terms, without arrays of one number."""
         alike: defaultdict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
         places, groups, rolled = self.places, self.groups, self.canonical.scalars.rolled
-        for i in members:
+        for i, at in zip(self.nodes[members].tolist(), self.firsts[members].tolist(), strict=True):
             terms = []
-            for sign, u, v in self.canonical.terms[i]:
+            some = slice(at, at + count)
+            for sign, u, v in zip(
+                self.signs[some].tolist(), self.left[some].tolist(), self.right[some].tolist(), strict=True
+            ):
                 first = (rolled[u], groups.item(u), places.item(u))
                 second = (rolled[v], groups.item(v), places.item(v))
                 u, v = (v, u) if first > second else (u, v)  # noqa: PLW2901
@@ -225,12 +270,11 @@ class Placing:
         step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
         self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
 
-    def products(self, nodes: Array, count: int, adjoint: bool, total: bool) -> list[Rows]:
+    def products(self, members: Array, count: int, adjoint: bool, total: bool) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
-        terms = np.array([term for i in nodes for term in self.canonical.terms[i]], dtype=np.int64)
-        signs, u, v = np.moveaxis(terms.reshape(len(nodes), count, 3), 2, 0)
+        terms = self.firsts[members][:, None] + np.arange(count)
         rest: list[Rows] = []
-        for some in self.arranged(nodes, signs, u, v):
+        for some in self.arranged(self.nodes[members], self.signs[terms], self.left[terms], self.right[terms]):
             sums = some if total else self.peeled(self.parted(some, adjoint), adjoint)
             rest += self.found_in(self.rows(*sums), adjoint, total)
         return rest
