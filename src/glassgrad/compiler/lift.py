@@ -36,6 +36,8 @@ __all__ = ["lift"]
 Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
 
+PLACE: Final = 31  # bits of a place in a rank, which has the group's number above it, and above that whether it is rolled
+PLACES: Final = (1 << PLACE) - 1
 PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
 
 
@@ -123,6 +125,7 @@ class Placing:
     Attributes:
         places: for each node its place in its array, -1 as long as it has none.
         groups: for each node the number of its block or instruction; constants are last, for no row to begin with one.
+        ranks: what nodes are sorted by: whether they are rolled, their group, their place.
         rolled: for each node whether it is rolled, and so in which array it stands.
         sizes: of both arrays.
         copies: where the rolled copy of a place stands that is not rolled.
@@ -137,6 +140,7 @@ class Placing:
         self.places = np.full(n, -1, dtype=np.int64)
         self.groups = np.zeros(n, dtype=np.int64)
         self.rolled = np.array(scalars.rolled, dtype=bool)
+        self.ranks = np.zeros(n, dtype=np.int64)
         self.sizes = {False: 0, True: 0}
         self.copies: dict[int, int] = {}
         self.blocks: list[Block] = []
@@ -167,6 +171,7 @@ class Placing:
         start = self.sizes[rolled]
         self.places[nodes] = np.arange(start, start + len(nodes))
         self.groups[nodes] = group
+        self.ranks[nodes] = self.places[nodes] | (group | rolled << PLACE) << PLACE
         self.sizes[rolled] += len(nodes)
 
     def parts(self, count: int, rolled: bool) -> Array:
@@ -175,6 +180,7 @@ class Placing:
         if self.known > len(self.places):
             more = np.zeros(self.known, dtype=np.int64)  # twice as many as there were, or as are needed
             self.places, self.groups = np.concatenate([self.places, more]), np.concatenate([self.groups, more])
+            self.ranks = np.concatenate([self.ranks, more])
             self.rolled = np.concatenate([self.rolled, more > 0])
         self.rolled[start : self.known] = rolled
         return np.arange(start, self.known)
@@ -378,16 +384,20 @@ class Placing:
 
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
-        swap = np.zeros(u.shape, dtype=bool)
-        undecided = ~swap
-        for key in (self.rolled, self.groups, self.places):
-            swap |= undecided & (key[u] > key[v])
-            undecided &= key[u] == key[v]
-        u, v = np.where(swap, v, u), np.where(swap, u, v)
-        order = np.lexsort((self.places[v], self.places[u], signs, self.groups[v], self.groups[u]), axis=-1)
-        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        first, second = self.ranks[u], self.ranks[v]
+        swap = first > second
+        if swap.any():
+            u, v = np.where(swap, v, u), np.where(swap, u, v)
+            first, second = np.minimum(first, second), np.maximum(first, second)
+        kinds = ((first >> PLACE) << 31 | (second >> PLACE) & PLACES) << 1 | (signs > 0)
+        places = (first & PLACES) << 31 | second & PLACES
+        keys = (places,) if (kinds == kinds[:, :1]).all() else (places, kinds)
+        order = np.lexsort(keys, axis=-1)
+        signs, u, v, kinds = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v, kinds)]
+        if (kinds == kinds[0]).all():
+            return [(tuple(signs[0].tolist()), nodes, u, v)]
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
-        for i, row in enumerate(np.concatenate([self.groups[u], self.groups[v], signs], axis=1)):
+        for i, row in enumerate(kinds):
             alike[row.tobytes()].append(i)
         return [(tuple(signs[some[0]].tolist()), nodes[some], u[some], v[some]) for some in alike.values()]
 

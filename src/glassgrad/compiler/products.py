@@ -5,7 +5,6 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,42 +49,71 @@ def products(u: Array, v: Array) -> list[Array]:
         occurs once.
     """
     left, right = numbered(u), numbered(v)
-    best: dict[tuple[int, int], list[list[list[int]]]] | None = None
+    best: list[Array] | None = None
     for a, b, turned in ((left, right, False), (right, left, True)):
-        found = complete(a, b, turned)
+        found = complete(a, b)
         if found is None:  # a pair that occurs twice
             return [np.arange(len(u))[:, None, None]]
-        if best is None or sum(map(len, found.values())) < sum(map(len, best.values())):
-            best = found
+        if best is None or sum(map(len, found)) < sum(map(len, best)):
+            best = [table.swapaxes(1, 2) if turned else table for table in found]
+        if len(best) == len(best[0]) == 1:
+            break
     assert best is not None  # noqa: S101 - the loop ran
-    return [np.array(batch, dtype=np.int64) for batch in best.values()]
+    return best
 
 
-def numbered(rows: Array) -> list[int]:
-    """For each row a number, equal for equal rows and in the order of the rows."""
-    _, found = np.unique(rows, axis=0, return_inverse=True)
-    return found.ravel().tolist()
+def numbered(rows: Array) -> Array:
+    """For each row a number from 0 on, equal for equal rows and in the order of the rows."""
+    first = rows[:, 0] - rows[:, 0].min()
+    room = int(first.max()) + 1
+    if room <= 4 * len(rows):  # no need to sort
+        there = np.zeros(room, dtype=bool)
+        there[first] = True
+        found = (np.cumsum(there) - 1)[first]
+    else:
+        found = np.unique(first, return_inverse=True)[1].ravel()
+    if rows.shape[1] == 1:
+        return found
+    some = np.zeros(len(rows), dtype=np.int64)
+    some[found] = np.arange(len(rows))
+    if np.array_equal(rows[some[found]], rows):  # rows that begin alike are equal, as they nearly always are
+        return found
+    order = np.lexsort(rows.T[::-1])
+    differs = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
+    found[order[0]] = 0
+    found[order[1:]] = np.cumsum(differs)
+    return found
 
 
-def complete(a: list[int], b: list[int], turned: bool) -> dict[tuple[int, int], list[list[list[int]]]] | None:
-    """Pairs (a, b) as complete products, by their sizes; each with the places of its pairs, a along the rows.
+def complete(a: Array, b: Array) -> list[Array] | None:
+    """Pairs (a, b) as complete products, those of one size as an array [products, a, b] of the places of pairs.
 
     Those a that meet the same b are together. None where a pair occurs twice.
     """
-    partners: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for i, (x, w) in enumerate(zip(a, b, strict=True)):
-        partners[x].append((w, i))
-    alike: defaultdict[tuple[int, ...], list[list[int]]] = defaultdict(list)
-    for x in sorted(partners):
-        row = sorted(partners[x])
-        met = tuple([w for w, _ in row])
-        if len(set(met)) < len(met):
-            return None
-        alike[met].append([i for _, i in row])
-    found: defaultdict[tuple[int, int], list[list[list[int]]]] = defaultdict(list)
-    for product in alike.values():
-        table = [list(column) for column in zip(*product, strict=True)] if turned else product
-        found[(len(table), len(table[0]))].append(table)
+    width = int(b.max()) + 1
+    order = np.argsort(a * width + b, kind="stable")
+    a, b = a[order], b[order]
+    if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
+        return None
+    height = int(a[-1]) + 1
+    if height * width == len(a):
+        return [order.reshape(1, height, width)]
+    counts = np.bincount(a)
+    starts = np.cumsum(counts) - counts
+    classes = np.zeros(height, dtype=np.int64)  # for each a the first that meets the same
+    for count in np.unique(counts).tolist():
+        some = np.flatnonzero(counts == count)
+        _, first, which = np.unique(
+            numbered(b[starts[some][:, None] + np.arange(count)]), return_index=True, return_inverse=True
+        )
+        classes[some] = some[first[which.ravel()]]
+    sizes = np.bincount(classes, minlength=height)[classes]
+    shapes, first, which = np.unique(sizes * (width + 1) + counts, return_index=True, return_inverse=True)
+    found = []
+    for k in np.argsort(first).tolist():
+        some = np.flatnonzero(which.ravel() == k)
+        some = some[np.argsort(classes[some], kind="stable")].reshape(-1, sizes[first[k]])
+        found.append(order[starts[some][:, :, None] + np.arange(counts[first[k]])])
     return found
 
 
