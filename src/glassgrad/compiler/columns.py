@@ -13,12 +13,17 @@ try:
 except ImportError:
     from .. import _cython as cython
 
-__all__ = ["doubles", "flags", "ints", "longer", "zeros"]
+__all__ = ["doubles", "flags", "ints", "longer", "longs", "zeros"]
 
 
 def ints(numbers: array[int]) -> array[int]:
     """The numbers in an array, compiled as a pointer."""
     return numbers.data.as_ints if cython.compiled else numbers  # type: ignore[attr-defined]
+
+
+def longs(numbers: array[int]) -> array[int]:
+    """The same for integers of 64 bits."""
+    return numbers.data.as_longlongs if cython.compiled else numbers  # type: ignore[attr-defined]
 
 
 def flags(numbers: array[int]) -> array[int]:

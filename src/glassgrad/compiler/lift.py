@@ -20,14 +20,16 @@ The cost is n log n in the scalar nodes, and nothing depends on hashes or addres
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
-from .products import Rows, as_operand, gathered, is_window, products
+from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products
+from .narrow import Narrow, described, ranked
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .scalars import CODES, Scalars, name_of
 
@@ -35,10 +37,6 @@ __all__ = ["lift"]
 
 Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
-
-PLACE: Final = 31  # bits of a place in a rank, which has the group's number above it, and above that whether it is rolled
-PLACES: Final = (1 << PLACE) - 1
-PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
 
 
 def lift(
@@ -60,11 +58,16 @@ def lift(
     """
     canonical = Canonical(scalars, [*outputs, *gradients, *rolled_outputs, *rolled_gradients], start)
     placing = Placing(canonical, given, start)
-    for group in groups(canonical):
-        if group.code:
-            placing.maps(group)
+    order, found = groups(canonical)
+    narrow = Narrow(canonical, placing.column_of_ranks, array("q", order.tobytes()))
+    for group in found:
+        if group.narrow and narrow.add(placing, group.start, group.end, group.adjoint, group.total):
+            continue
+        if canonical.codes[order[group.start]]:
+            placing.maps(order[group.start : group.end])
         else:
-            placing.sums(group)
+            placing.sums(order[group.start : group.end], group)
+        narrow.look_at(placing.column_of_ranks)
     results = [placing.results(outputs), placing.results(gradients)]
     rolled = [placing.results(rolled_outputs, True), placing.results(rolled_gradients, True)]
     return Program(
@@ -81,52 +84,56 @@ def lift(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Nodes that do not depend on each other. `code` is that of their operation, 0 for sums of products.
+class Group(NamedTuple):
+    """Nodes that do not depend on each other, from one place to another in the order of `groups`.
 
     Attributes:
-        parts: by how many terms or operands they have, their places in the columns of `Canonical`.
+        narrow: whether no product pays in it.
     """
 
-    code: int
+    start: int
+    end: int
     adjoint: bool
     total: bool
-    parts: list[tuple[int, Array]]
+    narrow: bool
 
 
-def groups(canonical: Canonical) -> Iterator[Group]:
-    """The groups, by (level, in the adjoint?, rolled?, a total?, operation and number of operands)."""
+def groups(canonical: Canonical) -> tuple[Array, list[Group]]:
+    """The computed nodes in order, and their groups: (level, in the adjoint?, rolled?, a total?, operation).
+
+    Operations go by name and number of operands, sums of products first. In a group the sums with the fewest terms come
+    first.
+    """
     count = canonical.count
-    codes, widths = np.array(canonical.codes[:count]), np.array(canonical.widths[:count])
-    shapes, which = np.unique(np.where(codes, codes + (widths.astype(np.int64) << 32), 0), return_inverse=True)
+    codes, widths = np.array(canonical.codes[:count]), np.array(canonical.widths[:count], dtype=np.int64)
+    shapes, which = np.unique(np.where(codes, codes + (widths << 32), 0), return_inverse=True)
     names = [f"{name_of(shape & 0xFFFFFFFF)} {shape >> 32}" if shape else "" for shape in shapes.tolist()]
     rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")[which.ravel()]
     kinds = np.array(canonical.kinds[:count], dtype=np.int64)
     keys = (np.array(canonical.levels[:count], dtype=np.int64) * 8 + kinds) * (len(names) + 1) + rank
     order = np.lexsort((widths, keys))
-    keys, widths = keys[order], widths[order]
-    ends = [*(np.flatnonzero((np.diff(keys) != 0) | (np.diff(widths) != 0)) + 1).tolist(), count]
-    parts: list[tuple[int, Array]] = []
-    start = 0
-    for end in ends if count else ():
-        parts.append((int(widths[start]), order[start:end]))
-        if end == count or keys[end] != keys[start]:
-            first = order[start]
-            kind = int(kinds[first])
-            yield Group(int(codes[first]), bool(kind & ADJOINT), bool(kind & TOTALS), parts)
-            parts = []
-        start = end
+    keys, widths, kinds = keys[order], widths[order], kinds[order]
+    first = np.concatenate([[True], np.diff(keys) != 0])[:count]
+    parts = np.flatnonzero(first | np.concatenate([[True], np.diff(widths) != 0])[:count])
+    starts = np.flatnonzero(first)
+    wide = np.diff([*parts, count]) * widths[parts] >= PAYS
+    narrow = ~np.logical_or.reduceat(wide, np.searchsorted(parts, starts)) if count else wide
+    ends = [*starts[1:].tolist(), count]
+    return order, [
+        Group(*fields)
+        for fields in zip(
+            starts.tolist(), ends, (kinds[starts] & ADJOINT > 0).tolist(), (kinds[starts] & TOTALS > 0).tolist(),
+            narrow.tolist(), strict=False,
+        )
+    ]  # fmt: skip
 
 
 class Placing:
     """Instructions, and where everything stands.
 
     Attributes:
-        places: for each node its place in its array, -1 as long as it has none.
-        groups: for each node the number of its block or instruction; constants are last, for no row to begin with one.
-        ranks: what nodes are sorted by: whether they are rolled, their group, their place.
-        rolled: for each node whether it is rolled, and so in which array it stands.
+        ranks: what nodes are sorted by: whether a node is rolled, and so in which array it stands; its group, which is
+            the number of its block or instruction, constants last, for no row to begin with one; its place.
         sizes: of both arrays.
         copies: where the rolled copy of a place stands that is not rolled.
     """
@@ -137,10 +144,9 @@ class Placing:
         self.canonical, self.start = canonical, start
         scalars = canonical.scalars
         n = len(scalars)
-        self.places = np.full(n, -1, dtype=np.int64)
-        self.groups = np.zeros(n, dtype=np.int64)
-        self.rolled = np.array(scalars.rolled, dtype=bool)
-        self.ranks = np.zeros(n, dtype=np.int64)
+        self.column_of_ranks = array("q", [0]) * n
+        self.ranks = np.asarray(self.column_of_ranks)
+        self.ranks[:] = np.asarray(scalars.rolled, dtype=np.int64) << 2 * PLACE
         self.sizes = {False: 0, True: 0}
         self.copies: dict[int, int] = {}
         self.blocks: list[Block] = []
@@ -169,21 +175,29 @@ class Placing:
     def place(self, nodes: Array, group: int, rolled: bool) -> None:
         """Give nodes the next places."""
         start = self.sizes[rolled]
-        self.places[nodes] = np.arange(start, start + len(nodes))
-        self.groups[nodes] = group
-        self.ranks[nodes] = self.places[nodes] | (group | rolled << PLACE) << PLACE
+        self.ranks[nodes] = np.arange(start, start + len(nodes)) | ranked(0, group, rolled)
         self.sizes[rolled] += len(nodes)
 
     def parts(self, count: int, rolled: bool) -> Array:
         """Nodes beyond those of the scalar program, for parts of sums."""
         start, self.known = self.known, self.known + count
-        if self.known > len(self.places):
-            more = np.zeros(self.known, dtype=np.int64)  # twice as many as there were, or as are needed
-            self.places, self.groups = np.concatenate([self.places, more]), np.concatenate([self.groups, more])
-            self.ranks = np.concatenate([self.ranks, more])
-            self.rolled = np.concatenate([self.rolled, more > 0])
-        self.rolled[start : self.known] = rolled
+        if self.known > len(self.ranks):  # twice as many as there were, or as are needed
+            self.column_of_ranks = self.column_of_ranks + array("q", [0]) * self.known
+            self.ranks = np.asarray(self.column_of_ranks)
+        self.ranks[start : self.known] = ranked(0, 0, rolled)
         return np.arange(start, self.known)
+
+    def places(self, nodes: Array) -> Array:
+        """Where nodes stand in their arrays."""
+        return self.ranks[nodes] & PLACES
+
+    def rolled(self, nodes: Array) -> Array:
+        """Whether they are rolled."""
+        return self.ranks[nodes] >> 2 * PLACE > 0
+
+    def groups(self, nodes: Array) -> Array:
+        """Their groups."""
+        return self.ranks[nodes] >> PLACE & PLACES
 
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
@@ -195,7 +209,7 @@ class Placing:
     def results(self, nodes: Sequence[int], rolled: bool = False) -> Operand:
         """Where some nodes stand."""
         some = np.array(nodes, dtype=np.int64)
-        return as_operand(self.aligned(self.places[some], self.rolled[some]) if rolled else self.places[some], rolled)
+        return as_operand(self.aligned(self.places(some), self.rolled(some)) if rolled else self.places(some), rolled)
 
     def aligned(self, places: Array, rolled: Array) -> Array:
         """The places of nodes in the array of rolled ones, to which those are copied that are not."""
@@ -217,57 +231,50 @@ class Placing:
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
 
-    def maps(self, group: Group) -> None:
+    def maps(self, members: Array) -> None:
         """An operation, number by number, in the order of its operands' places."""
-        ((width, members),) = group.parts
         nodes = self.nodes[members]
+        width = self.canonical.widths[members[0]]
         operands = self.below[self.starts[nodes][:, None] + np.arange(width)]
-        places = self.places[operands]
+        places = self.places(operands)
         order = np.lexsort(places.T[::-1])
-        columns = [self.column(places[order, k], self.rolled[operands[order, k]]) for k in range(operands.shape[1])]
+        columns = [self.column(places[order, k], self.rolled(operands[order, k])) for k in range(width)]
         found = tuple([as_operand(column, rolled) for column, rolled in columns])
         offset = self.sizes[any(rolled for _, rolled in columns)]
-        self.add(Map(offset, name_of(group.code), found), nodes[order])
+        self.add(Map(offset, name_of(self.canonical.codes[members[0]]), found), nodes[order])
 
-    def sums(self, group: Group) -> None:
+    def sums(self, members: Array, group: Group) -> None:
         """Sums of products: products of matrices where there are any, the rest gathered."""
         adjoint, total = group.adjoint, group.total
+        counts = np.asarray(self.canonical.widths)[members]
         rest: list[Rows] = []
-        for count, members in group.parts:
-            if len(members) * count < PAYS:
-                rest += self.narrow(members, count)
-            else:
-                rest += self.products(members, count, adjoint, total)
+        for some in np.split(members, np.flatnonzero(np.diff(counts)) + 1):
+            count = self.canonical.widths[some[0]]
+            terms = self.firsts[some][:, None] + np.arange(count)
+            sums = self.nodes[some], self.signs[terms], self.left[terms], self.right[terms]
+            rest += self.narrow(*sums) if terms.size < PAYS else self.products(*sums, adjoint, total)
         for rows in self.padded(rest):
             self.contract(rows, rows.nodes, rows.u[:, None, :], rows.v[:, None, :], adjoint, total)
 
-    def narrow(self, members: Array, count: int) -> list[Rows]:
-        """Sums too few for a product to pay, by their signs: the same order of terms, without arrays of one number."""
-        alike: defaultdict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
-        places, groups, rolled = self.places, self.groups, self.canonical.scalars.rolled
-        for i, at in zip(self.nodes[members].tolist(), self.firsts[members].tolist(), strict=True):
-            terms = []
-            some = slice(at, at + count)
-            for sign, u, v in zip(
-                self.signs[some].tolist(), self.left[some].tolist(), self.right[some].tolist(), strict=True
-            ):
-                first = (rolled[u], groups.item(u), places.item(u))
-                second = (rolled[v], groups.item(v), places.item(v))
-                u, v = (v, u) if first > second else (u, v)  # noqa: PLW2901
-                terms.append((min(first, second), max(first, second), sign, u, v))
-            terms.sort()
-            signs = tuple([term[2] for term in terms])
-            alike[signs].append((i, [term[3] for term in terms], [term[4] for term in terms]))
-        found = []
-        for signs, rows in alike.items():
-            columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
-            found.append(self.rows(signs, *columns))
-        return found
+    def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
+        """Sums too few for a product to pay, by their signs."""
+        u, v = self.turned(u, v)
+        order = np.lexsort((signs, self.ranks[v], self.ranks[u]), axis=-1)
+        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, row in enumerate(signs.tolist()):
+            alike[tuple(row)].append(i)
+        return [self.rows(row, nodes[some], u[some], v[some]) for row, some in alike.items()]
+
+    def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """The factors of terms, each with the lower one first."""
+        swap = self.ranks[u] > self.ranks[v]
+        return (np.where(swap, v, u), np.where(swap, u, v)) if swap.any() else (u, v)
 
     def rows(self, signs: tuple[int, ...], nodes: Array, u: Array, v: Array) -> Rows:
         """Sums, from the nodes of their factors."""
-        left, left_rolled = self.column(self.places[u], self.rolled[u])
-        right, right_rolled = self.column(self.places[v], self.rolled[v])
+        left, left_rolled = self.column(self.places(u), self.rolled(u))
+        right, right_rolled = self.column(self.places(v), self.rolled(v))
         return Rows(signs, nodes, left, right, (left_rolled, right_rolled))
 
     def contract(self, rows: Rows, nodes: Array, u: Array, v: Array, adjoint: bool, total: bool) -> None:
@@ -276,11 +283,12 @@ class Placing:
         step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
         self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
 
-    def products(self, members: Array, count: int, adjoint: bool, total: bool) -> list[Rows]:
+    def products(
+        self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool
+    ) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
-        terms = self.firsts[members][:, None] + np.arange(count)
         rest: list[Rows] = []
-        for some in self.arranged(self.nodes[members], self.signs[terms], self.left[terms], self.right[terms]):
+        for some in self.arranged(nodes, signs, u, v):
             sums = some if total else self.peeled(self.parted(some, adjoint), adjoint)
             rest += self.found_in(self.rows(*sums), adjoint, total)
         return rest
@@ -315,7 +323,7 @@ class Placing:
     def parted(self, sums: Sums, adjoint: bool) -> Sums:
         """Sums whose left factors are all plain numbers or all rolled: spreading a matrix over the examples is dear."""
         _, _, u, _ = sums
-        plain = ~self.rolled[u[0]]
+        plain = ~self.rolled(u[0])
         if plain.sum() < 2 or plain.all() or u[:, plain].size < PAYS:
             return sums
         return self.without(sums, plain, adjoint)
@@ -328,7 +336,7 @@ class Placing:
         signs, nodes, u, v = sums
         if u.size < PAYS:
             return sums
-        _, pairs = np.unique(np.stack([self.groups[u[0]], self.groups[v[0]]]), axis=1, return_inverse=True)
+        _, pairs = np.unique(np.stack([self.groups(u[0]), self.groups(v[0])]), axis=1, return_inverse=True)
         pairs = pairs.ravel()
         if len(np.unique(pairs)) == 1:
             return sums
@@ -377,20 +385,17 @@ class Placing:
         """Rows of places, longer by a constant."""
         if not fill:
             return places
-        place = self.places[[node]]
+        place = self.places([node])
         if rolled:
             place = self.aligned(place, np.zeros(1, dtype=bool))
         return np.pad(places, ((0, 0), (0, fill)), constant_values=place[0])
 
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
+        u, v = self.turned(u, v)
         first, second = self.ranks[u], self.ranks[v]
-        swap = first > second
-        if swap.any():
-            u, v = np.where(swap, v, u), np.where(swap, u, v)
-            first, second = np.minimum(first, second), np.maximum(first, second)
-        kinds = ((first >> PLACE) << 31 | (second >> PLACE) & PLACES) << 1 | (signs > 0)
-        places = (first & PLACES) << 31 | second & PLACES
+        kinds = ((first >> PLACE & PLACES) << PLACE | second >> PLACE & PLACES) << 1 | (signs > 0)
+        places = (first & PLACES) << PLACE | second & PLACES
         keys = (places,) if (kinds == kinds[:, :1]).all() else (places, kinds)
         order = np.lexsort(keys, axis=-1)
         signs, u, v, kinds = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v, kinds)]
@@ -406,5 +411,4 @@ def note(scalars: Scalars, nodes: Array) -> str:
     """Which scalars an instruction stands for, for a reader."""
     if len(nodes) and nodes[0] >= len(scalars):
         return f"parts of {len(nodes)} sums"
-    names = dict.fromkeys([scalars.ops[i] for i in nodes[:1000]])
-    return f"{len(nodes)} scalar{'s' * (len(nodes) != 1)}: {', '.join(names)}"
+    return described(len(nodes), list(dict.fromkeys([scalars.op(i) for i in nodes[:1000].tolist()])))

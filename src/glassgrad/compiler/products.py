@@ -6,15 +6,19 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .program import Gather, Operand, View
 
-__all__ = ["Rows", "as_operand", "gathered", "is_window", "products"]
+__all__ = ["PAYS", "PLACE", "PLACES", "Rows", "as_operand", "gathered", "is_window", "products"]
 
 Array = np.ndarray[Any, Any]
+
+PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
+PLACE: Final = 31  # bits of a place in a node's rank: see `lift.Placing`
+PLACES: Final = (1 << PLACE) - 1
 
 
 @dataclass(frozen=True)
