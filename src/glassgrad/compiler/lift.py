@@ -334,21 +334,22 @@ class Placing:
         So the gradient of a weight stays a product of matrices though a penalty adds one more term.
         """
         signs, nodes, u, v = sums
-        if u.size < PAYS:
+        if u.size < PAYS or len(nodes) == 1:
             return sums
-        _, pairs = np.unique(np.stack([self.groups(u[0]), self.groups(v[0])]), axis=1, return_inverse=True)
-        pairs = pairs.ravel()
-        if len(np.unique(pairs)) == 1:
+        _, pairs, counts = np.unique(
+            self.groups(u[0]) << PLACE | self.groups(v[0]), return_inverse=True, return_counts=True
+        )
+        if len(counts) == 1 or counts.max() < 3:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
         found: list[Array] = []
-        for pair in np.unique(pairs) if before else ():
-            inside = pairs == pair
+        for pair in np.flatnonzero(counts > 2).tolist() if before else ():
+            inside = pairs.ravel() == pair
             part = rows.terms(inside)
             tables = products(part.u, part.v)
             alone = len(tables) == 1 and len(tables[0]) < tables[0].size
-            if len(part.signs) > 2 and alone and not gathered(tables, part):
+            if alone and not gathered(tables, part):
                 found.append(inside)
         after = 2 * len(nodes) * (len(signs) - sum([int(inside.sum()) - 1 for inside in found]))
         if not found or 2 * after > before:
