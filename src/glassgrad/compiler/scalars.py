@@ -67,9 +67,13 @@ class Scalars:
         """The sum of a node over the examples."""
         if self.rolled[i]:
             return self.node(TOTAL, i)
+        return self.node("mul", i, self.count())
+
+    def count(self) -> int:
+        """The leaf for how many examples there are."""
         if self.examples is None:
             self.examples = self.leaf()
-        return self.node("mul", i, self.examples)
+        return self.examples
 
     def const(self, x: float) -> int:
         """The node of a number."""
