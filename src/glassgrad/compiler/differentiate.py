@@ -137,7 +137,7 @@ class Ref:
         return apply("div", self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return apply("div", other, self)
+        return 0.0 if is_number(other, 0.0) else apply("div", other, self)
 
     def __neg__(self) -> Any:
         return apply("neg", self)
@@ -148,6 +148,18 @@ class Ref:
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
     __eq__ = __ne__ = refuse
     __hash__ = None  # type: ignore[assignment]
+
+
+class Operands(list[Any]):
+    """The operands of a rule for any number of them."""
+
+    def largest(self) -> str:
+        """The place of the largest: which one that is no program can say."""
+        return "largest"
+
+    def __getitem__(self, place: Any) -> Any:
+        """What a rule takes off all exponents, to be finite: in exact arithmetic it is all one what."""
+        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 def no_number(x: Any) -> Any:
@@ -185,6 +197,8 @@ def multiply(a: Any, b: Any) -> Any:
             return w
         if is_number(x, -1.0):
             return apply("neg", w)
+        if is_number(x, 0.0):  # a correction of rounding errors, of which there are none here
+            return 0.0
     return apply("mul", a, b)
 
 
@@ -200,7 +214,9 @@ def rules_on_nodes() -> ModuleType:
     def step(name: str, _count: int) -> Callable[..., Any]:
         return functools.partial(apply, name)
 
-    return symbolic.load_rules("nodes", step, no_number)
+    rules_on_refs = symbolic.load_rules("nodes", step, no_number)
+    vars(rules_on_refs)["largest"] = Operands.largest
+    return rules_on_refs
 
 
 def partials_of(scalars: Scalars, i: int, wanted: list[bool]) -> list[Any]:
@@ -209,7 +225,7 @@ def partials_of(scalars: Scalars, i: int, wanted: list[bool]) -> list[Any]:
     if op == TOTAL:
         return [1.0]
     derivatives = rules_on_nodes().RULES[op].derivatives
-    operands = [scalars.numbers[j] if scalars.ops[j] == CONST else Ref(j, scalars) for j in below]
+    operands = Operands([scalars.numbers[j] if scalars.ops[j] == CONST else Ref(j, scalars) for j in below])
     y = Ref(i, scalars)
     found: list[Any] = [0.0] * len(below)
     if len(derivatives) < len(below) or op in ("sum", "mean", "prod", "dot", "logsumexp", "softmax"):

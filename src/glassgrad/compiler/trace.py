@@ -307,6 +307,8 @@ def read(
             ids[key] = below[0]
         elif isinstance(node, Total):
             ids[key] = scalars.total(below[0])
+        elif op == "softmax":  # the shares of all have one normalization in common
+            ids[key] = scalars.node("exp", scalars.node("sub", below[0], scalars.node("logsumexp", *sorted(below))))
         elif op in rules.RULES:
             ids[key] = scalars.node(op, *below)
         else:
