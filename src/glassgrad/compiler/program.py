@@ -249,7 +249,7 @@ class Program:
 
     @cached_property
     def _parts(self) -> dict[tuple[int, ...], str]:
-        """What printing calls parameters that are read together, by their places: a matrix and its transpose are one."""
+        """What printing calls parameters that are read together, by their places: a matrix is its transpose too."""
         found: dict[tuple[int, ...], str] = {}
         first = self.blocks[0] if self.blocks and self.blocks[0].name == PARAMETERS else None
         for step in self.instructions if first else ():
