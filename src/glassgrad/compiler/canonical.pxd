@@ -6,11 +6,11 @@ from .scalars cimport Scalars
 
 cdef int FLIPS
 cdef int OF_LEAF, OF_CONST, OF_TOTAL, OF_ADD, OF_SUM, OF_SUB, OF_NEG, OF_IDENTITY, OF_MUL, OF_SQUARE, OF_DOT, OF_MEAN
-cdef int OF_POW, OF_DIV
+cdef int OF_POW, OF_DIV, OF_LOGSUMEXP
 
 cdef class Canonical:
     cdef readonly Scalars scalars
-    cdef readonly int one, zero, start
+    cdef readonly int one, zero, low, start
     cdef readonly Py_ssize_t count
     cdef readonly Array live, nodes, levels, kinds, codes, widths, firsts, negative, left, right
     cdef Array _inlined, _totals, _uses, _first, _last, _sizes, _minus, _next, _u, _v
@@ -26,6 +26,8 @@ cdef class Canonical:
     cdef int *next
     cdef int *u
     cdef int *v
+    @cython.locals(i=cython.int)
+    cdef int lowest(self, Scalars scalars, int n) except -2
     cdef int point(self) except -1
     @cython.locals(i=cython.int, k=cython.Py_ssize_t)
     cdef int walk(self, Scalars scalars, int n) except -1

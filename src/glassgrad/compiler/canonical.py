@@ -10,6 +10,7 @@ Terms are chained, so that a list of them is appended to another at once, howeve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,6 +41,7 @@ OF_SQUARE: Final = CODES["square"]
 OF_DOT: Final = CODES["dot"]
 OF_MEAN: Final = CODES["mean"]
 OF_POW: Final = CODES["pow"]
+OF_LOGSUMEXP: Final = CODES["logsumexp"]
 OF_DIV: Final = CODES["div"]
 
 
@@ -49,7 +51,7 @@ class Canonical:
     """The nodes that are computed: sums of products, and all others as they are.
 
     Attributes:
-        one, zero: the constants.
+        one, zero, low: the constants 1, 0 and -inf, which fill up sums and logsumexp; -1 where there is no such.
         live: for each node whether a result depends on it.
         count: how many nodes are computed; the columns below have an entry for each, in order, and room at their ends.
         nodes: which they are.
@@ -64,7 +66,7 @@ class Canonical:
 
     __slots__ = (
         "_first", "_inlined", "_last", "_minus", "_next", "_sizes", "_totals", "_u", "_uses", "_v", "codes",
-        "count", "first", "firsts", "inlined", "is_live", "kinds", "last", "left", "levels", "live", "minus", "negative",
+        "count", "first", "firsts", "inlined", "is_live", "kinds", "last", "left", "levels", "live", "low", "minus", "negative",
         "next", "nodes", "one", "right", "room", "scalars", "sizes", "start", "totals", "u", "used", "uses", "v",
         "widths", "zero",
     )  # fmt: skip
@@ -72,6 +74,7 @@ class Canonical:
     def __init__(self, scalars: Scalars, results: Sequence[int], start: int) -> None:
         self.scalars, self.start = scalars, start
         self.one, self.zero = scalars.const(1.0), scalars.const(0.0)
+        self.low = self.lowest(scalars, len(scalars))
         n = len(scalars)
         self.live, self._inlined, self._totals = columns.zeros("B", n), columns.zeros("B", n), columns.zeros("B", n)
         self._uses = columns.zeros("i", n)
@@ -85,6 +88,13 @@ class Canonical:
             self.uses[i] += 2  # what is asked for stays a node
         self.walk(scalars, n)
         self.lay_out(scalars, n)
+
+    def lowest(self, scalars: Scalars, n: int) -> int:
+        """The constant -inf if there is a logsumexp, else -1."""
+        for i in range(n):
+            if scalars.codes[i] == OF_LOGSUMEXP:
+                return scalars.const(-math.inf)
+        return -1
 
     def point(self) -> None:
         """Note where the columns are."""

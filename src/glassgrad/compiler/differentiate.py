@@ -21,6 +21,7 @@ derivative is the number 0 nothing is added. As in a sweep, an adjoint that is 0
 from __future__ import annotations
 
 import functools
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -373,6 +374,7 @@ class Reading:
         self.asked = False
         self.steps: list[tuple[int, list[int]]] = []
         self.numbers: list[float] = []
+        self.made: dict[tuple[object, ...], int] = {}  # by what makes it, the place of a step or a number
         self.count = len(kinds)
         self.results = [self.place(x) for x in self.derivatives(op, kinds, numbers)]
 
@@ -382,7 +384,7 @@ class Reading:
             return [1.0]
         count = self.count
         functions = rules_on_nodes().RULES[op].derivatives
-        operands: list[Any] = [Place(k, self) for k in range(count)]
+        operands = Operands([Place(k, self) for k in range(count)])
         y = Place(count, self)
         for k, kind in enumerate(kinds):
             if kind == GIVEN:
@@ -406,16 +408,22 @@ class Reading:
         return found
 
     def step(self, op: str, places: list[int]) -> Place:
-        """One more step."""
-        self.steps.append((code_of(op), places))
-        return Place(self.count + len(self.steps), self)
+        """One more step, or the one that is the same."""
+        key = (op, *places)
+        if key not in self.made:
+            self.steps.append((code_of(op), places))
+            self.made[key] = self.count + len(self.steps)
+        return Place(self.made[key], self)
 
     def place(self, x: Any) -> int:
         """The place of what a rule meets or gives."""
         if isinstance(x, Place | Given):
             return x.place
-        self.numbers.append(x)
-        return -len(self.numbers)
+        key = (x, math.copysign(1.0, x))
+        if key not in self.made:
+            self.numbers.append(x)
+            self.made[key] = -len(self.numbers)
+        return self.made[key]
 
 
 class Place:
@@ -449,7 +457,7 @@ class Place:
         return apply("div", self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return apply("div", other, self)
+        return 0.0 if is_number(other, 0.0) else apply("div", other, self)
 
     def __neg__(self) -> Any:
         return apply("neg", self)
@@ -460,6 +468,18 @@ class Place:
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
     __eq__ = __ne__ = refuse
     __hash__ = None  # type: ignore[assignment]
+
+
+class Operands(list[Any]):
+    """The operands of a rule for any number of them."""
+
+    def largest(self) -> str:
+        """The place of the largest: which one that is no program can say."""
+        return "largest"
+
+    def __getitem__(self, place: Any) -> Any:
+        """What a rule takes off all exponents, to be finite: in exact arithmetic it is all one what."""
+        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 class Given(float):
@@ -528,6 +548,8 @@ def multiply(a: Any, b: Any) -> Any:
             return w
         if is_number(x, -1.0):
             return apply("neg", w)
+        if is_number(x, 0.0):  # a correction of rounding errors, of which there are none here
+            return 0.0
     return apply("mul", a, b)
 
 
@@ -539,5 +561,5 @@ def rules_on_nodes() -> ModuleType:
         return functools.partial(apply, name)
 
     module = symbolic.load_rules("nodes", step, no_number)
-    vars(module)["is_constant"] = is_constant
+    vars(module).update(is_constant=is_constant, largest=Operands.largest)
     return module

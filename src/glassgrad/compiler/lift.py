@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
-from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products
+from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
 from .narrow import Narrow, described, ranked
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .scalars import CODES, Scalars, name_of
@@ -101,23 +101,28 @@ class Group(NamedTuple):
 def groups(canonical: Canonical) -> tuple[Array, list[Group]]:
     """The computed nodes in order, and their groups: (level, in the adjoint?, rolled?, a total?, operation).
 
-    Operations go by name and number of operands, sums of products first. In a group the sums with the fewest terms come
-    first.
+    Operations go by name and number of operands, sums of products first; of logsumexp, which can be filled up with
+    -inf, any number of operands is in one group. In a group those with the fewest terms or operands come first.
     """
     count = canonical.count
+    if not count:
+        return np.zeros(0, dtype=np.int64), []
     codes, widths = np.array(canonical.codes[:count]), np.array(canonical.widths[:count], dtype=np.int64)
-    shapes, which = np.unique(np.where(codes, codes + (widths << 32), 0), return_inverse=True)
-    names = [f"{name_of(shape & 0xFFFFFFFF)} {shape >> 32}" if shape else "" for shape in shapes.tolist()]
+    any_width = codes == CODES["logsumexp"]
+    shapes, which = np.unique(np.where(codes, codes + (np.where(any_width, 0, widths) << 32), 0), return_inverse=True)
+    names = [f"{name_of(shape & 0xFFFFFFFF)} {shape >> 32 or ''}" if shape else "" for shape in shapes.tolist()]
     rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")[which.ravel()]
     kinds = np.array(canonical.kinds[:count], dtype=np.int64)
     keys = (np.array(canonical.levels[:count], dtype=np.int64) * 8 + kinds) * (len(names) + 1) + rank
     order = np.lexsort((widths, keys))
     keys, widths, kinds = keys[order], widths[order], kinds[order]
-    first = np.concatenate([[True], np.diff(keys) != 0])[:count]
-    parts = np.flatnonzero(first | np.concatenate([[True], np.diff(widths) != 0])[:count])
-    starts = np.flatnonzero(first)
-    wide = np.diff([*parts, count]) * widths[parts] >= PAYS
-    narrow = ~np.logical_or.reduceat(wide, np.searchsorted(parts, starts)) if count else wide
+    begins = np.concatenate([[True], np.diff(keys) != 0])
+    parts = np.flatnonzero(begins | np.concatenate([[True], np.diff(widths) != 0]))
+    starts = np.flatnonzero(begins)
+    which_part = np.searchsorted(parts, starts)
+    terms = np.diff([*parts, count]) * widths[parts]
+    ragged = (np.diff([*which_part, len(parts)]) > 1) & (np.add.reduceat(terms, which_part) >= PAYS)
+    narrow = (np.maximum.reduceat(terms, which_part) < PAYS) & ~ragged
     ends = [*starts[1:].tolist(), count]
     return order, [
         Group(*fields)
@@ -157,15 +162,19 @@ class Placing:
                 rolled = scalars.rolled[nodes[0]]
                 self.blocks.append(Block(name, self.sizes[rolled], len(nodes), shape, rolled=rolled))
                 self.place(np.array(nodes, dtype=np.int64), number, rolled)
+        # Those that fill up come first, so that c · 1 is turned the same way for every c.
+        first = [canonical.one, canonical.zero, *[canonical.low] * (canonical.low >= 0)]
         live = np.array(canonical.live[:n], dtype=bool)
-        live[[canonical.one, canonical.zero]] = True
-        constants = np.flatnonzero(live & (np.asarray(scalars._codes)[:n] == CODES["const"]))
+        live[first] = False
+        others = np.flatnonzero(live & (np.asarray(scalars._codes)[:n] == CODES["const"]))
+        constants = np.concatenate([np.array(first, dtype=np.int64), others])
         numbers = tuple(np.array(scalars.numbers)[constants].tolist())
         self.blocks.append(Block("c", self.sizes[False], len(constants), (len(constants),), numbers))
         self.place(constants, n + len(given), False)
         count = canonical.count
         self.nodes = np.array(canonical.nodes[:count], dtype=np.int64)
         self.firsts = np.array(canonical.firsts[:count], dtype=np.int64)
+        self.widths = np.array(canonical.widths[:count], dtype=np.int64)
         self.left, self.right = np.asarray(canonical.left), np.asarray(canonical.right)
         self.signs = 1 - 2 * np.asarray(canonical.negative).astype(np.int64)
         self.starts, self.below = np.asarray(scalars._starts), np.asarray(scalars._below)
@@ -173,9 +182,10 @@ class Placing:
         self.known = n
 
     def place(self, nodes: Array, group: int, rolled: bool) -> None:
-        """Give nodes the next places."""
-        start = self.sizes[rolled]
-        self.ranks[nodes] = np.arange(start, start + len(nodes)) | ranked(0, group, rolled)
+        """Give nodes the next places; -1 is a place that no node has."""
+        ranks = np.arange(self.sizes[rolled], self.sizes[rolled] + len(nodes)) | ranked(0, group, rolled)
+        known = nodes >= 0
+        self.ranks[nodes[known]] = ranks[known]
         self.sizes[rolled] += len(nodes)
 
     def parts(self, count: int, rolled: bool) -> Array:
@@ -202,7 +212,7 @@ class Placing:
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
         self.instructions.append(instruction)
-        self.notes.append(note(self.canonical.scalars, nodes))
+        self.notes.append(note(self.canonical.scalars, nodes[nodes >= 0]))
         self.place(nodes, self.next, instruction.rolled)
         self.next += 1
 
@@ -234,8 +244,15 @@ class Placing:
     def maps(self, members: Array) -> None:
         """An operation, number by number, in the order of its operands' places."""
         nodes = self.nodes[members]
-        width = self.canonical.widths[members[0]]
-        operands = self.below[self.starts[nodes][:, None] + np.arange(width)]
+        widths = self.widths[members]
+        width = int(widths.max())
+        if width * len(members) > 2 * widths.sum():  # of logsumexp: filled up, it would do twice the work
+            self.maps(members[2 * widths <= width])
+            self.maps(members[2 * widths > width])
+            return
+        along = np.minimum(np.arange(width), widths[:, None] - 1)
+        operands = self.below[self.starts[nodes][:, None] + along]
+        operands[np.arange(width) >= widths[:, None]] = self.canonical.low
         places = self.places(operands)
         order = np.lexsort(places.T[::-1])
         columns = [self.column(places[order, k], self.rolled(operands[order, k])) for k in range(width)]
@@ -246,15 +263,70 @@ class Placing:
     def sums(self, members: Array, group: Group) -> None:
         """Sums of products: products of matrices where there are any, the rest gathered."""
         adjoint, total = group.adjoint, group.total
-        counts = np.asarray(self.canonical.widths)[members]
-        rest: list[Rows] = []
-        for some in np.split(members, np.flatnonzero(np.diff(counts)) + 1):
-            count = self.canonical.widths[some[0]]
-            terms = self.firsts[some][:, None] + np.arange(count)
+        rest, members = self.ragged(members, adjoint, total)
+        for some in np.split(members, np.flatnonzero(np.diff(self.widths[members])) + 1) if len(members) else ():
+            terms = self.firsts[some][:, None] + np.arange(self.widths[some[0]])
             sums = self.nodes[some], self.signs[terms], self.left[terms], self.right[terms]
             rest += self.narrow(*sums) if terms.size < PAYS else self.products(*sums, adjoint, total)
         for rows in self.padded(rest):
             self.contract(rows, rows.nodes, rows.u[:, None, :], rows.v[:, None, :], adjoint, total)
+
+    def ragged(self, members: Array, adjoint: bool, total: bool) -> tuple[list[Rows], Array]:
+        """Append products among sums of different length, where the shorter ones have some of the longer ones' factors.
+
+        As in causal attention, Σ_s w[t, s] · v[s] for s up to t: with w = 0 where there is none, each sum has all of v.
+        Those that no product pays for are returned, and the sums for which this was not tried.
+        """
+        lengths = self.widths[members]
+        if lengths[0] == lengths[-1] or lengths.sum() < PAYS:
+            return [], members
+        starts = np.cumsum(lengths) - lengths
+        terms = np.repeat(self.firsts[members] - starts, lengths) + np.arange(lengths.sum())
+        signs, u, v = self.signs[terms], *self.turned(self.left[terms], self.right[terms])
+        kinds = (self.groups(u) << PLACE | self.groups(v)) << 1 | (signs > 0)
+        first = np.minimum.reduceat(kinds, starts)
+        alone = first == np.maximum.reduceat(kinds, starts)  # all terms have their factors in the same two groups
+        rest: list[Rows] = []
+        left_over = np.ones(len(members), dtype=bool)
+        for kind in np.unique(first[alone]):
+            some = np.flatnonzero(alone & (first == kind))
+            if lengths[some[0]] == lengths[some[-1]] or lengths[some].sum() < PAYS:
+                continue
+            rows = [
+                (self.nodes[members[k]], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]])
+                for k in some
+            ]
+            sides = (self.filled_up(rows), self.filled_up([(i, w, x) for i, x, w in rows]))
+            found = min(sides, key=lambda side: len({row.tobytes() for _, _, right in side for row in right}))
+            if sum([left.size for _, left, _ in found]) > 2 * lengths[some].sum():
+                continue
+            left_over[some] = False
+            for nodes, left, right in found:
+                sums = self.rows((int(signs[starts[some[0]]]),) * left.shape[1], nodes, left, right)
+                rest += self.found_in(sums, adjoint, total)
+        return rest, members[left_over]
+
+    def filled_up(self, sums: list[tuple[int, Array, Array]]) -> list[tuple[Array, Array, Array]]:
+        """Sums u · v by their length, each on the longest row of `v` that has all of its own, with 0 for the others."""
+        by_place = [np.argsort(self.places(v)) for _, _, v in sums]
+        rows = [tuple(v[order].tolist()) for (_, _, v), order in zip(sums, by_place, strict=True)]
+        wider = supersets(rows)
+        if any(len(set(row)) < len(row) for row in wider):  # a factor that occurs twice
+            wider = {row: row for row in wider}
+        found: defaultdict[int, list[tuple[int, list[int], tuple[int, ...]]]] = defaultdict(list)
+        for (i, u, _), order, row in zip(sums, by_place, rows, strict=True):
+            wide = wider[row]
+            if wide == row:
+                filled = u[order].tolist()
+            else:
+                factors = dict(zip(row, u[order].tolist(), strict=True))
+                filled = [factors.get(x, self.canonical.zero) for x in wide]
+            found[len(wide)].append((i, filled, wide))
+        arrays = []
+        for some in found.values():
+            nodes, left, right = [np.array(column, dtype=np.int64) for column in zip(*some, strict=True)]
+            arrays.append((nodes, left, right))
+        return arrays
 
     def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
         """Sums too few for a product to pay, by their signs."""
@@ -297,12 +369,15 @@ class Placing:
         """Append the products that pay, and return the other sums."""
         rest: list[Rows] = []
         for table in products(rows.u, rows.v):
-            left, right = rows.u[table[:, :, 0]], rows.v[table[:, 0, :]]
-            pays = table.size * len(rows.signs) >= PAYS
-            if pays and (table.shape[0] < table.size or (is_window(left) and is_window(right))):
-                self.contract(rows, rows.nodes[table].ravel(), left, right, adjoint, total)
+            left, right = rows.u[table.left], rows.v[table.right]
+            pays = table.sums.size * len(rows.signs) >= PAYS
+            windows = is_window(left) and is_window(right)
+            if pays and (windows or (table.full and table.sums.shape[0] < table.sums.size)):
+                sums = table.sums.ravel()
+                nodes = np.where(sums < 0, -1, rows.nodes[sums])
+                self.contract(rows, nodes, left, right, adjoint, total)
             else:
-                rest.append(rows.some(table.ravel()))
+                rest.append(rows.some(table.sums[table.sums >= 0]))
         return rest
 
     def without(self, sums: Sums, which: Array, adjoint: bool) -> Sums:
@@ -329,7 +404,7 @@ class Placing:
         return self.without(sums, plain, adjoint)
 
     def peeled(self, sums: Sums, adjoint: bool) -> Sums:
-        """Sums without the terms that are a product of windows by themselves, whose results stand in for them.
+        """Sums without the terms that are a product by themselves, whose results stand in for them.
 
         So the gradient of a weight stays a product of matrices though a penalty adds one more term.
         """
@@ -343,15 +418,15 @@ class Placing:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
+        after = 2 * len(nodes) * len(signs)
         found: list[Array] = []
         for pair in np.flatnonzero(counts > 2).tolist() if before else ():
             inside = pairs.ravel() == pair
             part = rows.terms(inside)
             tables = products(part.u, part.v)
-            alone = len(tables) == 1 and len(tables[0]) < tables[0].size
-            if alone and not gathered(tables, part):
+            if len(tables) == 1 and len(tables[0].sums) < tables[0].sums.size and tables[0].full:
                 found.append(inside)
-        after = 2 * len(nodes) * (len(signs) - sum([int(inside.sum()) - 1 for inside in found]))
+                after += gathered(tables, part) - 2 * len(nodes) * (len(part.signs) - 1)
         if not found or 2 * after > before:
             return sums
         for k, inside in enumerate(found):

@@ -217,6 +217,8 @@ class Narrow:
         for row in range(count):
             node = self.node(start, row)
             below = scalars.starts[node]
+            if self.widths[self.order[start + row]] != width:
+                return False
             table.append([*[self.ranks[scalars.below[below + k]] & PLACES for k in range(width)], node])
         table.sort()
         columns_of = list(zip(*table, strict=True))

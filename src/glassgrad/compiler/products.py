@@ -5,6 +5,8 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +14,10 @@ import numpy as np
 
 from .program import Gather, Operand, View
 
-__all__ = ["PAYS", "PLACE", "PLACES", "Rows", "as_operand", "gathered", "is_window", "products"]
+__all__ = [
+    "PAYS", "PLACE", "PLACES", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
+    "supersets",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 
@@ -45,25 +50,51 @@ class Rows:
         return self.some(np.argsort(self.nodes))
 
 
-def products(u: Array, v: Array) -> list[Array]:
-    """Sums Σ u·v, a row of places each, as batches of products of matrices.
+@dataclass(frozen=True)
+class Table:
+    """A batch of products: for each b every one of r rows of `u` with every one of s rows of `v`.
 
-    Returns:
-        arrays [b, r, s] of rows: for each b, every one of r rows of `u` with every one of s rows of `v`. Each row
-        occurs once.
+    Attributes:
+        sums: [b, r, s], the row whose sum it is, -1 where nobody asked for it.
+        left, right: [b, r] and [b, s], a row with that `u`, and with that `v`.
+    """
+
+    sums: Array
+    left: Array
+    right: Array
+
+    @property
+    def full(self) -> bool:
+        """Whether every sum is asked for."""
+        return bool((self.sums >= 0).all())
+
+
+def products(u: Array, v: Array) -> list[Table]:
+    """Sums Σ u·v, a row of places each, as batches of products of matrices. Each row occurs once.
+
+    Where some rows meet only part of what others meet, as in a triangle, the rest of the product is filled up, if that
+    does not double the work.
     """
     left, right = numbered(u), numbered(v)
-    best: list[Array] | None = None
-    for a, b, turned in ((left, right, False), (right, left, True)):
-        found = complete(a, b)
-        if found is None:  # a pair that occurs twice
-            return [np.arange(len(u))[:, None, None]]
-        if best is None or sum(map(len, found)) < sum(map(len, best)):
-            best = [table.swapaxes(1, 2) if turned else table for table in found]
-        if len(best) == len(best[0]) == 1:
-            break
-    assert best is not None  # noqa: S101 - the loop ran
+    pairs = [Pairs.of(left, right), Pairs.of(right, left)]
+    best: list[Table] | None = None
+    for fill in (False, True):
+        for some, turned in zip(pairs, (False, True), strict=True):
+            if some is None:  # a pair that occurs twice
+                each = np.arange(len(u))[:, None]
+                return [Table(each[:, :, None], each, each)]
+            if best is not None and (count(best) == 1 or (fill and some.alike)):
+                continue
+            found = some.tables(turned, fill)
+            cells = sum([table.sums.size for table in found])
+            if cells <= 2 * len(u) and (best is None or count(found) < count(best)):
+                best = found
+    assert best is not None  # noqa: S101 - those not filled up have as many cells as there are rows
     return best
+
+
+def count(tables: list[Table]) -> int:
+    return sum([len(table.sums) for table in tables])
 
 
 def numbered(rows: Array) -> Array:
@@ -89,41 +120,106 @@ def numbered(rows: Array) -> Array:
     return found
 
 
-def complete(a: Array, b: Array) -> list[Array] | None:
-    """Pairs (a, b) as complete products, those of one size as an array [products, a, b] of the places of pairs.
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs (a, b) in order, each once.
 
-    Those a that meet the same b are together. None where a pair occurs twice.
+    Attributes:
+        which: where a pair was among those given.
+        a, b: the numbers.
+        starts, counts: of each a where its pairs are, and how many.
+        classes: for each a the first a that meets the same b.
     """
-    width = int(b.max()) + 1
-    order = np.argsort(a * width + b, kind="stable")
-    a, b = a[order], b[order]
-    if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
-        return None
-    height = int(a[-1]) + 1
-    if height * width == len(a):
-        return [order.reshape(1, height, width)]
-    counts = np.bincount(a)
-    starts = np.cumsum(counts) - counts
-    classes = np.zeros(height, dtype=np.int64)  # for each a the first that meets the same
-    for count in np.unique(counts).tolist():
-        some = np.flatnonzero(counts == count)
-        _, first, which = np.unique(
-            numbered(b[starts[some][:, None] + np.arange(count)]), return_index=True, return_inverse=True
-        )
-        classes[some] = some[first[which.ravel()]]
-    sizes = np.bincount(classes, minlength=height)[classes]
-    shapes, first, which = np.unique(sizes * (width + 1) + counts, return_index=True, return_inverse=True)
-    found = []
-    for k in np.argsort(first).tolist():
-        some = np.flatnonzero(which.ravel() == k)
-        some = some[np.argsort(classes[some], kind="stable")].reshape(-1, sizes[first[k]])
-        found.append(order[starts[some][:, :, None] + np.arange(counts[first[k]])])
+
+    which: Array
+    a: Array
+    b: Array
+    starts: Array
+    counts: Array
+    classes: Array
+
+    @staticmethod
+    def of(a: Array, b: Array) -> Pairs | None:
+        """The pairs; None where one occurs twice."""
+        order = np.argsort(a * (int(b.max()) + 1) + b, kind="stable")
+        a, b = a[order], b[order]
+        if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
+            return None
+        counts = np.bincount(a)
+        starts = np.cumsum(counts) - counts
+        classes = np.zeros(len(counts), dtype=np.int64)
+        for size in np.unique(counts).tolist():
+            some = np.flatnonzero(counts == size)
+            _, first, kinds = np.unique(
+                numbered(b[starts[some][:, None] + np.arange(size)]), return_index=True, return_inverse=True
+            )
+            classes[some] = some[first[kinds.ravel()]]
+        return Pairs(order, a, b, starts, counts, classes)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all a meet as many b: then none meets part of what another one meets."""
+        return bool((self.counts == self.counts[0]).all())
+
+    def row(self, a: int) -> tuple[int, ...]:
+        """What an a meets."""
+        return tuple(self.b[self.starts[a] : self.starts[a] + self.counts[a]].tolist())
+
+    def tables(self, turned: bool, fill: bool) -> list[Table]:
+        """The pairs as complete products, batches by their sizes.
+
+        Those a that meet the same b are together; with `fill` also those that meet part of what others meet.
+
+        Arguments:
+            turned: whether a is what stands on the right.
+        """
+        classes, columns = self.classes, np.arange(len(self.a)) - self.starts[self.a]
+        if fill:
+            rows = {self.row(a): a for a in np.unique(classes).tolist()}
+            wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
+            classes = np.array([wider[a] for a in classes.tolist()], dtype=np.int64)
+            width = int(self.b.max()) + 1
+            at = np.searchsorted(self.a * width + self.b, classes[self.a] * width + self.b)
+            columns = at - self.starts[classes[self.a]]
+        sizes = np.bincount(classes, minlength=len(classes))[classes]
+        widths = self.counts[classes]
+        _, first, shapes = np.unique(sizes * (len(self.a) + 1) + widths, return_index=True, return_inverse=True)
+        _, leaders = np.unique(classes, return_index=True)
+        leader = np.zeros(len(classes), dtype=np.int64)  # for each class the first that is in it
+        leader[classes[leaders]] = leaders
+        found = []
+        for shape in np.argsort(first).tolist():
+            some = np.flatnonzero(shapes.ravel() == shape)
+            size, width = int(sizes[some[0]]), int(widths[some[0]])
+            some = some[np.argsort(leader[classes[some]], kind="stable")]
+            place = np.full(len(classes), -1)
+            place[some] = np.arange(len(some))
+            inside = place[self.a] >= 0
+            sums = np.full((len(some), width), -1)
+            sums[place[self.a[inside]], columns[inside]] = self.which[inside]
+            sums = sums.reshape(-1, size, width)
+            left = self.which[self.starts[some]].reshape(-1, size)
+            right = self.which[self.starts[classes[some[::size]]][:, None] + np.arange(width)]
+            found.append(Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right))
+        return found
+
+
+def supersets(rows: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """For each of these sorted rows a longest one that has all its elements; itself where there is no other."""
+    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    having: defaultdict[int, list[tuple[tuple[int, ...], frozenset[int]]]] = defaultdict(list)
+    for row in sorted(set(rows), key=lambda row: (-len(row), row)):
+        inside = next((wide for wide, all_ in having[row[0]] if all_.issuperset(row)), None)
+        found[row] = row if inside is None else inside
+        if inside is None:
+            for x in row:
+                having[x].append((row, frozenset(row)))
     return found
 
 
-def gathered(tables: list[Array], rows: Rows) -> int:
+def gathered(tables: list[Table], rows: Rows) -> int:
     """How many places these products gather, having no window."""
-    sides = [side for table in tables for side in (rows.u[table[:, :, 0]], rows.v[table[:, 0, :]])]
+    sides = [side for table in tables for side in (rows.u[table.left], rows.v[table.right])]
     return sum(side.size for side in sides if not is_window(side))
 
 

@@ -12,7 +12,7 @@ cpdef int code_of(str op) except -1
 
 cdef class Scalars:
     cdef public object examples
-    cdef Py_ssize_t count, edges, room, wide, slots
+    cdef Py_ssize_t length, edges, room, wide, slots
     cdef readonly Array _codes, _starts, _below, _rolled, _numbers, _table
     cdef int *codes
     cdef int *starts
@@ -32,6 +32,7 @@ cdef class Scalars:
     cpdef int _add(self, str op, tuple operands, double number, bint rolled) except -1
     cpdef int leaf(self, bint rolled=*) except -1
     cpdef int total(self, int i) except -1
+    cpdef int count(self) except -1
     cpdef int const(self, double x) except -1
     cdef int unary(self, int code, int a) except -1
     cdef int binary(self, int code, int a, int b) except -1

@@ -79,13 +79,13 @@ class Scalars:
     """
 
     __slots__ = (
-        "_below", "_codes", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "count", "edges",
-        "examples", "is_rolled", "made", "room", "slots", "starts", "table", "values", "wide",
+        "_below", "_codes", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
+        "examples", "is_rolled", "length", "made", "room", "slots", "starts", "table", "values", "wide",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.examples: int | None = None
-        self.count = self.edges = 0
+        self.length = self.edges = 0
         self.room = self.wide = ROOM
         self._codes, self._starts, self._below = columns.zeros("i", ROOM), columns.zeros("i", ROOM + 1), columns.zeros("i", ROOM)
         self._rolled, self._numbers = columns.zeros("B", ROOM), columns.zeros("d", ROOM)
@@ -102,7 +102,7 @@ class Scalars:
         self.table = columns.ints(self._table)
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     @property
     def ops(self) -> Ops:
@@ -114,11 +114,11 @@ class Scalars:
 
     @property
     def numbers(self) -> memoryview:
-        return memoryview(self._numbers)[: self.count]
+        return memoryview(self._numbers)[: self.length]
 
     @property
     def rolled(self) -> memoryview:
-        return memoryview(self._rolled).cast("?")[: self.count]
+        return memoryview(self._rolled).cast("?")[: self.length]
 
     def op(self, i: int) -> str:
         """What makes a node."""
@@ -130,7 +130,7 @@ class Scalars:
 
     def reserve(self, operands: int) -> None:
         """Make room for one more node, with so many operands."""
-        if self.count == self.room:
+        if self.length == self.room:
             self.room *= 2
             self._codes, self._starts = columns.longer(self._codes, self.room), columns.longer(self._starts, self.room + 1)
             self._rolled, self._numbers = columns.longer(self._rolled, self.room), columns.longer(self._numbers, self.room)
@@ -144,12 +144,12 @@ class Scalars:
 
     def append(self, code: int, count: int, rolled: bool) -> int:
         """A new node, for which there is room, and whose operands stand in the column already."""
-        i = self.count
+        i = self.length
         self.codes[i] = code
         self.is_rolled[i] = rolled
         self.edges += count
-        self.count += 1
-        self.starts[self.count] = self.edges
+        self.length += 1
+        self.starts[self.length] = self.edges
         return i
 
     def _add(self, op: str, operands: tuple[int, ...], number: float, rolled: bool) -> int:
@@ -171,9 +171,13 @@ class Scalars:
         """The sum of a node over the examples."""
         if self.is_rolled[i]:
             return self.unary(OF_TOTAL, i)
+        return self.binary(OF_MUL, i, self.count())
+
+    def count(self) -> int:
+        """The leaf for how many examples there are."""
         if self.examples is None:
             self.examples = self.leaf()
-        return self.binary(OF_MUL, i, self.examples)
+        return self.examples
 
     def const(self, x: float) -> int:
         """The node of a number."""
@@ -213,7 +217,7 @@ class Scalars:
         key: tuple[int, ...] = ()
         slot = 0
         if cython.compiled:
-            if 2 * self.count >= self.slots:
+            if 2 * self.length >= self.slots:
                 self.enlarge()
             slot = self.slot(code, self.edges, count)
             if self.table[slot]:
@@ -269,7 +273,7 @@ class Scalars:
         self.slots = max(4 * self.slots, 4096)
         self._table = columns.zeros("i", self.slots)
         self.point()
-        for i in range(self.count):
+        for i in range(self.length):
             if self.starts[i + 1] > self.starts[i]:
                 self.table[self.slot(self.codes[i], self.starts[i], self.starts[i + 1] - self.starts[i])] = i + 1
 
