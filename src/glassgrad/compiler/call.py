@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from .. import calls, engine, modes, symbolic, trees
+from .. import calls, engine, modes, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
 from ..run import as_values
 from ..tape import Tape
+from .derived import Differentiable, Source, apart
 from .program import Program
-from .trace import CompileError
 
 if TYPE_CHECKING:
     from .evaluate import Machine, Results
@@ -39,6 +39,7 @@ class Entry:
             that required none.
         by: which numbers of the arguments derivatives are by.
         sizes: how many numbers each argument has.
+        source: what programs of derivatives are made of.
         seconds: how long each stage took.
     """
 
@@ -51,24 +52,22 @@ class Entry:
     constants: list[Value]
     by: list[int]
     sizes: list[int]
+    source: Source
     seconds: dict[str, float]
 
 
-class Call:
+class Call(Differentiable):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
-    with the gradients of all. What the program cannot do yet, such as derivatives of derivatives, is done eagerly.
+    with the gradients of all.
     """
 
-    several = True
-    captured = 0
-    refers = True
     formula = ""
     derivative_texts: tuple[str, ...] = ()
 
     def __init__(self, name: str, symbol: str, entry: Entry, leaves: list[Any], again: Callable[[], Any]) -> None:
-        self.entry, self.again = entry, again
+        self.entry, self.again, self.source = entry, again, entry.source
         self.name, self.symbol = name, symbol
         self.operands = (*entry.wanted, *[leaves[i] for i in entry.by])
         self.numbers = [list(map(DATA, entry.parameters))] if entry.parameters else []
@@ -110,64 +109,58 @@ class Call:
             "Take it out of the graph first, with detach(), or call the function again"
         )
 
-    # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
-
-    def at(self, operands: Sequence[float]) -> Results:
-        """What the program gives where the operands have these numbers."""
+    def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
+        """The numbers that the program is given where the operands have these."""
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
         places = dict(zip(entry.by, operands[n:], strict=True))
-        numbers = [[moved.get(id(x), engine.plain(x)) for x in entry.parameters]] if entry.parameters else []
+        numbers = [[engine.plain(moved.get(id(x), x)) for x in entry.parameters]] if entry.parameters else []
         flat = [x for row in self.numbers[len(numbers) :] for x in row]
         for i, x in places.items():
-            flat[i] = x
+            flat[i] = engine.plain(x)
         start = 0
         for size in entry.sizes:
             if size:
                 numbers.append(flat[start : start + size])
             start += size
-        return entry.machine.run(numbers)
+        return numbers
+
+    # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
-        return float(self.at(operands).outputs[0])
+        return float(self.entry.machine.run(self.numbers_at(operands)).outputs[0])
 
-    def slope(self, place: int, operands: tuple[Any, ...], result: Scalar) -> Any:
-        """The derivative by an operand."""
+    def slopes(self, places: Sequence[int], operands: tuple[Any, ...], result: Scalar) -> list[Any]:
+        """The derivatives by some operands."""
+        found: Sequence[Any]
         if isinstance(result, Value):
-            return self.pull_values(operands, {0: 1.0})[place]
-        return float(self.at([engine.plain(x) for x in operands]).gradients[place])
+            found = self.pull_values(operands, {0: 1.0})
+        else:
+            found = self.entry.machine.run(self.numbers_at(operands)).gradients.tolist()
+        return [found[place] for place in places]
 
-    # -- of a CALL
+    # -- of a CALL; `Differentiable` has the other ways
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         row = [seeds.get(i, 0.0) for i in range(self.entry.made.size)]
-        found = self.entry.machine.run([*self.numbers, row])
+        numbers = self.numbers_at(operands)
+        found = self.entry.machine.run(numbers if self.source.single else [*numbers, row])
         if found.finite:
-            return found.gradients.tolist()  # type: ignore[no-any-return]
+            return (found.gradients * row[0] if self.source.single else found.gradients).tolist()  # type: ignore[no-any-return]
         return self.tape(operands).pull(array("d", row))
 
-    def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:
-        """The same, as Values."""
-        return symbolic.pull(self.tape(operands), [seeds.get(i, 0.0) for i in range(self.entry.made.size)])
-
-    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[float]:
-        """The velocity of each result."""
-        return self.tape(operands).push(array("d", tangents))
-
-    def push_values(self, operands: tuple[Any, ...], tangents: list[Any]) -> Sequence[Scalar | None]:
-        """The same, as Values."""
-        return symbolic.push(self.tape(operands), tangents)
-
     def tape(self, operands: tuple[Any, ...]) -> Tape:
-        """The function's graph, recorded eagerly."""
-        if not all(map(operator.is_, operands, self.operands)):
-            raise CompileError(
-                f"the graph with a result of {self.name} was copied, and what a compiled function has no program for, "
-                "such as derivatives of derivatives, works on the original only"
-            )
+        """The function's graph, recorded eagerly: by itself, which knows labels, or from its program."""
+        inputs = apart(operands)
         with modes.Recording():
-            leaves, _ = trees.flatten(self.again())
-        return Tape(as_values(leaves), list(operands))
+            if all(map(operator.is_, inputs, self.operands)):
+                leaves, _ = trees.flatten(self.again())
+            else:
+                numbers = [x for row in self.numbers_at(operands) for x in row]
+                nodes = [i for _, block, _ in self.source.blocks for i in block]
+                given: dict[int, Any] = dict(zip(nodes, numbers, strict=True))
+                leaves = self.source.replay(given | dict(zip(self.source.by, inputs, strict=True)))
+        return Tape(as_values(leaves), inputs)

@@ -2,13 +2,13 @@
 
 Pipeline: trace → differentiate → **expand** → differentiate again → lift; only where a second derivative is asked for.
 
-`differentiate` leaves a rule that takes branches as one operation, because a program must hold for all numbers. Here the
+`differentiate` leaves a rule that takes branches as one operation, for a program must hold for all numbers. Here the
 rule is read under every answer to each of its comparisons, and what the readings give is joined by `where`:
 
     tanh'0  →  where(y > -0.5, where(y < 0.5, 1 - y·y, s), s),   s = 4·e / (1 + e·(2 + e)),   e = exp(where(x >= 0, …))
 
 - A comparison asked before is not asked again, nor one of numbers; more than PATHS readings are refused.
-- Readings that differ in one place only are joined there: in the exponent above. So what is not chosen seldom overflows.
+- Readings that differ in one place only are joined there: in the exponent above. What is not chosen seldom overflows.
 - What serves the last digits at the ends of the range is left out, as in `symbolic`: a number is compared with TINY and
   HUGE as if it were neither, and corrections of rounding errors are 0.
 - The largest of n operands, which softmax subtracts from all and which cancels, is *held*: a leaf, so that nothing is
@@ -25,6 +25,7 @@ from typing import Any, Final, NoReturn
 
 from .. import _libm, rules, symbolic
 from ..errors import GlassgradError
+from .differentiate import dependent
 from .scalars import CONST, LEAF, Scalars
 
 __all__ = ["PATHS", "Expanded", "TooManyPaths", "expand", "released"]
@@ -338,10 +339,9 @@ def expand(scalars: Scalars, results: Sequence[int], by: Iterable[int], start: i
     Raises:
         TooManyPaths: a rule takes too many branches.
     """
-    leaves = set(by)
+    moving = dependent(scalars, set(by))
     reading = Reading(Scalars())
     found: dict[tuple[str, tuple[int, ...]], list[Any]] = {}  # by an n-ary operation all its derivatives, read at once
-    moving: list[bool] = []
 
     def make(i: int, op: str, below: list[int]) -> int:
         name, _, place = op.partition("'")
@@ -349,8 +349,6 @@ def expand(scalars: Scalars, results: Sequence[int], by: Iterable[int], start: i
             return reading.scalars.node(op, *below)
         return reading.bare(read(reading, name, int(place), below, found))
 
-    for i, below in enumerate(scalars.operands):
-        moving.append(i in leaves if not below else any([moving[j] for j in below]))
     ids, first = copied(scalars, results, start, reading.scalars, make, {})
     return Expanded(reading.scalars, ids, first, reading.held)
 
@@ -380,11 +378,12 @@ def read(
 
 def released(expanded: Expanded, results: Sequence[int]) -> Expanded:
     """The program for some results with the nodes in place of the held leaves."""
-    scalars, held = Scalars(), expanded.held
-    needed = [*results, *held.values()]
-    ids, start = copied(
-        expanded.scalars, needed, expanded.start, scalars, lambda _, op, below: scalars.node(op, *below), held
-    )
+    scalars = Scalars()
+
+    def make(_i: int, op: str, below: list[int]) -> int:
+        return scalars.node(op, *below)
+
+    ids, start = copied(expanded.scalars, results, expanded.start, scalars, make, expanded.held)
     return Expanded(scalars, ids, start, {})
 
 
@@ -407,7 +406,7 @@ def copied(
         live[i] = 1
     for i in range(len(scalars) - 1, -1, -1):
         if live[i]:
-            for j in scalars.operands[i]:
+            for j in (held[i],) if i in held else scalars.operands[i]:
                 live[j] = 1
     ids = [-1] * len(scalars)
     first = None

@@ -25,6 +25,7 @@ from ..errors import GraphError, OperandError, is_number, shown
 from ..primitives import name_in_graphs
 from ..run import as_values
 from .call import Call, Entry
+from .derived import Source
 from .differentiate import differentiate
 from .program import Program, Shape
 from .trace import CompileError, trace
@@ -78,6 +79,8 @@ class Compiled:
         programs: its programs, the most recently used last.
         program: that of the last call.
         seconds: how long each stage took to make it.
+        derivatives: the programs of its derivatives that were asked for so far, each under the name of what it
+            computes, as "gradient" or "gradient of gradient".
     """
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str], keep: int) -> None:
@@ -110,6 +113,10 @@ class Compiled:
     @property
     def seconds(self) -> dict[str, float]:
         return dict(self._last().seconds)
+
+    @property
+    def derivatives(self) -> dict[str, Program]:
+        return dict(self._last().source.programs())
 
     def _last(self) -> Entry:
         if not self._entries:
@@ -186,14 +193,17 @@ class Compiled:
         nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
         arguments = _given(names, structure, found.inputs)
         given = [("params", found.parameter_nodes, (len(found.parameters),)), *arguments]
+        leaves_of_operands = [*nodes, *[found.inputs[i] for i in by]]
+        single = len(found.outputs) == 1
+        source = Source(scalars, len(scalars), [*given], found.outputs, leaves_of_operands, len(scalars), single)
         values = None
         seeds: list[int | None] = [None]
-        if len(found.outputs) != 1:
+        if not single:
             values = Machine(lift(scalars, given, found.outputs, [], len(scalars)))
             leaves_of_seeds = [scalars.leaf() for _ in found.outputs]
             seeds = [*leaves_of_seeds]
             given.append(("seeds", leaves_of_seeds, (len(seeds),)))
-        adjoint = differentiate(scalars, found.outputs, seeds, [*nodes, *[found.inputs[i] for i in by]])
+        adjoint = differentiate(scalars, found.outputs, seeds, leaves_of_operands)
         times.append(time.perf_counter())
         program = lift(scalars, given, found.outputs, adjoint.gradients, adjoint.start)
         times.append(time.perf_counter())
@@ -209,6 +219,7 @@ class Compiled:
             constants=[x for x in found.parameters if not x.requires_grad],
             by=by,
             sizes=[len(nodes) for _, nodes, _ in arguments],
+            source=source,
             seconds={
                 stage: end - start
                 for stage, start, end in zip(
