@@ -1,4 +1,4 @@
-"""Derivatives of compiled functions, to any order: as the eager ones, by programs, without running the function again."""
+"""Derivatives of compiled functions, to any order: as the eager ones, without running the function again."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import copy
 import math
 import random
 
+import numpy as np
 import pytest
+from conftest import in_threads
 from hypothesis import given
 from strategies import NAMES, NARY, SIZES, evaluate, on, paths, smooth_points, smooth_program, tame
 
-from glassgrad import rules
-from glassgrad.compiler import derived
+from glassgrad.compiler.branches import Reading, Term, TooManyPaths
 from glassgrad.compiler.differentiate import differentiate
 from glassgrad.compiler.evaluate import scalar_rule
-from glassgrad.compiler.expand import TooManyPaths, expand, released
+from glassgrad.compiler.expand import expand, released
 from glassgrad.compiler.scalars import Scalars
 
 TOLERANCE = 1e-12  # relative to the sum over all paths of what rounding on them can do
@@ -90,11 +91,11 @@ def test_branches_that_differ_in_one_place_are_joined_there():
 
 
 def test_a_rule_with_too_many_branches_is_refused_and_the_call_differentiated_eagerly(gg, monkeypatch):
-    monkeypatch.setattr(gg.compiler.expand, "PATHS", 2)
+    monkeypatch.setattr(gg.compiler.branches, "PATHS", 2)
     scalars = Scalars()
     x = scalars.leaf()
     adjoint = differentiate(scalars, [scalars.node("silu", x)], [None], [x])
-    monkeypatch.setattr("glassgrad.compiler.expand.PATHS", 2)
+    monkeypatch.setattr("glassgrad.compiler.branches.PATHS", 2)
     with pytest.raises(TooManyPaths, match="2 branches"):
         expand(scalars, adjoint.gradients, [x], adjoint.start)
     f = gg.compile(lambda x: gg.silu(x) * x)
@@ -186,7 +187,9 @@ def test_the_way_forward_and_the_way_back_agree(gg):
         _, expected = gg.jvp(f, (xs,), (v,))
         back = gg.vjp(compiled, xs)[1](u)
         back = back[0] if isinstance(back, tuple) else back
-        scale = sum(abs(a * d * b) for a, row in zip(u, gg.jacobian(f)(xs), strict=True) for d, b in zip(row, v, strict=True))
+        scale = sum(
+            abs(a * d * b) for a, row in zip(u, gg.jacobian(f)(xs), strict=True) for d, b in zip(row, v, strict=True)
+        )
         for a, b in zip(forward, expected, strict=True):
             assert close(a, b, 1e-12, 1e-12 * scale)
         found = sum(a * b for a, b in zip(u, forward, strict=True)), sum(a * b for a, b in zip(back, v, strict=True))
@@ -202,3 +205,260 @@ def test_the_hessian_of_every_operation_agrees(gg, name):
         found, expected = gg.hessian(compiled)(list(xs)), gg.hessian(f)(list(xs))
         for a, b in zip(gg.trees.flatten(found)[0], gg.trees.flatten(expected)[0], strict=True):
             assert close(a, b, 1e-12, 1e-13)
+
+
+# ---- corners ---------------------------------------------------------------------------------------------------------
+
+KINKS = {
+    "relu at 0": (lambda gg, x, w: gg.relu(x) * w, (0.0, 2.0)),
+    "abs at 0": (lambda gg, x, w: abs(x) * w, (0.0, 2.0)),
+    "a tie of maximum": (lambda gg, x, w: gg.maximum(x, w) * x * w, (1.5, 1.5)),
+    "a tie of minimum": (lambda gg, x, w: gg.minimum(x * x, w) * w, (1.5, 2.25)),
+    "clip at its ends": (lambda gg, x, w: gg.clip(x, -1.0, 1.0) ** 2 * w, (1.0, 2.0)),
+    "clip outside": (lambda gg, x, w: gg.clip(x, -1.0, w) ** 2 * w, (3.0, 2.0)),
+    "a power with an exponent that varies": (lambda gg, x, w: x**w, (2.0, 3.0)),
+    "such a power of 0": (lambda gg, x, w: x**w * w, (0.0, 3.0)),
+    "the power 0": (lambda gg, x, w: x**w, (2.0, 0.0)),
+    "hypot at 0": (lambda gg, x, w: gg.hypot(x, 0.0 * w) * w, (1.0, 2.0)),
+    "leaky_relu at 0": (lambda gg, x, w: gg.leaky_relu(x, w) * w, (0.0, 0.25)),
+    "elu far out": (lambda gg, x, w: gg.elu(x, w) * w, (-800.0, 0.25)),
+    "tanh far out": (lambda gg, x, w: gg.tanh(x) * w, (400.0, 1.0)),
+    "sigmoid far out": (lambda gg, x, w: gg.sigmoid(x) * w, (-800.0, 1.0)),
+    "softmax far out": (lambda gg, x, w: gg.softmax([x, w, 1.0])[1] * w, (900.0, -900.0)),
+    "logsumexp of equals": (lambda gg, x, w: gg.logsumexp([x, w, x]) * w, (2.0, 2.0)),
+    "the same twice": (lambda gg, x, w: gg.maximum(x, x) * gg.hypot(x, x) * gg.prod([x, x, w]), (2.0, 3.0)),
+    "a product with zeros": (lambda gg, x, w: gg.prod([x, w, 0.0 * x, w]), (2.0, 3.0)),
+    "log(0) that where does not choose": (lambda gg, x, w: gg.where(x > 0, gg.log(x) * w, w * w), (0.0, 3.0)),
+    "sqrt(0) that where does not choose": (lambda gg, x, w: gg.where(x > 0, gg.sqrt(x) * w, w * x), (0.0, 3.0)),
+    "1 / 0 that where does not choose": (lambda gg, x, w: gg.where(w > 2.0, x * w * w, w / x), (0.0, 3.0)),
+}
+
+
+@pytest.mark.parametrize("corner", KINKS)
+def test_second_derivatives_at_a_corner_are_the_eager_ones(gg, corner):
+    function, point = KINKS[corner]
+    compiled = gg.compile(lambda x, w: function(gg, x, w))
+
+    def eager(x, w):  # eager `where` refuses an infinite operand
+        if "where" in corner:
+            return {"l": w * w, "s": w * x, "1": x * w * w}[corner[0]]
+        return function(gg, x, w)
+
+    found = gg.hessian(compiled, argnums=(0, 1))(*point)
+    expected = gg.hessian(eager, argnums=(0, 1))(*point)
+    for a, b in zip(gg.trees.flatten(found)[0], gg.trees.flatten(expected)[0], strict=True):
+        assert close(a, b, 1e-14, 1e-300)
+    moved = gg.grad(lambda x, w: gg.jvp(lambda a, b: (compiled(a, b), a), (x, w), (1.0, 2.0))[1][0], (0, 1))(*point)
+    along = gg.grad(lambda x, w: gg.jvp(lambda a, b: (eager(a, b), a), (x, w), (1.0, 2.0))[1][0], (0, 1))(*point)
+    for a, b in zip(moved, along, strict=True):
+        assert close(a, b, 1e-14, 1e-300)
+
+
+def test_an_infinite_second_derivative_is_the_error_of_eager_code(gg):
+    f = gg.compile(lambda x: x**1.5)
+    assert gg.grad(f)(0.0) == 0.0
+    for g in (f, f.__wrapped__):
+        with pytest.raises(gg.NonFiniteError, match="pow"):
+            gg.grad(gg.grad(g))(0.0)
+        assert math.isclose(gg.grad(gg.grad(g))(4.0), 0.375)
+
+
+def test_branches_of_any_rule_are_chosen_as_python_chooses_them():
+    def rule(x, w):
+        if x != w:
+            return 1.0 + x if x < w else 2.0 * x
+        return 3.0 if w > 0.0 and not w >= 7.0 else x * w if w <= -1.0 else -1.0
+
+    reading = Reading()
+    x, w = reading.scalars.leaf(), reading.scalars.leaf()
+    (result,) = reading.under_all(lambda: [rule(Term(x, reading), Term(w, reading))])
+    for a in (-2.0, -1.0, 0.0, 1.0, 7.0):
+        for b in (-2.0, -1.0, 0.0, 1.0, 7.0):
+            assert run(reading.scalars, [a, b])[result] == rule(a, b)
+
+
+# ---- uses ------------------------------------------------------------------------------------------------------------
+
+
+def counted(gg, f):
+    """A function, compiled, and the list of its runs."""
+    runs = []
+
+    def noting(*args):
+        runs.append(args)
+        return f(*args)
+
+    return gg.compile(noting), runs
+
+
+def test_derivatives_run_programs_and_never_the_function(gg):
+    w = gg.Value(0.5)
+    f, runs = counted(gg, lambda xs: gg.logsumexp([(w * x).tanh() for x in xs]) * xs[0])
+    g, more = counted(gg, lambda xs: [(xs[0] * x).silu() for x in xs])
+    for point in ([0.3, -1.0, 2.0], [1.0, 0.5, 0.0]):
+        with gg.no_grad():
+            gg.hessian(f)(point)
+            gg.hvp(f)(point, [1.0, 2.0, 3.0])
+            gg.grad(lambda xs: sum(gg.hvp(f)(xs, [1.0, 0.0, 2.0])))(point)
+        gg.jvp(g, (point,), ([1.0, 2.0, 3.0],))
+        gg.jacobian(g)(point)
+        gg.hessian(lambda xs: sum(y * y for y in g(xs)))(point)
+        gg.grad(lambda xs: sum(gg.jvp(g, (xs,), (xs,))[1]))(point)
+    assert len(runs) == len(more) == 1
+    assert set(f.derivatives) == {"gradient of gradient", "gradient of gradient of gradient"}
+    assert {"tangent", "gradient of tangent", "tangent of gradient"} <= set(g.derivatives)
+
+
+def test_derivatives_by_captured_parameters_and_arguments(gg):
+    w = gg.Value(0.5)
+
+    def f(x):
+        return (w * x).sin() * w
+
+    compiled = gg.compile(f)
+    x = gg.Value(1.5)
+    found = []
+    for g in (f, compiled):
+        (by_w, by_x) = gg.gradients(g(x), [w, x])
+        mixed = gg.gradients(by_w, x)
+        third = gg.gradients(mixed, w)
+        (by_w * by_x + mixed + third).backward()
+        found.append((by_w.data, by_x.data, mixed.data, third.data, w.grad, x.grad))
+        w.grad = x.grad = 0.0
+    for a, b in zip(*found, strict=True):
+        assert math.isclose(a, b, rel_tol=1e-13)
+
+
+def test_third_and_fourth_derivatives(gg):
+    def f(x):
+        return (x * x.tanh()).exp() + x.sigmoid() * x
+
+    compiled = gg.compile(f)
+    for x in (0.3, -1.2):
+        one, other = f, compiled
+        for _ in range(4):
+            one, other = gg.grad(one), gg.grad(other)
+            assert math.isclose(one(x), other(x), rel_tol=1e-11)
+
+
+def mlp_loss(gg, points, targets):
+    """The loss of a 2-4-1 network of its 17 parameters."""
+
+    def score(p, x):
+        hidden = [(gg.dot(p[3 * i : 3 * i + 2], x) + p[3 * i + 2]).tanh() for i in range(4)]
+        return gg.dot(p[12:16], hidden) + p[16]
+
+    def loss(p):
+        return sum((score(p, x) - t) ** 2 for x, t in zip(points, targets, strict=True)) / len(points)
+
+    return loss
+
+
+def test_products_of_the_hessian_of_a_small_network(gg):
+    rng = random.Random(3)
+    points = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(10)]
+    loss = mlp_loss(gg, points, [math.sin(a) * b for a, b in points])
+    compiled = gg.compile(loss)
+    for _ in range(3):
+        p, v = [rng.gauss(0, 0.5) for _ in range(17)], [rng.gauss(0, 1) for _ in range(17)]
+        expected, found = gg.hvp(loss)(p, v), gg.hvp(compiled)(p, v)
+        assert max(abs(a - b) for a, b in zip(expected, found, strict=True)) <= 1e-13 * max(map(abs, expected))
+    assert list(compiled.derivatives) == ["gradient of gradient"]
+    assert len(compiled.derivatives["gradient of gradient"].instructions) <= 100
+
+
+def test_a_fit_by_newtons_method(gg):
+    rng = random.Random(4)
+    rows = [[1.0, rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(40)]
+    signs = [1.0 if row[1] - 0.5 * row[2] + rng.gauss(0, 1) > 0 else -1.0 for row in rows]
+
+    def loss(p):
+        fits = sum(gg.softplus(-t * gg.dot(p, row)) for row, t in zip(rows, signs, strict=True))
+        return fits / len(rows) + 0.01 * sum(x * x for x in p)
+
+    ends = []
+    for f in (loss, gg.compile(loss)):
+        p = [0.0, 0.0, 0.0]
+        for _ in range(6):
+            slopes, curvatures = gg.grad(f)(p), gg.hessian(f)(p)
+            p = [float(x) for x in np.array(p) - np.linalg.solve(curvatures, slopes)]
+        assert max(map(abs, gg.grad(f)(p))) < 1e-14
+        ends.append(p)
+    assert max(abs(a - b) for a, b in zip(*ends, strict=True)) < 1e-13
+
+
+def test_a_copied_graph_has_derivatives_by_its_own_values(gg):
+    for several in (False, True):
+        x, w = gg.Value(0.5), gg.Value(2.0)
+        f = gg.compile(lambda x, w, several=several: [(x * w).tanh() * x, w] if several else (x * w).tanh() * x)
+        y = f(x, w)[0] if several else f(x, w)
+        z, (a, b) = copy.deepcopy([y * y, (x, w)])
+        expected = gg.gradients(gg.gradients(y * y, x), w).data
+        assert gg.gradients(gg.gradients(z, a), b).data == expected
+        assert gg.gradients(gg.gradients(z, x), w).data == 0.0
+        slope = gg.gradients(z, a)
+        again, (c, d) = copy.deepcopy([slope, (a, b)])
+        assert gg.gradients(again, d).data == expected
+        assert c is not a
+
+
+def test_second_derivatives_after_recomputing(gg):
+    x = gg.Value(0.5)
+    f = gg.compile(lambda x: x**3 * gg.sigmoid(x))
+    y = f(x)
+    gg.gradients(gg.gradients(y, x), x)
+    x.data = 1.5
+    y.recompute()
+    assert math.isclose(gg.gradients(gg.gradients(y, x), x).data, gg.hessian(f.__wrapped__)(1.5), rel_tol=1e-14)
+
+
+def test_one_value_for_two_arguments(gg):
+    for several in (False, True):
+        f = gg.compile(lambda a, b, several=several: [a * b * b, a] if several else a * b * b)
+        x = gg.Value(2.0)
+        y = f(x, x)[0] if several else f(x, x)
+        assert gg.gradients(gg.gradients(y, x), x).data == 12.0
+        assert gg.grad(gg.grad(lambda x, f=f, several=several: f(x, x)[0] if several else f(x, x)))(2.0) == 12.0
+
+
+def test_inside_checkpoints_and_custom_gradients(gg):
+    f = gg.compile(lambda x: x * x.tanh())
+
+    @gg.checkpoint
+    def step(x):
+        return f(x) + 0.1 * x
+
+    @gg.custom_gradient
+    def doubled(x):
+        return f(x), lambda g: 2.0 * g * f(x)
+
+    for g, slope in ((step, lambda x: x * x.tanh() + 0.1 * x), (doubled, None)):
+        expected = gg.hessian(slope)(0.7) if slope else 2.0 * gg.grad(f.__wrapped__)(0.7)
+        assert math.isclose(gg.grad(gg.grad(g))(0.7), expected, rel_tol=1e-13)
+
+
+def test_taylor_series_of_a_compiled_function(gg):
+    f = gg.compile(lambda x: x.exp() * x.sin())
+    found, expected = gg.taylor(f, 0.3, 4), gg.taylor(f.__wrapped__, 0.3, 4)
+    for a, b in zip(found, expected, strict=True):
+        assert math.isclose(a, b, rel_tol=1e-12)
+
+
+def test_without_gradients_derivatives_are_constants(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda x: (w * x).sin())
+    with gg.no_grad():
+        found = gg.grad(gg.grad(f))(0.5)
+    assert math.isclose(found, -9.0 * math.sin(1.5), rel_tol=1e-14)
+
+
+def test_threads_may_ask_for_the_same_derivative(gg):
+    f = gg.compile(lambda xs: gg.logsumexp([x * x for x in xs]))
+    points = [[0.1 * i, 0.5, -0.2 * i] for i in range(8)]
+    found = in_threads(8, lambda i: [gg.hessian(f)(points[i]) for _ in range(5)])
+    for point, matrices in zip(points, found, strict=True):
+        expected = gg.hessian(f.__wrapped__)(point)
+        for matrix in matrices:
+            for a, b in zip(gg.trees.flatten(matrix)[0], gg.trees.flatten(expected)[0], strict=True):
+                assert close(a, b, 1e-13, 1e-15)
+    assert list(f.derivatives) == ["gradient of gradient"]

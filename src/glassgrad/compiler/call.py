@@ -21,7 +21,7 @@ from .derived import Differentiable, Source, apart
 from .program import Program
 
 if TYPE_CHECKING:
-    from .evaluate import Machine, Results
+    from .evaluate import Machine
 
 __all__ = ["Call", "Entry"]
 
@@ -109,22 +109,19 @@ class Call(Differentiable):
             "Take it out of the graph first, with detach(), or call the function again"
         )
 
+    def given(self, operands: Sequence[Any]) -> list[Any]:
+        """What the program is given where the operands are these, all in a row."""
+        parameters = self.entry.parameters
+        found = [*map(engine.plain, parameters)]
+        for row in self.numbers[1:] if parameters else self.numbers:
+            found += row
+        for place, x in zip(self.source.places, operands, strict=True):
+            found[place] = x
+        return found
+
     def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
-        """The numbers that the program is given where the operands have these."""
-        entry = self.entry
-        n = len(entry.wanted)
-        moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
-        places = dict(zip(entry.by, operands[n:], strict=True))
-        numbers = [[engine.plain(moved.get(id(x), x)) for x in entry.parameters]] if entry.parameters else []
-        flat = [x for row in self.numbers[len(numbers) :] for x in row]
-        for i, x in places.items():
-            flat[i] = engine.plain(x)
-        start = 0
-        for size in entry.sizes:
-            if size:
-                numbers.append(flat[start : start + size])
-            start += size
-        return numbers
+        """The numbers of the program's blocks where the operands are these."""
+        return self.source.split(self.given([*map(engine.plain, operands)]))
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
@@ -159,8 +156,5 @@ class Call(Differentiable):
             if all(map(operator.is_, inputs, self.operands)):
                 leaves, _ = trees.flatten(self.again())
             else:
-                numbers = [x for row in self.numbers_at(operands) for x in row]
-                nodes = [i for _, block, _ in self.source.blocks for i in block]
-                given: dict[int, Any] = dict(zip(nodes, numbers, strict=True))
-                leaves = self.source.replay(given | dict(zip(self.source.by, inputs, strict=True)))
+                leaves = self.source.replay(self.given(inputs))
         return Tape(as_values(leaves), inputs)

@@ -1,7 +1,7 @@
 """Derived: the derivatives of a compiled call as compiled calls in turn, to any order.
 
-Pipeline: trace → differentiate → lift → … makes the first program; here, when second derivatives are asked for, the same
-stages make more programs from its forward part, each once for all calls.
+Pipeline: trace → differentiate → lift → … makes the first program. When second derivatives are asked for, the same
+stages make more programs from its forward part, each once for all calls: `expand` → differentiate → lift.
 
     gradient of F   (operands, seeds) ↦ Jᵀ s          `differentiate`, after `expand` where F has derivatives in it
     tangent of F    (operands, tangents) ↦ J v        the derivative of <Jᵀ s, v> by s: the way back, transposed
@@ -57,6 +57,7 @@ class Source:
     """
 
     symmetric = False  # whether the derivatives by the operands are a symmetric matrix
+    fresh: Scalars | None = None  # the program as it was made, for the first who asks
 
     def __init__(
         self, scalars: Scalars, size: int, blocks: Blocks, outputs: list[int], by: list[int], start: int, single: bool
@@ -68,6 +69,9 @@ class Source:
         self.counts = array("i", map(len, itertools.islice(scalars.operands, size)))
         self.operands = array("i", itertools.chain.from_iterable(itertools.islice(scalars.operands, size)))
         self.numbers = array("d", [scalars.numbers[i] for i in range(size) if scalars.ops[i] == CONST])
+        self.leaves = [leaf for _, nodes, _ in blocks for leaf in nodes]
+        places = {leaf: k for k, leaf in enumerate(self.leaves)}
+        self.places = [places[leaf] for leaf in by]  # of the operands among all numbers that are given
         self.lock = threading.RLock()
         self.made: dict[str, Any] = {}
 
@@ -80,6 +84,9 @@ class Source:
 
     def scalars(self) -> Scalars:
         """The program again, to be extended."""
+        found, self.fresh = self.fresh, None
+        if found is not None:
+            return found
         found = Scalars()
         for op, below, x in self.nodes():
             if op == LEAF:
@@ -136,17 +143,17 @@ class Source:
             back = self.differentiated(self.by, "seeds", False)
             if back is None:
                 return None
-            *blocks, (_, seeds, _) = back.blocks
-            found = back.differentiated(seeds, "tangents", False)
-            if found is not None:  # it is linear in the seeds, so its derivative by them does not depend on them
-                del found.blocks[len(blocks)]
-                found.by = [*found.by[: len(self.by)], *found.by[len(self.by) + len(seeds) :]]
-            return found
+            _, seeds, _ = back.blocks[-1]
+            return back.differentiated(seeds, "tangents", False, linear=True)
 
         return self.once("tangent", make)  # type: ignore[no-any-return]
 
-    def differentiated(self, by: list[int], name: str, single: bool) -> Source | None:
-        """The derivatives by some leaves of the results' sum, each times its seed, in a block of that name; or 1."""
+    def differentiated(self, by: list[int], name: str, single: bool, linear: bool = False) -> Source | None:
+        """The derivatives by some leaves of the results' sum, each times its seed, in a block of that name; or 1.
+
+        Arguments:
+            linear: whether the results are linear in these leaves: the derivatives do not depend on them, which go.
+        """
         try:
             expanded = expand(self.scalars(), self.outputs, by, self.start)
         except TooManyPaths:
@@ -157,13 +164,20 @@ class Source:
         found = released(expanded, adjoint.gradients)
         if len(found.scalars) > NODES:
             return None
-        blocks = [(block, found.of(expanded.of(nodes)), shape) for block, nodes, shape in self.blocks]
-        operands = [*expanded.of(self.by), *seeds]
+        left_out = set(by) if linear else set()
+        blocks = [
+            (block, found.of(expanded.of(nodes)), shape)
+            for block, nodes, shape in self.blocks
+            if left_out.isdisjoint(nodes)
+        ]
         if seeds:
-            blocks.append((f"{name}{sum(block.startswith(name) for block, _, _ in blocks) or ''}", found.of(seeds), (len(seeds),)))
-        return Source(
-            found.scalars, len(found.scalars), blocks, found.of(adjoint.gradients), found.of(operands), found.start, False
-        )
+            count = sum(block.startswith(name) for block, _, _ in blocks)
+            blocks.append((f"{name}{count or ''}", found.of(seeds), (len(seeds),)))
+        operands = [*expanded.of([leaf for leaf in self.by if leaf not in left_out]), *seeds]
+        size = len(found.scalars)
+        made = Source(found.scalars, size, blocks, found.of(adjoint.gradients), found.of(operands), found.start, False)
+        made.fresh = found.scalars
+        return made
 
     def programs(self, path: str = "") -> Iterator[tuple[str, Program]]:
         """The programs made so far, each under the name of what it computes."""
@@ -173,8 +187,14 @@ class Source:
             if self.made.get(what) is not None:
                 yield from self.made[what].programs(f"{what} of {path}" if path else what)
 
-    def replay(self, leaves: dict[int, Value | float]) -> list[Any]:
-        """The results as a graph of Values, from the Values and numbers of the leaves. It has no adjoint in it."""
+    def split(self, numbers: list[Any]) -> list[list[Any]]:
+        """The numbers of all leaves, block by block."""
+        rest = iter(numbers)
+        return [list(itertools.islice(rest, len(nodes))) for _, nodes, _ in self.blocks if nodes]
+
+    def replay(self, numbers: list[Any]) -> list[Any]:
+        """The results as a graph of Values, from the Values and numbers of the leaves. There is no adjoint in it."""
+        leaves = dict(zip(self.leaves, numbers, strict=True))
         found: list[Any] = []
         for i, (op, below, x) in enumerate(self.nodes()):
             if op == LEAF:
