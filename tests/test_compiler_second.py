@@ -207,6 +207,17 @@ def test_the_hessian_of_every_operation_agrees(gg, name):
             assert close(a, b, 1e-12, 1e-13)
 
 
+def counted(gg, f):
+    """A function, compiled, and the list of its runs."""
+    runs = []
+
+    def noting(*args):
+        runs.append(args)
+        return f(*args)
+
+    return gg.compile(noting), runs
+
+
 # ---- corners ---------------------------------------------------------------------------------------------------------
 
 KINKS = {
@@ -237,7 +248,7 @@ KINKS = {
 @pytest.mark.parametrize("corner", KINKS)
 def test_second_derivatives_at_a_corner_are_the_eager_ones(gg, corner):
     function, point = KINKS[corner]
-    compiled = gg.compile(lambda x, w: function(gg, x, w))
+    compiled, runs = counted(gg, lambda x, w: function(gg, x, w))
 
     def eager(x, w):  # eager `where` refuses an infinite operand
         if "where" in corner:
@@ -252,6 +263,7 @@ def test_second_derivatives_at_a_corner_are_the_eager_ones(gg, corner):
     along = gg.grad(lambda x, w: gg.jvp(lambda a, b: (eager(a, b), a), (x, w), (1.0, 2.0))[1][0], (0, 1))(*point)
     for a, b in zip(moved, along, strict=True):
         assert close(a, b, 1e-14, 1e-300)
+    assert len(runs) == 1
 
 
 def test_an_infinite_second_derivative_is_the_error_of_eager_code(gg):
@@ -278,17 +290,6 @@ def test_branches_of_any_rule_are_chosen_as_python_chooses_them():
 
 
 # ---- uses ------------------------------------------------------------------------------------------------------------
-
-
-def counted(gg, f):
-    """A function, compiled, and the list of its runs."""
-    runs = []
-
-    def noting(*args):
-        runs.append(args)
-        return f(*args)
-
-    return gg.compile(noting), runs
 
 
 def test_derivatives_run_programs_and_never_the_function(gg):

@@ -20,7 +20,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Final, NoReturn
 
 from .. import _libm, rules, symbolic
-from ..errors import GlassgradError
 from .scalars import Scalars
 
 __all__ = ["PATHS", "Reading", "Term", "TooManyPaths", "read"]
@@ -30,7 +29,7 @@ HOLDS: Final = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "==": "=", "!=": "<>
 MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
-class TooManyPaths(GlassgradError):
+class TooManyPaths(Exception):
     """A rule takes more branches than are worth a program; the caller goes on without one, and nobody sees this."""
 
 
