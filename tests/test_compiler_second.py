@@ -15,7 +15,7 @@ from strategies import NAMES, NARY, SIZES, evaluate, on, paths, smooth_points, s
 from glassgrad.compiler.branches import Reading, Term, TooManyPaths
 from glassgrad.compiler.differentiate import differentiate
 from glassgrad.compiler.evaluate import scalar_rule
-from glassgrad.compiler.expand import expand, released
+from glassgrad.compiler.expand import expand, pruned
 from glassgrad.compiler.scalars import Scalars
 
 TOLERANCE = 1e-12  # relative to the sum over all paths of what rounding on them can do
@@ -49,7 +49,7 @@ def test_every_derivative_becomes_nodes_that_agree_with_the_rule(name, size):
     y = scalars.node(name, *xs)
     adjoint = differentiate(scalars, [y], [None], xs)
     expanded = expand(scalars, adjoint.gradients, xs, adjoint.start)
-    program = released(expanded, expanded.of(adjoint.gradients))
+    program = pruned(expanded.scalars, expanded.of(adjoint.gradients), expanded.start)
     program.scalars.check()
     assert not any("'" in op for op in program.scalars.ops)
     gradients = program.of(expanded.of(adjoint.gradients))
@@ -57,7 +57,7 @@ def test_every_derivative_becomes_nodes_that_agree_with_the_rule(name, size):
     compared = 0
     for _ in range(60):
         point = [rng.choice(CORNERS) if rng.random() < 0.4 else rng.uniform(-3, 3) for _ in range(size)]
-        by_rule, by_nodes = run(scalars, point), run(program.scalars, point + [0.0] * len(expanded.held))
+        by_rule, by_nodes = run(scalars, point), run(program.scalars, point)
         if not math.isfinite(by_rule[y]):
             continue
         for i, j in zip(adjoint.gradients, gradients, strict=True):
@@ -78,7 +78,7 @@ def test_a_comparison_that_was_made_is_not_made_again_and_constants_are_not_comp
     x = scalars.leaf()
     adjoint = differentiate(scalars, [scalars.node("silu", x)], [None], [x])
     expanded = expand(scalars, adjoint.gradients, [x], adjoint.start)
-    assert released(expanded, expanded.of(adjoint.gradients)).scalars.ops.count("where") == 3
+    assert pruned(expanded.scalars, expanded.of(adjoint.gradients), 0).scalars.ops.count("where") == 3
 
 
 def test_branches_that_differ_in_one_place_are_joined_there():
@@ -86,7 +86,7 @@ def test_branches_that_differ_in_one_place_are_joined_there():
     x = scalars.leaf()
     adjoint = differentiate(scalars, [scalars.node("sigmoid", x)], [None], [x])
     expanded = expand(scalars, adjoint.gradients, [x], adjoint.start)
-    ops = released(expanded, expanded.of(adjoint.gradients)).scalars.ops
+    ops = pruned(expanded.scalars, expanded.of(adjoint.gradients), 0).scalars.ops
     assert (ops.count("exp"), ops.count("div"), ops.count("where")) == (1, 1, 1)
 
 
@@ -463,3 +463,71 @@ def test_threads_may_ask_for_the_same_derivative(gg):
             for a, b in zip(gg.trees.flatten(matrix)[0], gg.trees.flatten(expected)[0], strict=True):
                 assert close(a, b, 1e-13, 1e-15)
     assert list(f.derivatives) == ["gradient of gradient"]
+
+
+# ---- rolled batches --------------------------------------------------------------------------------------------------
+
+
+def test_second_derivatives_of_a_loss_over_a_rolled_batch(gg):
+    rng = random.Random(6)
+    w = [gg.Value(rng.gauss(0, 1)) for _ in range(3)]
+
+    def one(row, target):
+        return ((gg.dot(w, row)).tanh() - target) ** 2 * row[0]
+
+    def loss(rows, targets):
+        return gg.mean(gg.vmap(one)(rows, targets)) + gg.sum([x * x * x for x in w])
+
+    compiled, runs = counted(gg, loss)
+    for size in (4, 7):
+        rows = [[gg.Value(rng.gauss(0, 1)) for _ in range(3)] for _ in range(size)]
+        targets = [rng.gauss(0, 1) for _ in range(size)]
+        inputs = [*w, *[x for row in rows for x in row]]
+        found = []
+        for f in (loss, compiled):
+            slopes = gg.gradients(f(rows, targets), inputs)
+            second = gg.gradients(sum((1.0 + 0.1 * i) * x for i, x in enumerate(slopes)), inputs)
+            third = gg.gradients(sum((1.0 - 0.2 * i) * x for i, x in enumerate(second)), inputs)
+            found.append([x.data for x in (*slopes, *second, *third)])
+        for a, b in zip(*found, strict=True):
+            assert close(a, b, 1e-11, 1e-13)
+    assert len(compiled.programs) == 1
+    assert len(runs) <= 3  # to find out which arguments can be rolled
+    assert any(block.rolled for block in compiled.derivatives["gradient of gradient"].blocks)
+
+
+def test_velocities_and_second_derivatives_of_rolled_results(gg):
+    rng = random.Random(7)
+
+    def f(rows, c):
+        each = gg.vmap(lambda row: [(row[0] * c).sin() * row[1], row[0]])(rows)
+        return each, c * c, gg.vmap(lambda row: row[1] * row[1] * c)(rows)
+
+    compiled = gg.compile(f)
+    for size in (2, 5):
+        rows = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(size)]
+        v = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(size)]
+        flat = lambda tree: gg.trees.flatten(tree)[0]  # noqa: E731
+        for a, b in zip(*[flat(gg.jvp(g, (rows, 0.7), (v, 0.3))) for g in (f, compiled)], strict=True):
+            assert close(a, b, 1e-13, 1e-14)
+
+        def squares(g):
+            return lambda rows, c: sum((1.0 + 0.3 * i) * y * y for i, y in enumerate(flat(g(rows, c))))
+
+        def moving(g):
+            return lambda rows, c: sum((1.0 + 0.3 * i) * y * y for i, y in enumerate(flat(gg.jvp(g, (rows, c), (v, c)))))
+
+        for a, b in zip(*[flat(gg.hessian(squares(g), (0, 1))(rows, 0.7)) for g in (f, compiled)], strict=True):
+            assert close(a, b, 1e-12, 1e-13)
+        for a, b in zip(*[flat(gg.grad(moving(g), (0, 1))(rows, 0.7)) for g in (f, compiled)], strict=True):
+            assert close(a, b, 1e-12, 1e-13)
+    assert len(compiled.programs) == 1
+
+
+def test_second_derivatives_in_single_precision(gg):
+    f = lambda xs: gg.logsumexp([x.tanh() * x for x in xs])  # noqa: E731
+    compiled = gg.compile(f, dtype="float32")
+    found, expected = gg.hessian(compiled)([0.3, -1.0, 2.0]), gg.hessian(f)([0.3, -1.0, 2.0])
+    for a, b in zip(gg.trees.flatten(found)[0], gg.trees.flatten(expected)[0], strict=True):
+        assert close(a, b, 1e-5, 1e-6)
+    assert list(compiled.derivatives) == ["gradient of gradient"]

@@ -8,7 +8,7 @@ Pipeline: trace → differentiate → **expand** → differentiate again → lif
 - Readings that differ in one place only are joined there: in the exponent above. What is not chosen seldom overflows.
 - What serves the last digits at the ends of the range is left out, as in `symbolic`: a number is compared with TINY and
   HUGE as if it were neither, and corrections of rounding errors are 0.
-- The largest of n operands, which softmax subtracts from all and which cancels, is a leaf of its own.
+- What softmax takes off all exponents, to be finite, is their logsumexp, as in `differentiate`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,11 @@ class Fork(Exception):
 
 
 class Reading:
-    """The nodes that a rule makes, and what is known about them on the path that is being read.
-
-    Attributes:
-        top: the leaf that stands for the largest operand, None where the rule does not ask for it.
-    """
+    """The nodes that a rule makes, and what is known about them on the path that is being read."""
 
     def __init__(self) -> None:
         self.scalars = Scalars()
         self.known: dict[tuple[int, object], str] = {}  # for two that were compared the relations that are possible
-        self.top: int | None = None
         self.indicators: set[int] = set()  # nodes that are 1 or 0
 
     def under_all(self, rule: Callable[[], list[Any]]) -> list[int]:
@@ -259,23 +254,15 @@ def multiply(a: Any, b: Any) -> Any:
     return apply("mul", a, b)
 
 
-class Largest:
-    """What `rules.largest` gives: no operand's place."""
-
-
-LARGEST: Final = Largest()
-
-
 class Operands(list[Any]):
     """The operands of a rule of any number of them."""
 
+    def largest(self) -> str:
+        """The place of the largest: which one that is no program can say."""
+        return "largest"
+
     def __getitem__(self, place: Any) -> Any:
-        if place is not LARGEST:
-            return super().__getitem__(place)
-        reading: Reading = next(x.reading for x in self if isinstance(x, Term))
-        if reading.top is None:
-            reading.top = reading.scalars.leaf()
-        return Term(reading.top, reading)
+        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 def no_number(x: Any) -> NoReturn:
@@ -301,7 +288,7 @@ def rules_on_paths() -> ModuleType:
         libm=SimpleNamespace(pow=step("pow", 2), copysign=copysign, INFINITY=_libm.INFINITY, NAN=_libm.NAN),
         is_finite=lambda x: isinstance(x, Term) or x - x == 0.0,  # a call with infinities runs eagerly
         exp_times=lambda x, factor: multiply(factor, apply("exp", x)),
-        largest=lambda _: LARGEST,
+        largest=Operands.largest,
     )
     return module
 

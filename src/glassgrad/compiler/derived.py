@@ -20,25 +20,40 @@ import math
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .. import calls, engine, modes, symbolic
 from ..engine import Scalar, Value
 from ..run import as_values
 from ..tape import Tape, release, variable
 from .differentiate import differentiate
-from .expand import TooManyPaths, expand, released
+from .expand import Expanded, TooManyPaths, expand, pruned
 from .program import Program, Shape
 from .scalars import CONST, LEAF, Scalars
 
 if TYPE_CHECKING:
     from .evaluate import Machine
 
-__all__ = ["Derived", "Differentiable", "Source"]
+__all__ = ["Derived", "Differentiable", "Group", "Source", "apart", "split"]
 
-Blocks = list[tuple[str, list[int], Shape]]
+Block = tuple[str, list[int], Shape]
 
 NODES: Final = 3_000_000  # of a derivative's program; recording it eagerly is no slower then, and forgotten afterwards
+
+
+class Group(NamedTuple):
+    """Nodes that go together, as operands, seeds or results: those with one number, and those with one per example."""
+
+    plain: list[int]
+    rolled: list[int]
+
+    def of(self, found: Expanded) -> Group:
+        """These nodes in another program."""
+        return Group(found.of(self.plain), found.of(self.rolled))
+
+    def size(self, examples: int) -> int:
+        """How many numbers they have."""
+        return len(self.plain) + len(self.rolled) * examples
 
 
 # ---- functions -------------------------------------------------------------------------------------------------------
@@ -48,39 +63,42 @@ class Source:
     """A scalar program, kept in little memory, that derivatives are made of when they are asked for.
 
     Arguments:
-        scalars: the program; its first `size` nodes count.
-        blocks: the leaves as they are given: name, nodes, shape.
-        outputs: the nodes of the results.
-        by: the leaves that derivatives are by, one for each operand of a call.
-        start: the first node of an adjoint; `size` if there is none.
+        scalars: the program, as far as it counts.
+        blocks: the leaves as they are given, but for how many examples there are: name, nodes, shape.
+        outputs: the nodes of the results, in groups.
+        by: the leaves that derivatives are by, one for each operand of a call, in groups.
+        start: the first node of an adjoint; len(scalars) if there is none.
         single: whether the gradient is that of the only result, with the seed 1.
+        dtype: of all numbers.
     """
 
     symmetric = False  # whether the derivatives by the operands are a symmetric matrix
     fresh: Scalars | None = None  # the program as it was made, for the first who asks
 
     def __init__(
-        self, scalars: Scalars, size: int, blocks: Blocks, outputs: list[int], by: list[int], start: int, single: bool
+        self,
+        scalars: Scalars,
+        blocks: list[Block],
+        outputs: list[Group],
+        by: list[Group],
+        start: int,
+        single: bool,
+        dtype: str,
     ) -> None:
-        self.blocks, self.outputs, self.by, self.start, self.single = blocks, outputs, by, start, single
-        self.names = list(dict.fromkeys(itertools.islice(scalars.ops, size)))
+        self.blocks, self.outputs, self.by = blocks, outputs, by
+        self.start, self.single, self.dtype = start, single, dtype
+        ops = list(scalars.ops)
+        self.names = list(dict.fromkeys(ops))
         codes = {name: code for code, name in enumerate(self.names)}
-        self.codes = array("H", map(codes.__getitem__, itertools.islice(scalars.ops, size)))
-        self.counts = array("i", map(len, itertools.islice(scalars.operands, size)))
-        self.operands = array("i", itertools.chain.from_iterable(itertools.islice(scalars.operands, size)))
-        self.numbers = array("d", [scalars.numbers[i] for i in range(size) if scalars.ops[i] == CONST])
-        self.leaves = [leaf for _, nodes, _ in blocks for leaf in nodes]
-        places = {leaf: k for k, leaf in enumerate(self.leaves)}
-        self.places = [places[leaf] for leaf in by]  # of the operands among all numbers that are given
+        self.codes = array("H", map(codes.__getitem__, ops))
+        below = list(scalars.operands)
+        self.counts = array("i", map(len, below))
+        self.operands = array("i", itertools.chain.from_iterable(below))
+        self.numbers = array("d", [scalars.numbers[i] for i, op in enumerate(ops) if op == CONST])
+        self.rolled = {i for i, op in enumerate(ops) if op == LEAF and scalars.rolled[i]}
+        self.examples = scalars.examples
         self.lock = threading.RLock()
         self.made: dict[str, Any] = {}
-
-    def nodes(self) -> Iterator[tuple[str, tuple[int, ...], float]]:
-        """What makes each node, its operands, and of a constant its number."""
-        operands, numbers = iter(self.operands), iter(self.numbers)
-        for code, count in zip(self.codes, self.counts, strict=True):
-            op = self.names[code]
-            yield op, tuple(itertools.islice(operands, count)), next(numbers) if op == CONST else 0.0
 
     def scalars(self) -> Scalars:
         """The program again, to be extended."""
@@ -88,13 +106,17 @@ class Source:
         if found is not None:
             return found
         found = Scalars()
-        for op, below, x in self.nodes():
-            if op == LEAF:
-                found.leaf()
+        operands, numbers = iter(self.operands), iter(self.numbers)
+        for i, (code, count) in enumerate(zip(self.codes, self.counts, strict=True)):
+            op = self.names[code]
+            if i == self.examples:
+                found.count()
+            elif op == LEAF:
+                found.leaf(i in self.rolled)
             elif op == CONST:
-                found.const(x)
+                found.const(next(numbers))
             else:
-                found.node(op, *below)
+                found.node(op, *itertools.islice(operands, count))
         return found
 
     def once(self, what: str, make: Callable[[], Any]) -> Any:
@@ -112,16 +134,44 @@ class Source:
             from .evaluate import Machine
             from .lift import lift
 
-            return Machine(lift(self.scalars(), self.blocks, self.outputs, [], self.start))
+            plain, rolled = self.nodes(self.outputs)
+            scalars = self.scalars()
+            count = [] if self.examples is None else [("n", [self.examples], ())]
+            return Machine(lift(scalars, [*self.blocks, *count], plain, [], self.start, rolled), self.dtype)
 
         return self.once("machine", make)  # type: ignore[no-any-return]
 
-    @property
-    def picks(self) -> list[calls.Pick]:
-        """The rules of the results' nodes: which one each is."""
-        return self.once(  # type: ignore[no-any-return]
-            "picks", lambda: [calls.Pick("gradient", f"[{i}]", i) for i in range(len(self.outputs))]
-        )
+    @staticmethod
+    def nodes(groups: list[Group]) -> tuple[list[int], list[int]]:
+        """The nodes of some groups: all that have one number, then all that have one per example."""
+        return [i for group in groups for i in group.plain], [i for group in groups for i in group.rolled]
+
+    def size(self, examples: int) -> int:
+        """How many results there are."""
+        return sum(group.size(examples) for group in self.outputs)
+
+    def run(self, numbers: list[Any], examples: int) -> list[float] | None:
+        """The results, group by group, in each those of the examples last; None where one is not finite.
+
+        Arguments:
+            numbers: those of the blocks.
+        """
+        count = [] if self.examples is None else [[float(examples)]]
+        found = self.machine.run([*numbers, *count], examples)
+        if not found.finite:
+            return None
+        plain, rows = found.outputs.tolist(), found.rolled_outputs.tolist()
+        if not rows or not rows[0]:
+            return plain  # type: ignore[no-any-return]
+        results: list[float] = []
+        start = first = 0
+        for group in self.outputs:
+            stop, last = start + len(group.plain), first + len(group.rolled)
+            results += plain[start:stop]
+            for row in rows:
+                results += row[first:last]
+            start, first = stop, last
+        return results
 
     @property
     def gradient(self) -> Source | None:
@@ -141,41 +191,62 @@ class Source:
 
         def make() -> Source | None:
             back = self.differentiated(self.by, "seeds", False)
-            if back is None:
-                return None
-            _, seeds, _ = back.blocks[-1]
-            return back.differentiated(seeds, "tangents", False, linear=True)
+            return (
+                None if back is None else back.differentiated(back.by[len(self.by) :], "tangents", False, linear=True)
+            )
 
         return self.once("tangent", make)  # type: ignore[no-any-return]
 
-    def differentiated(self, by: list[int], name: str, single: bool, linear: bool = False) -> Source | None:
+    def differentiated(self, by: list[Group], name: str, single: bool, linear: bool = False) -> Source | None:
         """The derivatives by some leaves of the results' sum, each times its seed, in a block of that name; or 1.
 
         Arguments:
             linear: whether the results are linear in these leaves: the derivatives do not depend on them, which go.
         """
+        plain, rolled = self.nodes(by)
+        results = [*itertools.chain(*self.nodes(self.outputs))]
         try:
-            expanded = expand(self.scalars(), self.outputs, by, self.start)
+            expanded = expand(self.scalars(), results, [*plain, *rolled], self.start)
         except TooManyPaths:
             return None
         scalars = expanded.scalars
-        seeds = [] if single else [scalars.leaf() for _ in self.outputs]
-        adjoint = differentiate(scalars, expanded.of(self.outputs), seeds or [None], expanded.of(by))
-        found = released(expanded, adjoint.gradients)
+        seeds = [] if single else [leaves_like(group, scalars) for group in self.outputs]
+        outputs, given = self.nodes([group.of(expanded) for group in self.outputs]), self.nodes(seeds)
+        adjoint = differentiate(
+            scalars,
+            [*outputs[0], *outputs[1]],
+            [None] if single else [*given[0], *given[1]],
+            expanded.of([*plain, *rolled]),
+        )
+        start = min(expanded.start, adjoint.start)
+        found = pruned(scalars, adjoint.gradients, start)
         if len(found.scalars) > NODES:
             return None
-        left_out = set(by) if linear else set()
+        left_out = {*plain, *rolled} if linear else set()
         blocks = [
             (block, found.of(expanded.of(nodes)), shape)
             for block, nodes, shape in self.blocks
             if left_out.isdisjoint(nodes)
         ]
-        if seeds:
-            count = sum(block.startswith(name) for block, _, _ in blocks)
-            blocks.append((f"{name}{count or ''}", found.of(seeds), (len(seeds),)))
-        operands = [*expanded.of([leaf for leaf in self.by if leaf not in left_out]), *seeds]
-        size = len(found.scalars)
-        made = Source(found.scalars, size, blocks, found.of(adjoint.gradients), found.of(operands), found.start, False)
+        count = sum(block.startswith(name) for block, _, _ in blocks) or ""
+        blocks += [
+            (f"{kind}{name}{count}", found.of(nodes), (len(nodes),))
+            for kind, nodes in zip(("", "rolled "), given, strict=True)
+            if nodes
+        ]
+        groups = self.by[: len(self.by) - len(by)] if linear else self.by
+        gradients = iter(adjoint.gradients)
+        first = [[*itertools.islice(gradients, len(group.plain))] for group in by]
+        second = [[*itertools.islice(gradients, len(group.rolled))] for group in by]
+        made = Source(
+            found.scalars,
+            blocks,
+            [Group(*pair).of(found) for pair in zip(first, second, strict=True)],
+            [*[group.of(expanded).of(found) for group in groups], *[group.of(found) for group in seeds]],
+            found.start,
+            False,
+            self.dtype,
+        )
         made.fresh = found.scalars
         return made
 
@@ -187,36 +258,24 @@ class Source:
             if self.made.get(what) is not None:
                 yield from self.made[what].programs(f"{what} of {path}" if path else what)
 
-    def split(self, numbers: list[Any]) -> list[list[Any]]:
-        """The numbers of all leaves, block by block."""
-        rest = iter(numbers)
-        return [list(itertools.islice(rest, len(nodes))) for _, nodes, _ in self.blocks if nodes]
 
-    def replay(self, numbers: list[Any]) -> list[Any]:
-        """The results as a graph of Values, from the Values and numbers of the leaves. There is no adjoint in it."""
-        leaves = dict(zip(self.leaves, numbers, strict=True))
-        found: list[Any] = []
-        for i, (op, below, x) in enumerate(self.nodes()):
-            if op == LEAF:
-                found.append(leaves[i])
-            elif op == CONST:
-                found.append(x)
-            else:
-                found.append(made_of(op, [found[j] for j in below]))
-        return [found[i] for i in self.outputs]
+def split(row: Sequence[float], groups: list[Group], examples: int) -> list[Any]:
+    """One number for each node of some groups, as the numbers of two blocks: plain ones, and a row for each example."""
+    plain: list[float] = []
+    rows: list[list[float]] = [[] for _ in range(examples)]
+    start = 0
+    for group in groups:
+        stop, each = start + len(group.plain), len(group.rolled)
+        plain += row[start:stop]
+        for e in range(examples if each else 0):
+            rows[e] += row[stop + e * each : stop + (e + 1) * each]
+        start += group.size(examples)
+    return [*([plain] if plain else []), *([rows] if any(rows) else [])]
 
 
-def made_of(op: str, operands: list[Any]) -> Any:
-    """An operation on Values and numbers."""
-    if not any(isinstance(x, Value) for x in operands):
-        operands[0] = Value(operands[0], requires_grad=False)
-    make = symbolic.MAKE[op]
-    if op == "softmax":
-        return make(operands)[0]
-    if op == "dot":
-        half = len(operands) // 2
-        return make(operands[:half], operands[half:])
-    return make(operands) if op in ("sum", "mean", "prod", "logsumexp") else make(*operands)
+def leaves_like(group: Group, scalars: Scalars) -> Group:
+    """New leaves, one for each node of a group."""
+    return Group([scalars.leaf() for _ in group.plain], [scalars.leaf(rolled=True) for _ in group.rolled])
 
 
 # ---- calls of them ---------------------------------------------------------------------------------------------------
@@ -225,7 +284,7 @@ def made_of(op: str, operands: list[Any]) -> Any:
 class Differentiable:
     """The rule of a CALL that has programs for its derivatives: what sweeps ask, as `calls` says.
 
-    A subclass has the `source` of its programs, its `operands`, `pull` with numbers, and these two:
+    A subclass has the `source` of its programs, its `operands`, the number of `examples`, `pull` with numbers, and:
 
         numbers_at(operands)   the numbers of the program's blocks where the operands are these, Values or numbers
         tape(operands)         the function's graph, recorded eagerly
@@ -238,6 +297,7 @@ class Differentiable:
     name: str
     symbol: str
     source: Source
+    examples: int
     operands: tuple[Any, ...]
 
     def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
@@ -249,10 +309,14 @@ class Differentiable:
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         raise NotImplementedError
 
+    def row(self, seeds: dict[int, Any]) -> list[Any]:
+        """The seed of each result, 0 where there is none."""
+        return [seeds.get(i, 0.0) for i in range(self.source.size(self.examples))]
+
     def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:
         """The derivative by each operand of the results, each times its seed, as Values."""
-        row = [seeds.get(i, 0.0) for i in range(len(self.source.outputs))]
         gradient = self.source.gradient
+        row = self.row(seeds)
         if gradient is not None:
             numbers = self.pull(operands, {i: engine.plain(x) for i, x in enumerate(row)})
             if all(map(math.isfinite, numbers)):
@@ -265,9 +329,10 @@ class Differentiable:
             return self.pull(operands, dict(enumerate(tangents)))
         tangent = self.source.tangent
         if tangent is not None:
-            found = tangent.machine.run([*self.numbers_at(operands), tangents])
-            if found.finite:
-                return found.outputs.tolist()  # type: ignore[no-any-return]
+            blocks = split(tangents, self.source.by, self.examples)
+            found = tangent.run([*self.numbers_at(operands), *blocks], self.examples)
+            if found is not None:
+                return found
         return self.tape(operands).push(array("d", tangents))
 
     def push_values(self, operands: tuple[Any, ...], tangents: list[Any]) -> Sequence[Scalar | None]:
@@ -297,6 +362,7 @@ class Derived(Differentiable):
     ) -> None:
         self.parent, self.source, self.way = parent, source, way
         self.name, self.symbol = parent.name, f"∂{parent.symbol}"
+        self.examples = parent.examples
         self.operands = (*operands, *others)
 
     def results(self, numbers: Sequence[float]) -> list[Scalar]:
@@ -304,22 +370,25 @@ class Derived(Differentiable):
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
         return [
-            engine.by_rule("pick", pick, (node,), y, unknown)
-            for pick, y in zip(self.source.picks, numbers, strict=True)
+            engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}[{i}]", i), (node,), y, unknown)
+            for i, y in enumerate(numbers)
         ]
 
     def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
         n = len(self.parent.operands)
-        others = [[engine.plain(x) for x in operands[n:]]] if len(operands) > n else []
-        return [*self.parent.numbers_at(operands[:n]), *others]
+        found = self.parent.numbers_at(operands[:n])
+        others = [engine.plain(x) for x in operands[n:]]
+        groups = self.source.by[len(self.parent.source.by) :] if others else []
+        return [*found, *split(others, groups, self.examples)]
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
-        row = [seeds.get(i, 0.0) for i in range(len(self.source.outputs))]
+        row = self.row(seeds)
         gradient = self.source.gradient
         if gradient is not None:
-            found = gradient.machine.run([*self.numbers_at(operands), row])
-            if found.finite:
-                return found.outputs.tolist()  # type: ignore[no-any-return]
+            blocks = split(row, self.source.outputs, self.examples)
+            found = gradient.run([*self.numbers_at(operands), *blocks], self.examples)
+            if found is not None:
+                return found
         return self.tape(operands).pull(array("d", row))
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
@@ -333,8 +402,11 @@ class Derived(Differentiable):
 
 def apart(operands: Sequence[Any]) -> list[Value]:
     """The operands as inputs of a tape: Values, no two of them the same."""
-    inputs = as_values(operands)
-    if len(set(map(id, inputs))) < len(inputs):
-        inputs = [variable(x) for x in inputs]
-        release(inputs)
+    found: dict[int, Value] = {}
+    inputs = []
+    for x in as_values(operands):
+        own = variable(x) if id(x) in found else x
+        found[id(own)] = own
+        inputs.append(own)
+    release([own for own, x in zip(inputs, operands, strict=True) if own is not x])
     return inputs
