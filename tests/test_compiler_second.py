@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import random
 
@@ -211,6 +212,7 @@ def counted(gg, f):
     """A function, compiled, and the list of its runs."""
     runs = []
 
+    @functools.wraps(f)
     def noting(*args):
         runs.append(args)
         return f(*args)
@@ -503,23 +505,28 @@ def test_velocities_and_second_derivatives_of_rolled_results(gg):
         each = gg.vmap(lambda row: [(row[0] * c).sin() * row[1], row[0]])(rows)
         return each, c * c, gg.vmap(lambda row: row[1] * row[1] * c)(rows)
 
+    def flat(tree):
+        return gg.trees.flatten(tree)[0]
+
+    def squares(g):
+        return lambda rows, c: sum((1.0 + 0.3 * i) * y * y for i, y in enumerate(flat(g(rows, c))))
+
+    def moving(g, v):
+        return lambda rows, c: squares(lambda rows, c: gg.jvp(g, (rows, c), (v, c)))(rows, c)
+
     compiled = gg.compile(f)
     for size in (2, 5):
         rows = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(size)]
         v = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(size)]
-        flat = lambda tree: gg.trees.flatten(tree)[0]  # noqa: E731
-        for a, b in zip(*[flat(gg.jvp(g, (rows, 0.7), (v, 0.3))) for g in (f, compiled)], strict=True):
-            assert close(a, b, 1e-13, 1e-14)
-
-        def squares(g):
-            return lambda rows, c: sum((1.0 + 0.3 * i) * y * y for i, y in enumerate(flat(g(rows, c))))
-
-        def moving(g):
-            return lambda rows, c: sum((1.0 + 0.3 * i) * y * y for i, y in enumerate(flat(gg.jvp(g, (rows, c), (v, c)))))
-
-        for a, b in zip(*[flat(gg.hessian(squares(g), (0, 1))(rows, 0.7)) for g in (f, compiled)], strict=True):
-            assert close(a, b, 1e-12, 1e-13)
-        for a, b in zip(*[flat(gg.grad(moving(g), (0, 1))(rows, 0.7)) for g in (f, compiled)], strict=True):
+        expected, found = (
+            [
+                *flat(gg.jvp(g, (rows, 0.7), (v, 0.3))),
+                *flat(gg.hessian(squares(g), (0, 1))(rows, 0.7)),
+                *flat(gg.grad(moving(g, v), (0, 1))(rows, 0.7)),
+            ]
+            for g in (f, compiled)
+        )
+        for a, b in zip(found, expected, strict=True):
             assert close(a, b, 1e-12, 1e-13)
     assert len(compiled.programs) == 1
 
