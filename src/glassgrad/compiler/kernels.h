@@ -146,6 +146,7 @@ static void NAME(lanes)(const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *end = out + s->count;
     for (; out < end; out += WIDTH) {
         vec sum = {0};
+        if (s->code) sum = LOAD(out);
         for (int groups = *t++; groups > 0; groups--) {
             const int code = *t++;
             vec part = {0};
@@ -270,30 +271,43 @@ INLINE REAL NAME(exp)(REAL x) {
     return (1 + (r + r * r * p)) * one * other;
 }
 
+INLINE REAL NAME(sqrt)(REAL x) {
+#if DOUBLE
+    return sqrt(x);
+#else
+    return sqrtf(x);
+#endif
+}
+
 #define LOOP(formula) \
     for (int64_t i = 0; i < n; i++) out[i] = (formula); \
     break
 
 enum { /* as in plan.py */
     NAME(COPY), NAME(ADD), NAME(SUB), NAME(MUL), NAME(DIV), NAME(NEG), NAME(ABS), NAME(SQUARE), NAME(RECIPROCAL),
-    NAME(SQRT), NAME(SIGN), NAME(RELU), NAME(RELU_SLOPE), NAME(MAXIMUM), NAME(MINIMUM), NAME(WHERE), NAME(EXP)
+    NAME(SQRT), NAME(SIGN), NAME(RELU), NAME(RELU_SLOPE), NAME(MAXIMUM), NAME(MINIMUM), NAME(WHERE), NAME(EXP),
+    NAME(SCALE), NAME(RSQRT), NAME(ROOT), NAME(RECIPROCAL_SLOPE), NAME(RSQRT_SLOPE), NAME(ROOT_SLOPE)
 };
+
+/* x**0.5 as pow has it, which differs from the square root at -0 and -inf */
+INLINE REAL NAME(root)(REAL x) { return x == -(REAL)INFINITY ? (REAL)INFINITY : NAME(sqrt)(x + 0); }
 
 static void NAME(map)(const Step *s, REAL *m) {
     REAL *out = m + s->out;
     const REAL *x = m + s->u, *w = m + s->v, *y = m + s->w;
     const int64_t n = s->count;
+    const REAL sign = (REAL)s->sign, first = sign * *w;
     switch (s->code) {
         case NAME(COPY): LOOP(x[i]);
         case NAME(ADD): LOOP(x[i] + w[i]);
         case NAME(SUB): LOOP(x[i] - w[i]);
-        case NAME(MUL): LOOP(x[i] * w[i]);
+        case NAME(MUL): LOOP(sign * x[i] * w[i]);
         case NAME(DIV): LOOP(x[i] / w[i]);
         case NAME(NEG): LOOP(-x[i]);
         case NAME(ABS): LOOP((REAL)fabs(x[i]));
         case NAME(SQUARE): LOOP(x[i] * x[i]);
         case NAME(RECIPROCAL): LOOP(1 / x[i]);
-        case NAME(SQRT): LOOP((REAL)sqrt(x[i]));
+        case NAME(SQRT): LOOP(NAME(sqrt)(x[i]));
         case NAME(SIGN): LOOP(x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i] * 0);
         case NAME(RELU): LOOP(x[i] <= 0 ? 0 : x[i]);
         case NAME(RELU_SLOPE): LOOP(x[i] > 0 ? 1 : 0);
@@ -301,6 +315,12 @@ static void NAME(map)(const Step *s, REAL *m) {
         case NAME(MINIMUM): LOOP(x[i] <= w[i] || x[i] != x[i] ? x[i] : w[i]);
         case NAME(WHERE): LOOP(x[i] != x[i] ? x[i] : x[i] != 0 ? w[i] : y[i]);
         case NAME(EXP): LOOP(NAME(exp)(x[i]));
+        case NAME(SCALE): LOOP(first * x[i]);
+        case NAME(RSQRT): LOOP(1 / NAME(root)(x[i]));
+        case NAME(ROOT): LOOP(NAME(root)(x[i]));
+        case NAME(RECIPROCAL_SLOPE): LOOP(-((1 / x[i]) * (1 / x[i])));
+        case NAME(RSQRT_SLOPE): LOOP((REAL)-0.5 / NAME(root)(x[i]) / (x[i] + 0));
+        case NAME(ROOT_SLOPE): LOOP((REAL)0.5 / NAME(root)(x[i]));
     }
 }
 

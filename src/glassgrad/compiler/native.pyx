@@ -6,12 +6,14 @@ It does what `evaluate` does, to rounding: that is the reference, and where this
 `plan` works out the steps, `kernels.h` runs them, without the GIL: threads that run one program each have an arena.
 """
 
+import time
+
 import numpy as np
 
 from .. import rules
 from . import evaluate
 from .evaluate import Results, scalar_rule
-from .plan import FIELDS, Plan
+from .plan import FIELDS, KINDS, Plan
 
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_CheckBuffer,
@@ -33,6 +35,10 @@ cdef extern from "native.h":
 
 __all__ = ["Machine"]
 
+WORK = {
+    "map": "maps", "rule": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies",
+    "spread": "copies", "tape": "tape",
+}  # fmt: skip
 KEPT = 4  # plans of one program, for as many numbers of examples
 widest = 64  # bytes of a vector, at most: for tests of the other kernels
 cdef object empty_like = np.empty_like
@@ -130,6 +136,44 @@ cdef class Machine:
                 at += 1
         found = self.results(plan, arena)
         plan.free.append(arena)
+        return found
+
+    def times(self, numbers, examples=1):
+        """For each step the number of its instruction, its kind and how many seconds it takes, alone and repeated."""
+        cdef Prepared plan = self.plan(examples)
+        cdef Arena arena = plan.arena()
+        cdef int64_t at
+        cdef int k
+        for i, given in enumerate(numbers):
+            self.take(plan, i, given, arena)
+        found = []
+        for at in range(plan.count):
+            kind = KINDS[plan.plan.steps[at, 0]]
+            best = float("inf")
+            for _ in range(15):
+                start = time.perf_counter()
+                if kind == "python":
+                    by_python(plan.plan, at, arena.numbers)
+                else:
+                    with nogil:
+                        for k in range(8):
+                            self.kernels.run(plan.first, at, at + 1, plan.table, self.rules.functions, arena.start)
+                best = min(best, (time.perf_counter() - start) / (1 if kind == "python" else 8))
+            found.append((plan.plan.names[at], kind, best))
+        plan.free.append(arena)
+        return found
+
+    def profile(self, numbers, examples=1):
+        """How many seconds a run takes, by kind of work."""
+        found = dict.fromkeys(["products", "maps", "copies", "tape"], 0.0)
+        for _, kind, seconds in self.times(numbers, examples):
+            found[WORK.get(kind, "products")] += seconds
+        whole = float("inf")
+        for _ in range(20):
+            start = time.perf_counter()
+            self.once(numbers, examples)
+            whole = min(whole, time.perf_counter() - start)
+        found["numbers in and out"] = max(0.0, whole - sum(found.values()))
         return found
 
     cdef object results(self, Prepared plan, Arena arena):

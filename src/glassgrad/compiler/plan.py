@@ -4,7 +4,8 @@ Pipeline: trace → differentiate → lift → program → **plan** → native.
 
 All numbers stand in one arena: the program's first array; the second, a row of examples for each place, rows being as
 long as whole vectors; then whatever a step needs in another order. Such copies are made once, however many steps read
-them, and copies of constants before the program runs. `native.h` says what a step's columns mean.
+them, and copies of constants before the program runs. An instruction's results may stand in another order than the
+program says, where reading or writing costs less so. `native.h` says what a step's columns mean.
 
 - A sum of products with factors to share is a product: one factor number by number, the other in vectors, which has to
   stand side by side or is copied so.
@@ -14,6 +15,7 @@ them, and copies of constants before the program runs. `native.h` says what a st
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -42,7 +44,7 @@ MAPS: Final = {
     name: code
     for code, name in enumerate((
         "identity", "add", "sub", "mul", "div", "neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "relu'0",
-        "maximum", "minimum", "where", "exp",
+        "maximum", "minimum", "where", "exp", "scale", "pow -0.5", "pow 0.5", "pow'0 -1.0", "pow'0 -0.5", "pow'0 0.5",
     ))
 }  # fmt: skip
 END, COPY, NEG, ADD, SUB, MUL, NEGMUL, MULADD, SUBMUL, MULMUL, DOT, RULE, _, _, _, RELU, DIV = range(17)
@@ -68,14 +70,6 @@ class Factor:
     def places(self) -> Array:
         return self.find()
 
-    def backwards(self) -> Factor:
-        """The same, its terms in the opposite order."""
-        turned = Factor(self.shape, lambda: self.places[:, :, ::-1])
-        if self.strides:
-            b, r, n = self.strides
-            turned.offset, turned.strides = self.offset + n * (self.shape[2] - 1), (b, r, -n)
-        return turned
-
 
 def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> Factor:
     """A window as a factor. Along an axis of length 1 the step is 0."""
@@ -87,6 +81,18 @@ def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, in
         return found
 
     return Factor(shape, find, offset, (b, r, n))
+
+
+def as_factor(places: Array) -> Factor:
+    """Places as a factor: as a window if they are one."""
+    b, r, n = places.shape
+    start = places.item(0)
+    strides = [
+        places.item(tuple(np.eye(3, dtype=int)[axis])) - start if size > 1 else 0
+        for axis, size in enumerate(places.shape)
+    ]
+    found = window(start, (b, r, n), (strides[0], strides[1], strides[2]))
+    return found if np.array_equal(found.places, places) else Factor((b, r, n), lambda: places)
 
 
 class Plan:
@@ -122,6 +128,8 @@ class Plan:
         self.copies: dict[object, int] = {}
         self.tape: list[int] = []
         self.now = 0
+        self.at = np.arange(program.size)  # where each place of the first array is
+        self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
         self.known = np.full(self.size, np.nan)  # the constants, by place
         self.is_known = np.zeros(self.size, dtype=bool)
         for block in program.blocks:
@@ -174,12 +182,30 @@ class Plan:
     def places(self, operand: Operand) -> Array:
         """The places of an operand in the arena; of a rolled one those of its first example."""
         found = operand.indices()
-        return self.rolled_start + found * self.row if operand.rolled else found
+        if operand.rolled:
+            return self.rolled_start + found * self.row
+        return self.at[found] if self.moved else found
+
+    def stays(self, view: View) -> bool:
+        """Whether a window is one in the arena too."""
+        if view.rolled or not self.moved:
+            return True
+        low = view.offset + sum([min(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
+        high = view.offset + sum([max(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
+        k = bisect.bisect_right(self.moved, (high, self.size))
+        return k == 0 or self.moved[k - 1][1] <= low
+
+    def reorder(self, out: int, order: Array) -> None:
+        """Have the results from `out` on in this order."""
+        if bool((order[1:] > order[:-1]).all()):
+            return
+        self.at[out + order] = out + np.arange(len(order))
+        self.moved.append((out, out + len(order)))
 
     def factor(self, operand: Operand) -> Factor:
         """An operand of a contract."""
         b, r, n = operand.shape
-        if isinstance(operand, View):
+        if isinstance(operand, View) and self.stays(operand):
             scale, start = (self.row, self.rolled_start) if operand.rolled else (1, 0)
             i, j, k = operand.strides
             return window(start + operand.offset * scale, (b, r, n), (i * scale, j * scale, k * scale))
@@ -272,7 +298,7 @@ class Plan:
 
     def map(self, instruction: Map, out: int) -> None:
         """One operation, number by number."""
-        name, size = instruction.name, math.prod(instruction.shape)
+        name, size = self.power(instruction), math.prod(instruction.shape)
         rule = None if name in MAPS else self.rule(name)
         if not instruction.rolled and size <= NARROW and (name in TAPED or rule is not None):
             columns = [self.places(operand).ravel().tolist() for operand in instruction.operands]
@@ -293,20 +319,40 @@ class Plan:
             self.step("python", out=out, count=len(places[0]))
             self.by_python[len(self.rows) - 1] = (name, np.stack(places))
             return
-        starts = [self.side_by_side(operand, instruction.rolled) for operand in instruction.operands]
+        places = [self.places(operand).ravel() for operand in instruction.operands]
+        if not instruction.rolled:
+            order = np.lexsort(places[::-1])
+            self.reorder(out, order)
+            places = [x[order] for x in places]
+        starts = [
+            self.side_by_side(x, operand.rolled, instruction.rolled)
+            for x, operand in zip(places, instruction.operands, strict=True)
+        ]
         where = dict(zip(("u", "v", "w", "y"), starts, strict=False))
         count = size * self.row if instruction.rolled else size
         if rule is None:
-            self.step("map", code=MAPS[name], out=out, count=count, **where)
+            self.step("map", code=MAPS[name], out=out, count=count, sign=1, **where)
         else:
             self.step("rule", code=rule, out=out, count=count, n=len(starts), **where)
 
-    def side_by_side(self, operand: Operand, rolled: bool) -> int:
-        """The start of an operand's numbers one after the other, or of a copy that is so."""
-        places = self.places(operand).ravel()
-        if not rolled:
+    def power(self, instruction: Map) -> str:
+        """The name of a map: of a power with a constant exponent, often -1 or ±1/2, a name of its own."""
+        name = instruction.name
+        if name in ("pow", "pow'0") and math.prod(instruction.shape):
+            places = instruction.operands[1].indices()
+            if not instruction.operands[1].rolled and bool((places == places.flat[0]).all()):
+                x = self.value(places.item(0))
+                if name == "pow" and x == -1.0:
+                    return "reciprocal"
+                if f"{name} {x}" in MAPS:
+                    return f"{name} {x}"
+        return name
+
+    def side_by_side(self, places: Array, rolled: bool, result: bool) -> int:
+        """The start of an operand's numbers one after the other, or of a copy that is so; and of rows for a result."""
+        if not result:
             return self.copy(places)
-        if not operand.rolled:
+        if not rolled:
             return self.spread(places)
         if bool((np.diff(places) == self.row).all()):
             return int(places[0])
@@ -320,40 +366,97 @@ class Plan:
         if b * r * s * n <= NARROW:
             self.narrow(out, u, v, signs)
             return
-        if r == 1:
-            u, v, r, s = v, u, s, 1
-        if s > 1:
-            self.matrix(out, u, v, signs)
+        if b > 1 and (r > 1) != (s > 1) and self.shared(out, *((u, v) if r > 1 else (v, u)), signs):
             return
+        u, v, signs, order = self.sorted(u, v, signs)
+        if self.cost(v, u) + b * r * s < self.cost(u, v):
+            u, v, r, s = v, u, s, r
+            order = order.swapaxes(1, 2)
         sign = signs[0] if len(set(signs)) == 1 else 0
         left, right = u.strides, v.strides
-        if sign and left and left[1] == 1 and r >= self.lanes // 2 and right:
-            self.step(
-                "product", out=out, outer=b, inner=1, rows=1, columns=r, n=n, out_outer=r, u=v.offset,
-                u_outer=right[0], u_n=right[2], v=u.offset, v_outer=left[0], v_n=left[2], v_tile=self.tile, sign=sign,
-            )  # fmt: skip
+        if r > 1 and s > 1 or sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2:
+            self.reorder(out, order.ravel())
+            self.product(out, u, v, signs)
             return
-        if left and left[2] == -1:
-            u, v, signs = u.backwards(), v.backwards(), signs[::-1]
-            left, right = u.strides, v.strides
-        if sign and left and left[2] == 1 and n >= self.lanes:
+        if r == 1:
+            u, v, r, left, right = v, u, s, right, left
+        if sign and n >= self.lanes and left and left[2] == 1:
             if not right or right[2] != 1:
                 v = window(self.copy(v.places), v.shape, (n, n, 1))
             assert v.strides is not None  # noqa: S101 - a window
+            self.reorder(out, order.ravel())
             self.step(
                 "dot", out=out, outer=b, inner=r, n=n, u=u.offset, u_outer=left[0], u_inner=left[1], v=v.offset,
                 v_outer=v.strides[0], sign=sign,
             )  # fmt: skip
             return
-        flat = (b * r, n)
-        self.in_lanes(out, u.places.reshape(flat), np.broadcast_to(v.places, (b, r, n)).reshape(flat), signs)
+        one, other = u.places.reshape(b * r, n), np.broadcast_to(v.places, (b, r, n)).reshape(b * r, n)
+        orders = [np.arange(b * r), np.lexsort([other[:, 0], one[:, 0]]), np.lexsort([one[:, 0], other[:, 0]])]
+        best = min(orders, key=lambda some: self.strays(one[some]) + self.strays(other[some]))
+        self.reorder(out, order.ravel()[best])
+        if n > 1 or not sign or not self.times(out, one[best, 0], other[best, 0], sign):
+            self.in_lanes(out, one[best], other[best], signs)
+
+    def sorted(self, u: Factor, v: Factor, signs: tuple[int, ...]) -> tuple[Factor, Factor, tuple[int, ...], Array]:
+        """The same sums, each axis in an order that makes windows of the factors where there is one; and that order."""
+        (b, r, n), s = u.shape, v.shape[1]
+        order = np.arange(b * r * s).reshape(b, r, s)
+        ways = [(u, v, signs, order)]
+        if not all(factor.strides and min(factor.strides) >= 0 for factor in (u, v)):
+            left, right = u.places, v.places
+            batch = np.lexsort([right[:, 0, 0], left[:, 0, 0]])
+            rows, columns = np.argsort(left[0, :, 0], kind="stable"), np.argsort(right[0, :, 0], kind="stable")
+            order = order[np.ix_(batch, rows, columns)]
+            for terms in (np.argsort(left[0, 0], kind="stable"), np.argsort(right[0, 0], kind="stable")):
+                one, other = left[np.ix_(batch, rows, terms)], right[np.ix_(batch, columns, terms)]
+                turned = tuple([signs[k] for k in terms.tolist()])
+                ways.append((as_factor(one), as_factor(other), turned, order))
+        return min(ways, key=lambda way: min(self.cost(way[0], way[1]), self.cost(way[1], way[0])))
+
+    def shared(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> bool:
+        """Σ_n u[b, r, n] · v[b, 0, n], if most of it is a product because u is the same for every b there."""
+        left, right = u.places, v.places
+        b, r, n = left.shape
+        same = (left == left[:1]).all(axis=(0, 1))
+        if 2 * int(same.sum()) < n:
+            return False
+        alike, others = np.flatnonzero(same), np.flatnonzero(~same)
+        one, other = as_factor(right[:, 0, alike][None]), as_factor(left[:1, :, alike])
+        self.product(out, one, other, tuple([signs[k] for k in alike.tolist()]))
+        if len(others):
+            flat = (b * r, len(others))
+            rest = np.broadcast_to(right, left.shape)[:, :, others].reshape(flat)
+            signs = tuple([signs[k] for k in others.tolist()])
+            self.in_lanes(out, left[:, :, others].reshape(flat), rest, signs, more=True)
+        return True
+
+    def times(self, out: int, u: Array, v: Array, sign: int) -> bool:
+        """Products number by number of two windows, or of one and a number; whether it is that."""
+        for one, other in ((u, v), (v, u)):
+            if how(one) == 0 and how(other) < 2:
+                name = "mul" if how(other) == 0 else "scale"
+                self.step(
+                    "map", code=MAPS[name], out=out, u=one.item(0), v=other.item(0), count=len(u), sign=sign
+                )
+                return True
+        return False
+
+    def cost(self, u: Factor, v: Factor) -> float:
+        """About how many cycles a product takes with v in vectors."""
+        (b, r, n), s = u.shape, v.shape[1]
+        left = 0 if u.strides else b * r * n
+        right = 0 if v.strides and v.strides[1] == 1 else b * s * n
+        if r == 1 and right and v.strides and v.strides[2] == 1 and n >= self.lanes:
+            right, left = 0, 0 if u.strides and u.strides[2] == 1 else b * n  # a dot for each
+            return left + b * s * (n / self.lanes + 8)
+        return left + right + b * r * n * (0.5 * up(s, self.lanes) / self.lanes + (s < self.lanes))
 
     @property
     def tile(self) -> int:
         """How many columns a product takes at a time."""
         return self.lanes * (4 if self.lanes * self.dtype.itemsize == 64 else 2)
 
-    def matrix(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
+    def product(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
         """A batch of products of matrices."""
         (b, r, n), s = u.shape, v.shape[1]
         sign = signs[0]
@@ -361,15 +464,14 @@ class Plan:
             u, sign = self.signed(u, signs), 1
         if u.strides is None:
             u = window(self.copy(u.places), u.shape, (r * n, n, 1))
-        columns: dict[str, int]
         if v.strides and v.strides[1] == 1:
-            columns = {"v": v.offset, "v_outer": v.strides[0], "v_n": v.strides[2], "v_tile": self.tile}
+            right = {"v": v.offset, "v_outer": v.strides[0], "v_n": v.strides[2], "v_tile": self.tile}
         else:
-            columns = self.packed(v.places)
+            right = self.packed(v.places)
         assert u.strides is not None  # noqa: S101 - a window
         self.step(
             "product", out=out, outer=b, inner=1, rows=r, columns=s, n=n, out_outer=r * s, out_row=s, u=u.offset,
-            u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, **columns,
+            u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, **right,
         )  # fmt: skip
 
     def packed(self, places: Array) -> dict[str, int]:
@@ -387,7 +489,7 @@ class Plan:
         start, size = self.room(places.size), places.size
         right = self.room(size)
         self.constants.append((right, np.tile(np.array(signs, dtype=float), size // len(signs))))
-        self.step("map", code=MAPS["mul"], out=start, u=self.copy(places), v=right, count=size)
+        self.step("map", code=MAPS["mul"], out=start, u=self.copy(places), v=right, count=size, sign=1)
         b, r, n = places.shape
         return window(start, (b, r, n), (r * n, n, 1))
 
@@ -439,8 +541,8 @@ class Plan:
         """The constant at a place."""
         return self.known.item(place) if place < len(self.is_known) and self.is_known.item(place) else None
 
-    def in_lanes(self, out: int, u: Array, v: Array, signs: tuple[int, ...]) -> None:
-        """Sums [i, n] without factors to share, a vector of them at a time."""
+    def in_lanes(self, out: int, u: Array, v: Array, signs: tuple[int, ...], more: bool = False) -> None:
+        """Sums [i, n] without factors to share, a vector of them at a time; `more` adds them to what is there."""
         count, lanes = len(u), self.lanes
         fill = -count % lanes
         if fill:
@@ -466,7 +568,12 @@ class Plan:
                 elif code >> 1 in (2, 4):
                     a = a[:, :1]
                 table += [np.array([code, len(terms)]), np.concatenate([a, b], axis=1).ravel()]
-        self.step("lanes", out=out, count=count, table=self.put(np.concatenate(table)))
+        self.step("lanes", code=int(more), out=out, count=count, table=self.put(np.concatenate(table)))
+
+    def strays(self, places: Array) -> int:
+        """How many vectors of an operand [i, n] of sums are gathered from anywhere."""
+        whole = places[: len(places) // self.lanes * self.lanes]
+        return int((how(whole.reshape(-1, self.lanes, places.shape[1]).swapaxes(1, 2)) == 2).sum())
 
     def is_number(self, places: Array, x: float) -> Array:
         """Where the constant x stands."""
