@@ -208,6 +208,28 @@ static void NAME(rolled)(const Step *s, const int32_t *t, REAL *m) {
         }
 }
 
+/* ---- sums in which 0 times anything is 0; the tables have the places of both factors and the signs */
+
+static void NAME(careful)(const Step *s, const int32_t *table, REAL *m) {
+    REAL *out = m + s->out;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t i = 0; i < s->rows; i++)
+            for (int64_t j = 0; j < s->columns; j++, out += s->out_row) {
+                const int32_t *u = table + s->u + (a * s->rows + i) * s->n, *v = table + s->v + (a * s->columns + j) * s->n;
+                REAL sum = 0;
+                for (int64_t e = 0; e < s->count; e++) {
+                    for (int64_t k = 0; k < s->n; k++) {
+                        const REAL x = m[u[k] + e * s->u_n], w = m[v[k] + e * s->v_n];
+                        if (x != 0 && w != 0) sum += (REAL)table[s->table + k] * x * w;
+                    }
+                    if (s->code) continue; /* a sum over the examples too */
+                    out[e] = sum;
+                    sum = 0;
+                }
+                if (s->code) *out = sum;
+            }
+}
+
 /* ---- operations number by number */
 
 #define BITS NAME(bits)
@@ -420,6 +442,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
             case DOT: NAME(dot)(s, m); break;
             case LANES: NAME(lanes)(s, t, m); break;
             case ROLLED: NAME(rolled)(s, t, m); break;
+            case CAREFUL: NAME(careful)(s, table, m); break;
             case EXAMPLES: /* summed */
                 for (int64_t k = 0; k < s->count; k++) {
                     const REAL *from = m + t[k];
@@ -445,8 +468,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
     return end;
 }
 
-static int NAME(finite)(const void *numbers, int64_t count) {
-    const REAL *x = numbers;
+static int NAME(finite)(const REAL *x, int64_t count) {
     REAL sum = 0, parts[WIDTH] = {0};
     int64_t i = 0;
     for (; i + WIDTH <= count; i += WIDTH) {
@@ -458,10 +480,20 @@ static int NAME(finite)(const void *numbers, int64_t count) {
     return sum == 0;
 }
 
+/* Eight rows are filled at a time, each from its start to its end. */
 #define TAKE(type) \
     for (int64_t i = 0; i < (row ? 0 : size); i++) out[i] = (REAL)((const type *)from)[i]; \
-    for (int64_t e = 0; e < (row ? examples : 0); e++) \
-        for (int64_t i = 0; i < size; i++) out[i * row + e] = (REAL)((const type *)from)[e * size + i]
+    for (int64_t i = 0; i < (row ? size : 0); i += 8) { \
+        const int some = size - i < 8 ? (int)(size - i) : 8; \
+        for (int64_t e = 0; e < examples; e++) { \
+            const type *x = (const type *)from + e * size + i; \
+            if (some == 8) { \
+                UNROLL \
+                for (int k = 0; k < 8; k++) out[(i + k) * row + e] = (REAL)x[k]; \
+            } else \
+                for (int k = 0; k < some; k++) out[(i + k) * row + e] = (REAL)x[k]; \
+        } \
+    }
 
 static void NAME(take)(void *arena, int64_t start, const void *from, int floats, int64_t size, int64_t examples,
                        int64_t row) {
@@ -476,7 +508,22 @@ static void NAME(take)(void *arena, int64_t start, const void *from, int floats,
 }
 #undef TAKE
 
-static const Kernels NAME(kernels) = {WIDTH, NAME(run), NAME(finite), NAME(take)};
+/* As the steps of these kinds, but nothing behind may be written. */
+static int NAME(collect)(const Step *s, const int32_t *t, const void *arena, void *to) {
+    const REAL *m = arena;
+    REAL *out = to;
+    t += s->table;
+    if (s->kind == RUNS)
+        for (int64_t k = 0; k < s->count; out += t[1], t += 2, k++) memcpy(out, m + t[0], (size_t)t[1] * sizeof(REAL));
+    else {
+        int64_t k = 0;
+        for (; k + WIDTH <= s->count; k += WIDTH) STORE(out + k, NAME(gather)(m, t + k));
+        for (; k < s->count; k++) out[k] = m[t[k]];
+    }
+    return NAME(finite)(to, s->n);
+}
+
+static const Kernels NAME(kernels) = {WIDTH, NAME(run), NAME(collect), NAME(take)};
 
 #undef vec
 #undef LOAD

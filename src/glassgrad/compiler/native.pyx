@@ -21,7 +21,6 @@ from cpython.buffer cimport (
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
 
 cdef extern from "native.h":
     ctypedef struct Step:
@@ -29,7 +28,7 @@ cdef extern from "native.h":
     ctypedef struct Kernels:
         int lanes
         int64_t (*run)(const Step *, int64_t, int64_t, const int32_t *, void *const *, void *) noexcept nogil
-        int (*finite)(const void *, int64_t) noexcept nogil
+        int (*collect)(const Step *, const int32_t *, const void *, void *) noexcept nogil
         void (*take)(void *, int64_t, const void *, int, int64_t, int64_t, int64_t) noexcept nogil
     const Kernels *glassgrad_kernels(int single, int widest)
 
@@ -86,7 +85,6 @@ cdef class Machine:
     cdef const Kernels *kernels
     cdef Rules rules
     cdef dict plans
-    cdef object reference
     cdef bint single
 
     def __init__(self, program, dtype="float64"):
@@ -99,14 +97,15 @@ cdef class Machine:
         self.plans = {}
         self.plan(1)
 
-    cdef Prepared plan(self, examples):
+    cdef Prepared plan(self, examples, careful=False):
         """The plan for so many examples; the last few are kept."""
-        found = self.plans.get(examples)
+        key = -examples if careful else examples
+        found = self.plans.get(key)
         if found is None:
             while len(self.plans) >= KEPT:
                 self.plans.pop(next(iter(self.plans)), None)
-            plan = Plan(self.program, examples, self.kernels.lanes, self.dtype, self.rules)
-            found = self.plans[examples] = Prepared(plan, self.given)
+            plan = Plan(self.program, examples, self.kernels.lanes, self.dtype, self.rules, careful)
+            found = self.plans[key] = Prepared(plan, self.given)
         return found
 
     def run(self, numbers, examples=1):
@@ -114,14 +113,11 @@ cdef class Machine:
         found = self.once(numbers, examples)
         if found[4]:
             return found
-        # Where 0 times anything has to be 0. It is rare, and slow.
-        if self.reference is None:
-            self.reference = evaluate.Machine(self.program, self.dtype)
-        return self.reference.run(numbers, examples)
+        return self.once(numbers, examples, True)
 
-    def once(self, numbers, examples=1):
-        """The same, without running again where a result is not finite."""
-        cdef Prepared plan = self.plan(examples)
+    def once(self, numbers, examples=1, careful=False):
+        """The same, carefully or not."""
+        cdef Prepared plan = self.plan(examples, careful)
         cdef Arena arena = plan.arena()
         cdef int64_t at = 0
         if len(numbers) != len(self.given):
@@ -179,18 +175,18 @@ cdef class Machine:
     cdef object results(self, Prepared plan, Arena arena):
         """Copies of the results, and whether they are finite."""
         cdef Py_buffer view
-        cdef size_t bytes = 4 if self.single else 8
-        cdef char *start = arena.start + plan.results * bytes
-        finite = self.kernels.finite(start, plan.total) != 0
-        found = []
-        for like in plan.empty:
-            made = empty_like(like)
-            PyObject_GetBuffer(made, &view, PyBUF_WRITABLE)
-            memcpy(view.buf, start, view.len)
-            start += view.len
-            PyBuffer_Release(&view)
-            found.append(made)
-        return Results(found[0], found[1], found[2].T, found[3].T, finite)
+        cdef bint finite = True
+        cdef list found = list(plan.empty)
+        cdef int i
+        for i in range(4):
+            if plan.lengths[i]:
+                made = empty_like(found[i])
+                PyObject_GetBuffer(made, &view, PyBUF_WRITABLE)
+                finite &= self.kernels.collect(plan.first + plan.count + i, plan.table, arena.start, view.buf)
+                PyBuffer_Release(&view)
+                found[i] = made if i < 2 else made.T
+        found.append(finite)
+        return tuple.__new__(Results, found)
 
     cdef int take(self, Prepared plan, Py_ssize_t i, object given, Arena arena) except -1:
         """Put the numbers of a block into the arena: a list, or whatever NumPy takes."""
@@ -245,20 +241,23 @@ cdef class Prepared:
     cdef object plan, image
     cdef const Step *first
     cdef const int32_t *table
-    cdef int64_t count, results, total
+    cdef int64_t count
+    cdef int64_t lengths[4]
     cdef list free, empty, starts, sizes, rows
 
     def __init__(self, plan, given):
         self.plan = plan
         self.first = <const Step *> address(plan.steps)
         self.table = <const int32_t *> address(plan.table)
-        self.count = len(plan.steps)
-        self.results = plan.results
+        self.count = len(plan.steps) - 4
         program = plan.program
         shapes = [program.outputs.shape, program.gradients.shape]
         shapes += [(*x.shape, plan.examples) for x in (program.rolled_outputs, program.rolled_gradients)]
         self.empty = [np.empty(shape, plan.dtype) for shape in shapes]
-        self.total = sum([x.size for x in self.empty])
+        for i, made in enumerate(self.empty):
+            self.lengths[i] = made.size
+            if not made.size and i > 1:
+                self.empty[i] = made.T
         self.rows = [plan.row * block.rolled for block in given]
         self.sizes = [block.size for block in given]
         self.starts = [plan.rolled_start + x.offset * plan.row if x.rolled else x.offset for x in given]

@@ -33,8 +33,8 @@ Array = np.ndarray[Any, Any]
 
 # As in native.h and kernels.h.
 KINDS: Final = (
-    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "examples", "spread", "map", "rule",
-    "python",
+    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
+    "map", "rule", "python",
 )  # fmt: skip
 FIELDS: Final = (
     "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
@@ -101,6 +101,7 @@ class Plan:
     Arguments:
         lanes: how many numbers a vector has.
         rule: the number of the rule of an operation, among those that native can call; None if Python has to run it.
+        careful: whether 0 times anything is 0 in derivatives. That is rare, and slow.
 
     Attributes:
         steps: their columns, as `FIELDS` has them.
@@ -109,13 +110,20 @@ class Plan:
         size: of the arena.
         constants: what it holds before a run: where, and the numbers.
         by_python: for each step that Python runs the operation and the places of its operands.
-        results: where the outputs, gradients, rolled outputs and rolled gradients are in the end, side by side.
+        results: the steps that copy outputs, gradients, rolled outputs and rolled gradients, the last four.
     """
 
     def __init__(
-        self, program: Program, examples: int, lanes: int, dtype: Any, rule: Callable[[str], int | None]
+        self,
+        program: Program,
+        examples: int,
+        lanes: int,
+        dtype: Any,
+        rule: Callable[[str], int | None],
+        careful: bool = False,
     ) -> None:
         self.program, self.examples, self.lanes, self.dtype, self.rule = program, examples, lanes, np.dtype(dtype), rule
+        self.careful = careful
         self.row = -(-examples // lanes) * lanes
         self.rolled_start = up(program.size + ROOM, 16)
         self.size = self.rolled_start + up(program.rolled_size * self.row + ROOM, 16)
@@ -142,7 +150,7 @@ class Plan:
         for self.now, instruction in enumerate(program.instructions):
             self.instruction(instruction)
         self.now = len(program.instructions)
-        self.results = self.collect()
+        self.collect()
         if self.size > LARGEST:
             raise ProgramError(f"a program with {self.size} numbers at work is too large for the native machine")
         self.steps = np.array(self.rows, dtype=np.int64).reshape(-1, len(FIELDS))
@@ -233,14 +241,14 @@ class Plan:
     def gather(self, flat: Array, start: int) -> None:
         """Copy the numbers at some places: stretches of neighbours, if there are long ones."""
         ends = np.flatnonzero(np.diff(flat) != 1)
-        if 4 * (len(ends) + 1) <= len(flat):
+        if 4 * (len(ends) + 1) <= len(flat) or len(flat) == 1:
             starts = np.concatenate([[0], ends + 1])
             lengths = np.diff(np.concatenate([starts, [len(flat)]]))
             table = self.put(np.stack([flat[starts], lengths], axis=1))
-            self.step("runs", out=start, count=len(starts), table=table)
+            self.step("runs", out=start, count=len(starts), n=len(flat), table=table)
             return
         padded = np.concatenate([flat, np.zeros(-len(flat) % self.lanes, dtype=np.int64)])
-        self.step("gather", out=start, count=len(flat), table=self.put(padded))
+        self.step("gather", out=start, count=len(flat), n=len(flat), table=self.put(padded))
 
     def copy_rows(self, places: Array) -> int:
         """The start of a copy of rows of examples."""
@@ -265,19 +273,12 @@ class Plan:
         self.step("spread", out=start, count=len(flat), columns=self.row, table=self.put(flat))
         return start
 
-    def collect(self) -> int:
-        """Copy the results side by side."""
-        program = self.program
-        parts = [self.places(x).ravel() for x in (program.outputs, program.gradients)]
-        each = np.arange(self.examples)
-        rolled = (program.rolled_outputs, program.rolled_gradients)
-        parts += [(self.places(x).ravel()[:, None] + each).ravel() for x in rolled]
-        every = np.concatenate(parts)
-        start = self.room(len(every))
-        if len(every):
-            self.gather(every, start)
-        self.close()
-        return start
+    def collect(self) -> None:
+        """Copy the results, each part to an array of its own."""
+        program, each = self.program, np.arange(self.examples)
+        for operand in (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients):
+            places = self.places(operand).ravel()
+            self.gather((places[:, None] + each).ravel() if operand.rolled else places, 0)
 
     # ---- instructions
 
@@ -289,6 +290,8 @@ class Plan:
             self.map(instruction, out)
         elif isinstance(instruction, Spread):
             self.spread(self.places(instruction.operand), out)
+        elif self.careful and instruction.adjoint:
+            self.carefully(instruction, out)
         elif instruction.total:
             self.total(instruction, out)
         elif instruction.rolled:
@@ -580,6 +583,17 @@ class Plan:
         inside = places < len(self.known)
         found: Array = inside & (self.known[np.where(inside, places, 0)] == x)
         return found
+
+    def carefully(self, instruction: Contract, out: int) -> None:
+        """Sums in which 0 times anything is 0."""
+        u, v, signs = instruction.u, instruction.v, instruction.signs
+        b, r, s = instruction.shape
+        self.step(
+            "careful", code=int(instruction.total), out=out, outer=b, rows=r, columns=s, n=len(signs),
+            out_row=self.row if instruction.rolled else 1, count=self.examples if u.rolled or v.rolled else 1,
+            u=self.put(self.places(u)), u_n=int(u.rolled), v=self.put(self.places(v)), v_n=int(v.rolled),
+            table=self.put(np.array(signs)),
+        )  # fmt: skip
 
     # ---- with examples
 
