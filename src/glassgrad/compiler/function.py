@@ -211,8 +211,14 @@ class Compiled:
     ) -> Entry:
         """The program for these arguments."""
         try:
-            from .evaluate import Machine
             from .lift import lift
+
+            try:
+                from .native import Machine
+            except ModuleNotFoundError as error:
+                if error.name is None or not error.name.endswith(".native"):
+                    raise
+                from .evaluate import Machine  # it was not compiled
         except ImportError as error:
             raise CompileError(
                 f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
