@@ -538,3 +538,126 @@ def test_second_derivatives_in_single_precision(gg):
     for a, b in zip(gg.trees.flatten(found)[0], gg.trees.flatten(expected)[0], strict=True):
         assert close(a, b, 1e-5, 1e-6)
     assert list(compiled.derivatives) == ["gradient of gradient"]
+
+
+# ---- transforms inside of a compiled function ------------------------------------------------------------------------
+
+
+def test_transforms_inside_of_a_compiled_function_agree(gg):
+    rng = random.Random("inside")
+    for _ in range(100 if gg.COMPILED else 15):
+        program = smooth_program(rng, gg.engine.rules, 6)
+        if not program.steps:
+            continue
+        n = len(program.leaves)
+        v = [rng.uniform(-1, 1) for _ in range(n)]
+
+        def f(xs, program=program):
+            return evaluate(program, xs, on(gg))[-1]
+
+        def derivatives(xs, f=f, v=v):
+            value, slopes = gg.value_and_grad(f)(xs)
+            results, moved = gg.jvp(lambda xs: [f(xs), xs[0] * f(xs)], (xs,), (v,))
+            return [value, *slopes, *results, *moved, *gg.hvp(f)(xs, v)]
+
+        compiled = gg.compile(derivatives)
+        found, expected = compiled(list(program.leaves)), derivatives(list(program.leaves))
+        scale = max([1.0, *map(abs, expected)])
+        for a, b in zip(found, expected, strict=True):
+            assert close(gg.engine.plain(a), b, 1e-11, 1e-12 * scale)
+        gg.compiler.program.check(compiled.program)
+
+
+def test_no_branch_of_a_rule_is_frozen_by_a_transform_inside(gg):
+    rules_that_branch = {
+        "relu": lambda x, w: gg.relu(x) * w,
+        "abs": lambda x, w: abs(x) * w,
+        "tanh": lambda x, w: (3.0 * x).tanh() * w,
+        "sigmoid": lambda x, w: gg.sigmoid(x) * w,
+        "silu": lambda x, w: gg.silu(2.0 * x) * w,
+        "maximum": lambda x, w: gg.maximum(x, w) * x,
+        "clip": lambda x, w: gg.clip(x, -0.5, 0.5) * w,
+        "where": lambda x, w: gg.where(x > w, x * x, w * x),
+        "pow": lambda x, w: (x * x + 1.0) ** w,
+        "hypot": lambda x, w: gg.hypot(x, w) * x,
+        "logsumexp": lambda x, w: gg.logsumexp([x, w, x * w]),
+        "softmax": lambda x, w: gg.softmax([x, w, x * w])[1],
+    }
+    for f in rules_that_branch.values():
+        compiled = gg.compile(lambda x, w, f=f: gg.grad(f, (0, 1))(x, w))
+        for x, w in ((2.0, 0.5), (-2.0, 0.5), (0.2, 0.7), (-0.3, -0.4), (0.0, 1.0), (-1.5, -2.5), (1.0, 1.0)):
+            for a, b in zip(compiled(x, w), gg.grad(f, (0, 1))(x, w), strict=True):
+                assert close(gg.engine.plain(a), b, 1e-13, 1e-14)
+        assert len(compiled.programs) == 1
+
+
+def test_learning_by_a_step_of_gradient_descent_inside(gg):
+    """As meta-learning does: a loss after a step on another loss, by the parameters before."""
+    w = [gg.Value(0.5), gg.Value(-0.3)]
+
+    def loss(p, rows):
+        return gg.mean([(gg.dot(p, row[:2]).tanh() - row[2]) ** 2 for row in rows])
+
+    def after(rows, others):
+        slopes = gg.grad(loss)(w, rows)
+        return loss([p - 0.1 * g for p, g in zip(w, slopes, strict=True)], others)
+
+    rows, others = [[1.0, 2.0, 0.5], [0.3, -1.0, 0.2]], [[-1.0, 0.5, 0.1]]
+    expected = after(rows, others)
+    expected.backward()
+    grads = [p.grad for p in w]
+    for p in w:
+        p.grad = 0.0
+    compiled = gg.compile(after)
+    y = compiled(rows, others)
+    y.backward()
+    assert math.isclose(y.data, expected.data, rel_tol=1e-14)
+    for p, g in zip(w, grads, strict=True):
+        assert math.isclose(p.grad, g, rel_tol=1e-12)
+    second = gg.gradients(gg.gradients(compiled(rows, others), w[0]), w[1]).data
+    assert math.isclose(second, gg.gradients(gg.gradients(after(rows, others), w[0]), w[1]).data, rel_tol=1e-11)
+
+
+def test_hessians_and_jacobians_inside(gg):
+    def f(xs):
+        return (xs[0] * xs[1]).sin() * xs[1]
+
+    def g(xs):
+        return [xs[0] * xs[1], xs[1].exp(), xs[0]]
+
+    for inside in (
+        gg.hessian(f),
+        gg.jacobian(g),
+        gg.jacobian(g, mode="reverse"),
+        gg.grad(lambda xs: gg.grad(f)(xs)[0] * xs[1]),
+        lambda xs: gg.vjp(g, xs)[1]([1.0, xs[0], 2.0])[0],
+    ):
+        compiled = gg.compile(inside)
+        for point in ([0.5, 1.5], [-1.0, 0.3]):
+            found, expected = (gg.trees.flatten(h(point))[0] for h in (compiled, inside))
+            for a, b in zip(found, expected, strict=True):
+                assert close(gg.engine.plain(a), b, 1e-13, 1e-15)
+        assert len(compiled.programs) == 1
+
+
+def test_a_transform_of_a_rolled_batch_inside_of_a_compiled_function(gg):
+    w = gg.Value(0.7)
+
+    def slope(row):
+        return gg.grad(lambda x: (w * x).tanh() * row[1])(row[0])
+
+    f = gg.compile(lambda rows: gg.sum(gg.vmap(slope)(rows)))
+    for rows in ([[0.5, 1.0], [2.0, -1.0]], [[-1.5, 2.0], [0.1, 0.3], [1.0, 1.0]]):
+        expected = sum(gg.engine.plain(slope(row)) for row in rows)
+        assert math.isclose(f(rows).data, expected, rel_tol=1e-13)
+    assert len(f.programs) == 1
+
+
+def test_what_a_transform_inside_cannot_do_is_refused(gg):
+    def over_a_batch(rows, c):
+        return gg.grad(lambda c: gg.sum(gg.vmap(lambda row: row[0] * c)(rows)))(c)
+
+    with pytest.raises(gg.CompileError, match=r"outside"):
+        gg.compile(over_a_batch)([[1.0], [2.0]], 3.0)
+    with pytest.raises(gg.CompileError, match="truth value"):
+        gg.compile(gg.grad(lambda x: x * x if x > 0 else x))(1.0)

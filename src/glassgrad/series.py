@@ -94,6 +94,7 @@ def taylor(
             f"{who} expands along a line, and x is {trees.a(structure)}: give the direction to move in, in the "
             "structure of x, as in direction=v"
         )
+    modes.guard(f"{who}, a series", None)
     run = Run(who, f, by, args, {}, has_aux)
     rows: Any = None
     if not values:

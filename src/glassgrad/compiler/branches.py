@@ -24,7 +24,7 @@ from .scalars import Scalars
 
 __all__ = ["PATHS", "Reading", "Term", "TooManyPaths", "read"]
 
-PATHS: Final = 64  # readings of one rule; gelu, the longest of the table, has 5
+PATHS: Final = 64  # readings of one rule; of the table none has more than 5
 HOLDS: Final = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "==": "=", "!=": "<>"}  # the relations, one letter each
 MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 

@@ -27,7 +27,7 @@ from ..engine import Scalar, Value
 from ..run import as_values
 from ..tape import Tape, release, variable
 from .differentiate import differentiate
-from .expand import Expanded, TooManyPaths, expand, pruned
+from .expand import Expanded, TooManyPaths, expand
 from .program import Program, Shape
 from .scalars import CONST, LEAF, Scalars
 
@@ -219,18 +219,15 @@ class Source:
             expanded.of([*plain, *rolled]),
         )
         start = min(expanded.start, adjoint.start)
-        found = pruned(scalars, adjoint.gradients, start)
-        if len(found.scalars) > NODES:
+        if len(scalars) > NODES:
             return None
         left_out = {*plain, *rolled} if linear else set()
         blocks = [
-            (block, found.of(expanded.of(nodes)), shape)
-            for block, nodes, shape in self.blocks
-            if left_out.isdisjoint(nodes)
+            (block, expanded.of(nodes), shape) for block, nodes, shape in self.blocks if left_out.isdisjoint(nodes)
         ]
         count = sum(block.startswith(name) for block, _, _ in blocks) or ""
         blocks += [
-            (f"{kind}{name}{count}", found.of(nodes), (len(nodes),))
+            (f"{kind}{name}{count}", nodes, (len(nodes),))
             for kind, nodes in zip(("", "rolled "), given, strict=True)
             if nodes
         ]
@@ -239,15 +236,15 @@ class Source:
         first = [[*itertools.islice(gradients, len(group.plain))] for group in by]
         second = [[*itertools.islice(gradients, len(group.rolled))] for group in by]
         made = Source(
-            found.scalars,
+            scalars,
             blocks,
-            [Group(*pair).of(found) for pair in zip(first, second, strict=True)],
-            [*[group.of(expanded).of(found) for group in groups], *[group.of(found) for group in seeds]],
-            found.start,
+            [Group(*pair) for pair in zip(first, second, strict=True)],
+            [*[group.of(expanded) for group in groups], *seeds],
+            start,
             False,
             self.dtype,
         )
-        made.fresh = found.scalars
+        made.fresh = scalars
         return made
 
     def programs(self, path: str = "") -> Iterator[tuple[str, Program]]:

@@ -58,7 +58,8 @@ def compile(  # noqa: A001 - JAX has jit
 
     Returns:
         a `Compiled`, to be called as `f` is. Its results are Values, with derivatives by the parameters and the Values
-        among the arguments, once: derivatives of derivatives are not compiled yet.
+        among the arguments, to any order: each gets a program when it is first asked for. Inside of `f`, `grad`,
+        `hvp`, `jvp` and the other transforms become part of its program.
 
     Raises:
         CompileError: where it is called: `f` would freeze a number of the first call, as `if x > 0` does. The message

@@ -24,7 +24,8 @@ from typing import Any, Final, NoReturn
 from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
 from ..errors import GlassgradError, named
-from ..tape import captured
+from ..recompute import is_plain
+from ..tape import Tape, captured
 from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .reading import Reader
 from .scalars import Scalars
@@ -80,6 +81,10 @@ class Condition(Value):
         return True
 
 
+def no_gradient() -> None:
+    """The way back through what is made by hand here: tapes ask for one, and `read` knows better."""
+
+
 class Tracer:
     """What the engine asks while a function is traced.
 
@@ -106,7 +111,9 @@ class Tracer:
         holds = (x - w).sign().relu()  # x > w for > and <, of which the others are the opposite
         if sign in ("<=", ">="):
             holds = 1.0 - holds
-        return Condition(0.0, (holds,), sign)
+        condition = Condition(0.0, (holds,), sign)
+        condition._backward = no_gradient
+        return condition
 
     def take(self, rows: Any, i: Value) -> Any:
         """The row that a stand-in will say: Σ row · [its place is i]."""
@@ -124,6 +131,18 @@ class Tracer:
             chosen = self.places[id(i), n] = [(1.0 - functions.abs(i - float(k))).relu() for k in range(n)]
             self.indices.append((i, n))
         return trees.rebuild(structures[0], [functions.dot(chosen, column) for column in zip(*leaves, strict=True)])
+
+    def pull(self, tape: Tape, seeds: list[Any]) -> list[Any]:
+        """The derivatives that a sweep back gives, for all numbers."""
+        from . import within  # which rests on the stages after this one
+
+        return within.pull(tape, seeds, Condition, self.refuse)
+
+    def push(self, tape: Tape, tangents: list[Any]) -> list[Any]:
+        """The velocities that a sweep forward gives, for all numbers."""
+        from . import within
+
+        return within.push(tape, tangents, Condition, self.refuse)
 
     def count(self) -> Value:
         """How many examples there are."""
@@ -296,6 +315,8 @@ def read(
         op = node._rule
         if isinstance(node, Count):
             return scalars.count()
+        if is_plain(node):
+            return scalars.const(node.data)
         if op == "leaf":
             leaf = scalars.leaf()
             parameters[leaf] = node
