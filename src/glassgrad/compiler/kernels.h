@@ -38,12 +38,14 @@ INLINE REAL NAME(total)(vec x) {
 #if WIDTH == 1
     return x;
 #else
-    REAL part[WIDTH], sum;
+    REAL part[WIDTH];
     STORE(part, x);
-    sum = part[0];
     UNROLL
-    for (int i = 1; i < WIDTH; i++) sum += part[i];
-    return sum;
+    for (int half = WIDTH / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int i = 0; i < half; i++) part[i] += part[i + half];
+    }
+    return part[0];
 #endif
 }
 

@@ -6,6 +6,7 @@ It does what `evaluate` does, to rounding: that is the reference, and where this
 `plan` works out the steps, `kernels.h` runs them, without the GIL: threads that run one program each have an arena.
 """
 
+import threading
 import time
 
 import numpy as np
@@ -43,7 +44,6 @@ widest = 64  # bytes of a vector, at most: for tests of the other kernels
 cdef object empty_like = np.empty_like
 
 # The C functions of rules.py: named as the operation, a derivative with _d and the operand; and those that are not.
-LETTERS = {1: ("x",), 2: ("x", "w"), 3: ("x", "w", "y")}
 NAMED = {
     "abs": "absolute", "pow": "power", "add'1": "add_dx", "sub'0": "add_dx", "minimum'0": "maximum_dw",
     "minimum'1": "maximum_dx", "leaky_relu'1": "leaky_relu_dslope", "elu'1": "elu_dalpha", "clip'1": "clip_dlow",
@@ -85,6 +85,7 @@ cdef class Machine:
     cdef const Kernels *kernels
     cdef Rules rules
     cdef dict plans
+    cdef object lock
     cdef bint single
 
     def __init__(self, program, dtype="float64"):
@@ -95,17 +96,19 @@ cdef class Machine:
         self.given = [block for block in program.blocks if block.constants is None]
         self.rules = Rules()
         self.plans = {}
+        self.lock = threading.Lock()
         self.plan(1)
 
     cdef Prepared plan(self, examples, careful=False):
         """The plan for so many examples; the last few are kept."""
-        key = -examples if careful else examples
+        key = ~examples if careful else examples
         found = self.plans.get(key)
         if found is None:
-            while len(self.plans) >= KEPT:
-                self.plans.pop(next(iter(self.plans)), None)
-            plan = Plan(self.program, examples, self.kernels.lanes, self.dtype, self.rules, careful)
-            found = self.plans[key] = Prepared(plan, self.given)
+            with self.lock:
+                plan = Plan(self.program, examples, self.kernels.lanes, self.dtype, self.rules, careful)
+                while len(self.plans) >= KEPT:
+                    del self.plans[next(iter(self.plans))]
+                found = self.plans[key] = Prepared(plan, self.given)
         return found
 
     def run(self, numbers, examples=1):
@@ -217,14 +220,16 @@ cdef class Machine:
 
 
 cdef class Arena:
-    """Memory that a run works in."""
+    """Memory that a run works in, from a cache line's start on: a vector that is in two of them takes two loads."""
 
     cdef object numbers
     cdef char *start
 
-    def __init__(self, numbers):
-        self.numbers = numbers
-        self.start = address(numbers)
+    def __init__(self, size, dtype):
+        numbers = np.zeros(size + 64, dtype)
+        skip = -numbers.ctypes.data % 64 // dtype.itemsize
+        self.numbers = numbers[skip : skip + size]
+        self.start = address(self.numbers)
 
 
 cdef char *address(object numbers) except NULL:
@@ -238,7 +243,8 @@ cdef char *address(object numbers) except NULL:
 cdef class Prepared:
     """A plan as C reads it, and arenas that no thread uses at the moment."""
 
-    cdef object plan, image
+    cdef object plan
+    cdef Arena image
     cdef const Step *first
     cdef const int32_t *table
     cdef int64_t count
@@ -261,18 +267,19 @@ cdef class Prepared:
         self.rows = [plan.row * block.rolled for block in given]
         self.sizes = [block.size for block in given]
         self.starts = [plan.rolled_start + x.offset * plan.row if x.rolled else x.offset for x in given]
-        numbers = np.zeros(plan.size, plan.dtype)
+        self.image = Arena(plan.size, plan.dtype)
         for start, row in plan.constants:
-            numbers[start : start + len(row)] = row
-        self.image = numbers
-        self.free = [Arena(numbers)]
+            self.image.numbers[start : start + len(row)] = row
+        self.free = [self.image]
 
     cdef Arena arena(self):
         """Memory to run in: constants are nowhere written over, so any copy will do."""
         try:
             return self.free.pop()
         except IndexError:
-            return Arena(self.image.copy())
+            made = Arena(self.plan.size, self.plan.dtype)
+            made.numbers[:] = self.image.numbers
+            return made
 
 
 def by_python(plan, at, numbers):
