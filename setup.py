@@ -1,7 +1,7 @@
 """Compiles the extension modules; everything else about the package is in pyproject.toml.
 
-Every ``NAME.py`` below ``src/glassgrad`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
-environment variable GLASSGRAD_COMPILE says what to do about it:
+Every ``NAME.py`` below ``src/glassgrad`` with a ``NAME.pxd`` beside it becomes one extension module of the same name.
+The environment variable GLASSGRAD_COMPILE says what to do about it:
 
 auto (or unset)  compile; where that fails, install pure Python, tagged as `off` tags it, and say why in one line
 require          compile; where that fails, the build fails

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
-from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
 from .narrow import Narrow, described, ranked
+from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .scalars import CODES, Scalars, name_of
 
@@ -385,9 +385,7 @@ class Placing:
         step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
         self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
 
-    def products(
-        self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool
-    ) -> list[Rows]:
+    def products(self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
         rest: list[Rows] = []
         for some in self.arranged(nodes, signs, u, v):
@@ -491,7 +489,7 @@ class Placing:
         """Rows of places, longer by a constant."""
         if not fill:
             return places
-        place = self.places([node])
+        place = self.places(np.array([node]))
         if rolled:
             place = self.aligned(place, np.zeros(1, dtype=bool))
         return np.pad(places, ((0, 0), (0, fill)), constant_values=place[0])

@@ -15,7 +15,7 @@ import numpy as np
 from .program import Gather, Operand, View
 
 __all__ = [
-    "PAYS", "PLACE", "PLACES", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
+    "PAYS", "PLACE", "PLACES", "SECOND", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
     "supersets",
 ]  # fmt: skip
 
@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
 PLACE: Final = 31  # bits of a place in a node's rank: see `lift.Placing`
 PLACES: Final = (1 << PLACE) - 1
+SECOND: Final = 1 << 2 * PLACE  # in the rank of a node that is rolled
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def numbered(rows: Array) -> Array:
     if room <= 4 * len(rows):  # no need to sort
         there = np.zeros(room, dtype=bool)
         there[first] = True
-        found = (np.cumsum(there) - 1)[first]
+        found: Array = (np.cumsum(there) - 1)[first]
     else:
         found = np.unique(first, return_inverse=True)[1].ravel()
     if rows.shape[1] == 1:

@@ -25,8 +25,8 @@ from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
 from ..errors import GlassgradError, named
 from ..tape import captured
-from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .reading import Reader
+from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .scalars import Scalars
 
 __all__ = ["Argument", "CompileError", "Trace", "trace"]
