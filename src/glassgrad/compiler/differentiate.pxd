@@ -37,9 +37,9 @@ cdef class Sweep:
     cdef int times(self, int a, double x, int b, double w) except -2
     @cython.locals(scalars=Scalars, at=cython.int, rolled=cython.int, count=cython.int, total=cython.int)
     cdef int gathered(self, int i) except -2
-    @cython.locals(
-        scalars=Scalars, chosen=Array, places="int *", at=cython.int, k=cython.int, is_rolled=bint)
+    @cython.locals(scalars=Scalars, at=cython.int, k=cython.Py_ssize_t)
     cdef int sum(self, int i, int count, bint rolled) except -2
+    cdef bint counts(self, int at, int i, bint rolled) noexcept
     @cython.locals(
         scalars=Scalars, place=cython.int, k=cython.int, operand=cython.int, kind=cython.int, found=Template)
     cdef Template template(self, int i, Py_ssize_t first, int count)

@@ -230,22 +230,28 @@ class Sweep:
     def sum(self, i: int, count: int, rolled: bool) -> int:
         """The sum of so many of a node's terms: of those that are rolled though it is not, or of all others."""
         scalars = self.scalars
-        chosen = columns.zeros("i", count)
-        places = columns.ints(chosen)
-        at, k = self.begin[i], 0
+        at = self.begin[i]
         while at:
-            is_rolled = self.terms[at] != NUMBER and scalars.is_rolled[self.terms[at]] and not scalars.is_rolled[i]
-            if is_rolled == rolled:
+            if self.counts(at, i, rolled):
                 if count == 1:
                     self.found = self.values[at]
                     return self.terms[at]
-                places[k] = self.bare(self.terms[at], self.values[at])
-                k += 1
+                self.terms[at] = self.bare(self.terms[at], self.values[at])
             at = self.next[at]
         scalars.reserve(count)
-        for k in range(count):
-            scalars.below[scalars.edges + k] = places[k]
+        at, k = self.begin[i], scalars.edges
+        while at:
+            if self.counts(at, i, rolled):
+                scalars.below[k] = self.terms[at]
+                k += 1
+            at = self.next[at]
         return scalars.make(OF_SUM, count)
+
+    def counts(self, at: int, i: int, rolled: bool) -> bool:
+        """Whether one of node i's terms is in the sum: see there."""
+        if self.scalars.is_rolled[i] or self.terms[at] == NUMBER:
+            return not rolled
+        return bool(self.scalars.is_rolled[self.terms[at]]) == rolled
 
     def template(self, i: int, first: int, count: int) -> Template:
         """What the rule of a node comes to."""
