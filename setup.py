@@ -1,8 +1,8 @@
 """Compiles the extension modules; everything else about the package is in pyproject.toml.
 
 Every ``NAME.py`` below ``src/glassgrad`` with a ``NAME.pxd`` beside it becomes one extension module of the same name,
-and so does ``compiler/native.pyx``, which there is as an extension only. The environment variable GLASSGRAD_COMPILE says what to do
-about it:
+and so does ``compiler/native.pyx``, which there is as an extension only. The environment variable GLASSGRAD_COMPILE
+says what to do about it:
 
 auto (or unset)  compile; where that fails, install pure Python, tagged as `off` tags it, and say why in one line
 require          compile; where that fails, the build fails

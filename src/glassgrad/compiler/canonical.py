@@ -66,9 +66,9 @@ class Canonical:
 
     __slots__ = (
         "_first", "_inlined", "_last", "_minus", "_next", "_sizes", "_totals", "_u", "_uses", "_v", "codes",
-        "count", "first", "firsts", "inlined", "is_live", "kinds", "last", "left", "levels", "live", "low", "minus", "negative",
-        "next", "nodes", "one", "right", "room", "scalars", "sizes", "start", "totals", "u", "used", "uses", "v",
-        "widths", "zero",
+        "count", "first", "firsts", "inlined", "is_live", "kinds", "last", "left", "levels", "live", "low",
+        "minus", "negative", "next", "nodes", "one", "right", "room", "scalars", "sizes", "start", "totals",
+        "u", "used", "uses", "v", "widths", "zero",
     )  # fmt: skip
 
     def __init__(self, scalars: Scalars, results: Sequence[int], start: int) -> None:
@@ -127,7 +127,7 @@ class Canonical:
         second = scalars.below[at + 1] if count > 1 else 0
         if code == OF_MUL:
             self.term(i, first, second)
-        elif code == OF_ADD or code == OF_SUM:
+        elif code in (OF_ADD, OF_SUM):
             self.join(i, count, -1)
         elif code == OF_SUB:
             self.join(i, 2, 1)
@@ -245,9 +245,9 @@ class Canonical:
 
     def is_computed(self, scalars: Scalars, i: int) -> bool:
         """Whether a node is neither given nor part of another one."""
-        return (
-            self.is_live[i] and not self.inlined[i] and scalars.codes[i] != OF_LEAF and scalars.codes[i] != OF_CONST
-        )  # fmt: skip
+        if not self.is_live[i] or self.inlined[i]:
+            return False
+        return scalars.codes[i] not in (OF_LEAF, OF_CONST)
 
     def fill(self, scalars: Scalars, n: int) -> None:
         """The same, where there is room now."""

@@ -4,7 +4,7 @@ from cpython.array cimport array as Array
 from . cimport columns
 from .scalars cimport Scalars
 
-cdef int QUICK, UNASKED, WANTED, GIVEN, NUMBER, OF_CONST, OF_SUM, OF_MUL, OF_NEG
+cdef int QUICK, UNASKED, WANTED, GIVEN, ABSENT, NUMBER, OF_CONST, OF_SUM, OF_MUL, OF_NEG
 
 cdef class Sweep:
     cdef Scalars scalars
@@ -30,16 +30,16 @@ cdef class Sweep:
     cdef int add(self, int i, int term, double value) except -1
     @cython.locals(
         scalars=Scalars, i=cython.int, g=cython.int, value=double, first=cython.Py_ssize_t, count=cython.int, k=cython.int,
-        operand=cython.int, partial=cython.int, term=cython.int, result=double, template=Template)
+        operand=cython.int, partial=cython.int, term=cython.int, result=double, ends=bint, template=Template)
     cpdef int run(self) except -1
     cdef int bare(self, int node, double value) except -1
     @cython.locals(node=cython.int, number=double)
     cdef int times(self, int a, double x, int b, double w) except -2
     @cython.locals(scalars=Scalars, at=cython.int, rolled=cython.int, count=cython.int, total=cython.int)
     cdef int gathered(self, int i) except -2
-    @cython.locals(
-        scalars=Scalars, chosen=Array, places="int *", at=cython.int, k=cython.int, is_rolled=bint)
+    @cython.locals(scalars=Scalars, at=cython.int, k=cython.Py_ssize_t)
     cdef int sum(self, int i, int count, bint rolled) except -2
+    cdef bint counts(self, int at, int i, bint rolled) noexcept
     @cython.locals(
         scalars=Scalars, place=cython.int, k=cython.int, operand=cython.int, kind=cython.int, found=Template)
     cdef Template template(self, int i, Py_ssize_t first, int count)

@@ -26,7 +26,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 try:
     import cython
@@ -44,6 +44,7 @@ QUICK: Final = 3  # operands up to which a template is found without a dict
 UNASKED: Final = 0  # kinds of operands: a node that nobody differentiates by, one that somebody does, a constant
 WANTED: Final = 1
 GIVEN: Final = 2
+ABSENT: Final = 3
 NUMBER: Final = -1  # in the place of a node: it is a number
 OF_LEAF: Final = CODES["leaf"]
 OF_CONST: Final = CODES["const"]
@@ -91,8 +92,9 @@ class Sweep:
     """
 
     __slots__ = (
-        "_begin", "_end", "_kinds", "_next", "_terms", "_totals", "_values", "_wanted", "begin", "end", "found", "kinds",
-        "next", "quick", "room", "scalars", "start", "templates", "terms", "totals", "used", "values", "wanted",
+        "_begin", "_end", "_kinds", "_next", "_terms", "_totals", "_values", "_wanted", "begin", "end",
+        "found", "kinds", "next", "quick", "room", "scalars", "start", "templates", "terms", "totals", "used", "values",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, scalars: Scalars, by: Sequence[int]) -> None:
@@ -102,7 +104,11 @@ class Sweep:
         self.used, self.room = 1, n + 1000  # term 0 stands for none
         self._wanted, self._kinds = columns.zeros("B", n), columns.zeros("B", 16)
         self._begin, self._end, self._totals = columns.zeros("i", n), columns.zeros("i", n), columns.zeros("i", n)
-        self._next, self._terms, self._values = columns.zeros("i", self.room), columns.zeros("i", self.room), columns.zeros("d", self.room)
+        self._next, self._terms, self._values = (
+            columns.zeros("i", self.room),
+            columns.zeros("i", self.room),
+            columns.zeros("d", self.room),
+        )
         self.quick: list[Any] = [None] * (len(NAMES) << 2 * QUICK)
         self.templates: dict[tuple[object, ...], Template] = {}
         self.point()
@@ -120,8 +126,16 @@ class Sweep:
     def point(self) -> None:
         """Note where the columns are."""
         self.wanted, self.kinds = columns.flags(self._wanted), columns.flags(self._kinds)
-        self.begin, self.end, self.totals = columns.ints(self._begin), columns.ints(self._end), columns.ints(self._totals)
-        self.next, self.terms, self.values = columns.ints(self._next), columns.ints(self._terms), columns.doubles(self._values)
+        self.begin, self.end, self.totals = (
+            columns.ints(self._begin),
+            columns.ints(self._end),
+            columns.ints(self._totals),
+        )
+        self.next, self.terms, self.values = (
+            columns.ints(self._next),
+            columns.ints(self._terms),
+            columns.doubles(self._values),
+        )
 
     def seed(self, output: int, seed: int) -> None:
         """Start at an output, with a node or, for NUMBER, with 1."""
@@ -172,9 +186,9 @@ class Sweep:
                     continue
                 term = self.times(g, value, partial, template.found)
                 result = self.found
-                if scalars.is_rolled[i] and not scalars.is_rolled[operand]:
-                    if term == NUMBER or not scalars.is_rolled[term]:
-                        term = scalars.total(self.bare(term, result))  # one for each example
+                ends = scalars.is_rolled[i] and not scalars.is_rolled[operand]
+                if ends and (term == NUMBER or not scalars.is_rolled[term]):
+                    term = scalars.total(self.bare(term, result))  # one for each example
                 self.add(operand, term, result)
 
     def bare(self, node: int, value: float) -> int:
@@ -184,7 +198,7 @@ class Sweep:
     def times(self, a: int, x: float, b: int, w: float) -> int:
         """A product of nodes or numbers, a number in `found`."""
         self.found = w if a == NUMBER else x
-        if a != NUMBER and b != NUMBER:  # nearly always
+        if NUMBER not in (a, b):  # nearly always
             return self.scalars.binary(OF_MUL, a, b)
         if a == NUMBER and b == NUMBER:
             self.found = x * w
@@ -216,22 +230,28 @@ class Sweep:
     def sum(self, i: int, count: int, rolled: bool) -> int:
         """The sum of so many of a node's terms: of those that are rolled though it is not, or of all others."""
         scalars = self.scalars
-        chosen = columns.zeros("i", count)
-        places = columns.ints(chosen)
-        at, k = self.begin[i], 0
+        at = self.begin[i]
         while at:
-            is_rolled = self.terms[at] != NUMBER and scalars.is_rolled[self.terms[at]] and not scalars.is_rolled[i]
-            if is_rolled == rolled:
+            if self.counts(at, i, rolled):
                 if count == 1:
                     self.found = self.values[at]
                     return self.terms[at]
-                places[k] = self.bare(self.terms[at], self.values[at])
-                k += 1
+                self.terms[at] = self.bare(self.terms[at], self.values[at])
             at = self.next[at]
         scalars.reserve(count)
-        for k in range(count):
-            scalars.below[scalars.edges + k] = places[k]
+        at, k = self.begin[i], scalars.edges
+        while at:
+            if self.counts(at, i, rolled):
+                scalars.below[k] = self.terms[at]
+                k += 1
+            at = self.next[at]
         return scalars.make(OF_SUM, count)
+
+    def counts(self, at: int, i: int, rolled: bool) -> bool:
+        """Whether one of node i's terms is in the sum: see there."""
+        if self.scalars.is_rolled[i] or self.terms[at] == NUMBER:
+            return not rolled
+        return bool(self.scalars.is_rolled[self.terms[at]]) == rolled
 
     def template(self, i: int, first: int, count: int) -> Template:
         """What the rule of a node comes to."""
@@ -240,6 +260,8 @@ class Sweep:
             self._kinds = columns.zeros("B", count)
             self.point()
         place = scalars.codes[i]
+        if place > 255:
+            raise ValueError(f"{scalars.op(i)} is a derivative, which has to be expanded before it is differentiated")
         for k in range(count):
             operand = scalars.below[first + k]
             kind = GIVEN if scalars.codes[operand] == OF_CONST else self.wanted[operand]
@@ -247,8 +269,9 @@ class Sweep:
             if count <= QUICK:
                 place = 4 * place + kind
         if count <= QUICK:
-            place <<= 2 * (QUICK - count)
-            found = self.quick[place]
+            for _ in range(count, QUICK):
+                place = 4 * place + ABSENT
+            found: Template = self.quick[place]
             if found is None:
                 found = self.quick[place] = self.read(i, False)
         else:
@@ -261,7 +284,7 @@ class Sweep:
 
     def kept(self, i: int, key: tuple[object, ...], by_number: bool) -> Template:
         """The template of a node, read if it has not been before."""
-        found = self.templates.get(key)
+        found: Template | None = self.templates.get(key)
         if found is None:
             found = self.templates[key] = self.read(i, by_number)
         return found
@@ -291,8 +314,8 @@ class Template:
     """
 
     __slots__ = (
-        "_codes", "_made", "_nodes", "_numbers", "_places", "_results", "_starts", "by_number", "codes", "count", "found",
-        "made", "nodes", "numbers", "places", "results", "starts", "steps",
+        "_codes", "_made", "_nodes", "_numbers", "_places", "_results", "_starts", "by_number", "codes", "count",
+        "found", "made", "nodes", "numbers", "places", "results", "starts", "steps",
     )  # fmt: skip
 
     def __init__(self, count: int, reading: Reading) -> None:
@@ -310,7 +333,11 @@ class Template:
         self._numbers = array("d", reading.numbers or [0.0])
         self._made = columns.zeros("i", len(self._numbers))  # one more than the node of each number, once there is one
         self._nodes = columns.zeros("i", self.steps + 1)
-        self.codes, self.starts, self.places = columns.ints(self._codes), columns.ints(self._starts), columns.ints(self._places)
+        self.codes, self.starts, self.places = (
+            columns.ints(self._codes),
+            columns.ints(self._starts),
+            columns.ints(self._places),
+        )
         self.results, self.numbers = columns.ints(self._results), columns.doubles(self._numbers)
         self.made, self.nodes = columns.ints(self._made), columns.ints(self._nodes)
 
@@ -487,7 +514,10 @@ class Given(float):
 
     __slots__ = ("place", "reading")
 
-    def __new__(cls, number: float, place: int, reading: Reading) -> Given:
+    place: int
+    reading: Reading
+
+    def __new__(cls, number: float, place: int, reading: Reading) -> Self:
         made = super().__new__(cls, number)
         made.place = place
         made.reading = reading
@@ -504,7 +534,11 @@ def _looking(name: str) -> Callable[..., Any]:
     return look
 
 
-for _name in "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs lt le gt ge eq ne bool float".split():
+LOOKS: Final = (
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "neg", "abs", "lt", "le", "gt",
+    "ge", "eq", "ne", "bool", "float",
+)  # fmt: skip
+for _name in LOOKS:
     setattr(Given, f"__{_name}__", _looking(f"__{_name}__"))
 
 

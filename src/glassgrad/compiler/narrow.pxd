@@ -6,7 +6,7 @@ from .canonical cimport Canonical
 from .scalars cimport Scalars, name_of
 
 cdef int PAYS, PLACE
-cdef long long PLACES
+cdef long long PLACES, SECOND
 
 cdef class Narrow:
     cdef Canonical canonical

@@ -4,7 +4,8 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 
 A recurrence has thousands of groups of one or two nodes, and NumPy would take a tenth of a millisecond for each. Here
 they take microseconds, compiled. What comes out is what `lift` would find: terms in the same order, shorter sums filled
-up with 0 · 1, rows in the order of their nodes. Groups that need more, such as numbers spread over the examples, are left to it.
+up with 0 · 1, rows in the order of their nodes. Groups that need more, such as numbers spread over the examples, are
+left to it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ except ImportError:
 
 from . import columns
 from .canonical import Canonical
-from .products import PAYS, PLACE, PLACES
+from .products import PAYS, PLACE, PLACES, SECOND
 from .program import Contract, Gather, Map, Operand, View
 from .scalars import name_of
 
@@ -39,8 +40,8 @@ class Narrow:
 
     __slots__ = (
         "_at", "_codes", "_firsts", "_left", "_minus", "_nodes", "_order", "_ranks", "_right", "_rows", "_signs", "_u",
-        "_v", "_widths", "at", "canonical", "codes", "firsts", "left", "minus", "nodes", "notes", "one", "order", "ranks",
-        "right", "room", "rows", "scalars", "signs", "u", "v", "widths", "zero",
+        "_v", "_widths", "at", "canonical", "codes", "firsts", "left", "minus", "nodes", "notes", "order", "ranks",
+        "right", "room", "rows", "scalars", "signs", "u", "v", "widths",
     )  # fmt: skip
 
     def __init__(self, canonical: Canonical, ranks: Any, order: Any) -> None:
@@ -121,9 +122,9 @@ class Narrow:
             place = used + k
             while place > used and (
                 self.u[place - 1] > u
-                or self.u[place - 1] == u and (
-                    self.v[place - 1] > v or self.v[place - 1] == v and self.signs[place - 1] > sign
-                )
+                or (self.u[place - 1] == u and (
+                    self.v[place - 1] > v or (self.v[place - 1] == v and self.signs[place - 1] > sign)
+                ))
             ):  # fmt: skip
                 self.u[place], self.v[place] = self.u[place - 1], self.v[place - 1]
                 self.signs[place] = self.signs[place - 1]
@@ -164,7 +165,7 @@ class Narrow:
             for others in found:
                 fill = self.width(start, others[0]) - short
                 if fill * len(some) <= max(PAYS, len(some) * short) and self.begins(others[0], row, short):
-                    others += some
+                    others.extend(some)
                     break
             else:
                 found.append(some)
@@ -172,10 +173,10 @@ class Narrow:
 
     def begins(self, a: int, b: int, count: int) -> bool:
         """Whether two rows have the same signs so far."""
-        for k in range(count):
-            if self.signs[self.at[a] + k] != self.signs[self.at[b] + k]:
-                return False
-        return True
+        k = 0
+        while k < count and self.signs[self.at[a] + k] == self.signs[self.at[b] + k]:
+            k += 1
+        return k == count
 
     def contract(
         self, placing: Any, start: int, rows: list[int], adjoint: bool, total: bool, rolled_u: int, rolled_v: int
@@ -262,7 +263,7 @@ class Narrow:
 
 def ranked(place: int, group: int, rolled: bool) -> int:
     """A rank."""
-    return place | (group | cython.cast(cython.longlong, rolled) << PLACE) << PLACE
+    return place | group << PLACE | (SECOND if rolled else 0)
 
 
 def described(count: int, names: list[str]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from .program import Gather, Operand, View
 
 __all__ = [
-    "PAYS", "PLACE", "PLACES", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
+    "PAYS", "PLACE", "PLACES", "SECOND", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
     "supersets",
 ]  # fmt: skip
 
@@ -24,6 +24,7 @@ Array = np.ndarray[Any, Any]
 PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
 PLACE: Final = 31  # bits of a place in a node's rank: see `lift.Placing`
 PLACES: Final = (1 << PLACE) - 1
+SECOND: Final = 1 << 2 * PLACE  # in the rank of a node that is rolled
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,22 @@ def products(u: Array, v: Array) -> list[Table]:
     does not double the work.
     """
     left, right = numbered(u), numbered(v)
-    pairs = [Pairs.of(left, right), Pairs.of(right, left)]
-    best: list[Table] | None = None
-    for fill in (False, True):
-        for some, turned in zip(pairs, (False, True), strict=True):
-            if some is None:  # a pair that occurs twice
-                each = np.arange(len(u))[:, None]
-                return [Table(each[:, :, None], each, each)]
-            if best is not None and (count(best) == 1 or (fill and some.alike)):
-                continue
-            found = some.tables(turned, fill)
-            cells = sum([table.sums.size for table in found])
-            if cells <= 2 * len(u) and (best is None or count(found) < count(best)):
-                best = found
-    assert best is not None  # noqa: S101 - those not filled up have as many cells as there are rows
+    pairs = Pairs.of(left, right)
+    if pairs is None:  # a pair that occurs twice
+        each = np.arange(len(u))[:, None]
+        return [Table(each[:, :, None], each, each)]
+    best = pairs.tables(False, False)
+    if count(best) == 1:
+        return best
+    others = Pairs.of(right, left)
+    assert others is not None  # noqa: S101 - no pair occurs twice
+    for some, turned, fill in ((others, True, False), (pairs, False, True), (others, True, True)):
+        if fill and some.alike:  # none meets part of what another one meets
+            continue
+        found = some.tables(turned, fill)
+        cells = sum([table.sums.size for table in found])
+        if cells <= 2 * len(u) and count(found) < count(best):
+            best = found
     return best
 
 
@@ -104,7 +107,7 @@ def numbered(rows: Array) -> Array:
     if room <= 4 * len(rows):  # no need to sort
         there = np.zeros(room, dtype=bool)
         there[first] = True
-        found = (np.cumsum(there) - 1)[first]
+        found: Array = (np.cumsum(there) - 1)[first]
     else:
         found = np.unique(first, return_inverse=True)[1].ravel()
     if rows.shape[1] == 1:
@@ -148,17 +151,17 @@ class Pairs:
         counts = np.bincount(a)
         starts = np.cumsum(counts) - counts
         classes = np.zeros(len(counts), dtype=np.int64)
-        for size in np.unique(counts).tolist():
+        first = np.zeros(len(counts), dtype=np.int64)
+        for size in np.flatnonzero(np.bincount(counts)).tolist() if len(counts) > 1 else ():
             some = np.flatnonzero(counts == size)
-            _, first, kinds = np.unique(
-                numbered(b[starts[some][:, None] + np.arange(size)]), return_index=True, return_inverse=True
-            )
-            classes[some] = some[first[kinds.ravel()]]
+            kinds = numbered(b[starts[some][:, None] + np.arange(size)])
+            first[kinds[::-1]] = some[::-1]
+            classes[some] = first[kinds]
         return Pairs(order, a, b, starts, counts, classes)
 
     @property
     def alike(self) -> bool:
-        """Whether all a meet as many b: then none meets part of what another one meets."""
+        """Whether all a meet as many b."""
         return bool((self.counts == self.counts[0]).all())
 
     def row(self, a: int) -> tuple[int, ...]:
@@ -173,6 +176,10 @@ class Pairs:
         Arguments:
             turned: whether a is what stands on the right.
         """
+        if not self.classes.any():  # all meet the same
+            sums = self.which.reshape(1, len(self.counts), -1)
+            left, right = sums[:, :, 0], sums[:, 0]
+            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
         classes, columns = self.classes, np.arange(len(self.a)) - self.starts[self.a]
         if fill:
             rows = {self.row(a): a for a in np.unique(classes).tolist()}

@@ -20,7 +20,6 @@ A node takes about 40 bytes: a small number for its operation, and where its ope
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -87,7 +86,11 @@ class Scalars:
         self.examples: int | None = None
         self.length = self.edges = 0
         self.room = self.wide = ROOM
-        self._codes, self._starts, self._below = columns.zeros("i", ROOM), columns.zeros("i", ROOM + 1), columns.zeros("i", ROOM)
+        self._codes, self._starts, self._below = (
+            columns.zeros("i", ROOM),
+            columns.zeros("i", ROOM + 1),
+            columns.zeros("i", ROOM),
+        )
         self._rolled, self._numbers = columns.zeros("B", ROOM), columns.zeros("d", ROOM)
         self.constants: dict[object, int] = {}
         self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty, `table` is it
@@ -97,7 +100,11 @@ class Scalars:
 
     def point(self) -> None:
         """Note where the columns are."""
-        self.codes, self.starts, self.below = columns.ints(self._codes), columns.ints(self._starts), columns.ints(self._below)
+        self.codes, self.starts, self.below = (
+            columns.ints(self._codes),
+            columns.ints(self._starts),
+            columns.ints(self._below),
+        )
         self.is_rolled, self.values = columns.flags(self._rolled), columns.doubles(self._numbers)
         self.table = columns.ints(self._table)
 
@@ -113,11 +120,11 @@ class Scalars:
         return Operands(self)
 
     @property
-    def numbers(self) -> memoryview:
-        return memoryview(self._numbers)[: self.length]
+    def numbers(self) -> memoryview[float]:
+        return memoryview(self._numbers)[: self.length]  # type: ignore[return-value]  # of doubles
 
     @property
-    def rolled(self) -> memoryview:
+    def rolled(self) -> memoryview[bool]:
         return memoryview(self._rolled).cast("?")[: self.length]
 
     def op(self, i: int) -> str:
@@ -132,8 +139,14 @@ class Scalars:
         """Make room for one more node, with so many operands."""
         if self.length == self.room:
             self.room *= 2
-            self._codes, self._starts = columns.longer(self._codes, self.room), columns.longer(self._starts, self.room + 1)
-            self._rolled, self._numbers = columns.longer(self._rolled, self.room), columns.longer(self._numbers, self.room)
+            self._codes, self._starts = (
+                columns.longer(self._codes, self.room),
+                columns.longer(self._starts, self.room + 1),
+            )
+            self._rolled, self._numbers = (
+                columns.longer(self._rolled, self.room),
+                columns.longer(self._numbers, self.room),
+            )
             self.point()
         if self.edges + operands > self.wide:
             if self.edges + operands > 0x7FFFFFFF:
@@ -251,20 +264,18 @@ class Scalars:
         mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, second)) * MIX
         for k in range(start + 2, start + count):
             mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, below[k])) * MIX
-        slot = cython.cast(cython.Py_ssize_t, (mixed ^ (mixed >> 31)) & cython.cast(cython.ulonglong, self.slots - 1))
+        slot: int = cython.cast(
+            cython.Py_ssize_t, (mixed ^ (mixed >> 31)) & cython.cast(cython.ulonglong, self.slots - 1)
+        )
         while self.table[slot]:
             i = self.table[slot] - 1
             at = self.starts[i]
             if self.codes[i] == code and self.starts[i + 1] - at == count:
-                if commutes:
-                    if below[at] == first and below[at + 1] == second or below[at] == second and below[at + 1] == first:
-                        return slot
-                else:
-                    k = 0
-                    while k < count and below[at + k] == below[start + k]:
-                        k += 1
-                    if k == count:
-                        return slot
+                k = 0
+                while k < count and below[at + k] == below[start + k]:
+                    k += 1
+                if k == count or (commutes and below[at] == below[start + 1] and below[at + 1] == below[start]):
+                    return slot
             slot = (slot + 1) & (self.slots - 1)
         return slot
 

@@ -26,8 +26,8 @@ from ..engine import Value
 from ..errors import GlassgradError, named
 from ..recompute import is_plain
 from ..tape import Tape, captured
-from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .reading import Reader
+from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .scalars import Scalars
 
 __all__ = ["Argument", "CompileError", "Trace", "trace"]
