@@ -8,6 +8,7 @@ a node, and nodes of the adjoint take in nodes of the adjoint only.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Final
 
@@ -32,6 +33,7 @@ class Canonical:
     def __init__(self, scalars: Scalars, results: list[int], start: int) -> None:
         self.scalars, self.start = scalars, start
         self.one, self.zero = scalars.const(1.0), scalars.const(0.0)
+        self.low = scalars.const(-math.inf) if "logsumexp" in scalars.ops else -1
         n = len(scalars)
         self.uses = [0] * n
         self.live = [False] * n
@@ -125,7 +127,7 @@ class Canonical:
     def groups(self) -> dict[tuple[int, bool, bool, bool, str], list[int]]:
         """The nodes to compute, by (level, in the adjoint?, rolled?, a total?, operation and number of operands).
 
-        The operation of a sum is ''.
+        The operation of a sum is ''. Of logsumexp, which can be filled up with -inf, any number of operands is in one.
 
         Levels from below: those from above, or taking what is ready the most, gave the GPT a quarter more instructions.
         """
@@ -142,5 +144,7 @@ class Canonical:
             else:
                 below = self.scalars.operands[i]
                 level[i] = 1 + max([level[j] for j in below])
-                found[(level[i], i >= self.start, rolled[i], False, f"{op} {len(below)}")].append(i)
+                found[
+                    (level[i], i >= self.start, rolled[i], False, op if op == "logsumexp" else f"{op} {len(below)}")
+                ].append(i)
         return found

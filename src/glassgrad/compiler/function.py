@@ -28,7 +28,7 @@ from ..run import as_values
 from . import rolling
 from .call import Call, Entry
 from .differentiate import differentiate
-from .program import Program, Shape
+from .program import PARAMETERS, Program, Shape
 from .scalars import Scalars
 from .trace import Argument, CompileError, Trace, trace
 
@@ -218,7 +218,7 @@ class Compiled:
         wanted = [x for x in found.parameters if x.requires_grad]
         nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
         blocks: list[tuple[str, list[int], Shape]] = [
-            ("params", found.parameter_nodes, (len(found.parameters),)),
+            (PARAMETERS, found.parameter_nodes, (len(found.parameters),)),
             *[
                 (x.name, inputs, _shape(x.row if x.row and x.name in found.rolled else x.structure))
                 for x, inputs in zip(arguments, found.inputs, strict=True)

@@ -27,7 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from .canonical import Canonical
-from .products import Rows, as_operand, gathered, is_window, products
+from .products import Rows, as_operand, gathered, is_window, products, supersets
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .scalars import CONST, Scalars
 
@@ -110,9 +110,12 @@ class Placing:
                 self.blocks.append(Block(name, self.sizes[rolled], len(nodes), shape, rolled=rolled))
                 self.place(np.array(nodes, dtype=np.int64), number, rolled)
         live = canonical.live
-        constants = [
-            i for i in range(n) if scalars.ops[i] == CONST and (live[i] or i in (canonical.one, canonical.zero))
-        ]
+        first = [
+            canonical.one,
+            canonical.zero,
+            *[canonical.low] * (canonical.low >= 0),
+        ]  # so that c · 1 is turned the same way for every c
+        constants = [*first, *[i for i in range(n) if scalars.ops[i] == CONST and live[i] and i not in first]]
         numbers = tuple([scalars.numbers[i] for i in constants])
         self.blocks.append(Block("c", self.sizes[False], len(constants), (len(constants),), numbers))
         self.place(np.array(constants, dtype=np.int64), n + len(given), False)
@@ -120,10 +123,11 @@ class Placing:
         self.known = n
 
     def place(self, nodes: Array, group: int, rolled: bool) -> None:
-        """Give nodes the next places."""
-        start = self.sizes[rolled]
-        self.places[nodes] = np.arange(start, start + len(nodes))
-        self.groups[nodes] = group
+        """Give nodes the next places; -1 is a place that no node has."""
+        places = np.arange(self.sizes[rolled], self.sizes[rolled] + len(nodes))
+        known = nodes >= 0
+        self.places[nodes[known]] = places[known]
+        self.groups[nodes[known]] = group
         self.sizes[rolled] += len(nodes)
 
     def parts(self, count: int, rolled: bool) -> Array:
@@ -139,7 +143,7 @@ class Placing:
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
         self.instructions.append(instruction)
-        self.notes.append(note(self.canonical.scalars, nodes))
+        self.notes.append(note(self.canonical.scalars, nodes[nodes >= 0]))
         self.place(nodes, self.next, instruction.rolled)
         self.next += 1
 
@@ -172,7 +176,15 @@ class Placing:
         """An operation, number by number, in the order of its operands' places."""
         op, _, _ = group.partition(" ")
         nodes = np.array(members, dtype=np.int64)
-        operands = np.array([self.canonical.scalars.operands[i] for i in members], dtype=np.int64)
+        rows = [self.canonical.scalars.operands[i] for i in members]
+        longest = max(map(len, rows))
+        if longest * len(rows) > 2 * sum(map(len, rows)):  # of logsumexp: filled up, it would do twice the work
+            for short in (True, False):
+                some = [i for i, row in zip(members, rows, strict=True) if (2 * len(row) <= longest) == short]
+                self.maps(some, group)
+            return
+        rows = [(*row, *[self.canonical.low] * (longest - len(row))) for row in rows]
+        operands = np.array(rows, dtype=np.int64)
         places = self.places[operands]
         order = np.lexsort(places.T[::-1])
         columns = [self.column(places[order, k], self.rolled[operands[order, k]]) for k in range(operands.shape[1])]
@@ -184,7 +196,7 @@ class Placing:
         by_count: defaultdict[int, list[int]] = defaultdict(list)
         for i in members:
             by_count[len(self.canonical.terms[i])].append(i)
-        rest: list[Rows] = []
+        rest = self.ragged(by_count, adjoint, total)
         for count in sorted(by_count):
             if len(by_count[count]) * count < PAYS:
                 rest += self.narrow(by_count[count])
@@ -192,6 +204,74 @@ class Placing:
             rest += self.products(np.array(by_count[count], dtype=np.int64), count, adjoint, total)
         for rows in self.padded(rest):
             self.contract(rows, rows.nodes, rows.u[:, None, :], rows.v[:, None, :], adjoint, total)
+
+    def ragged(self, by_count: dict[int, list[int]], adjoint: bool, total: bool) -> list[Rows]:
+        """Append products among sums of different length, where the shorter ones have some of the longer ones' factors.
+
+        As in causal attention, Σ_s w[t, s] · v[s] for s up to t: with w = 0 where there is none, each sum has all of v.
+        The sums are taken out of `by_count`; those that no product pays for are returned.
+        """
+        if len(by_count) < 2 or sum([count * len(some) for count, some in by_count.items()]) < PAYS:
+            return []
+        members = [i for count in sorted(by_count) for i in by_count[count]]
+        lengths = np.array([len(self.canonical.terms[i]) for i in members])
+        terms = np.array([term for i in members for term in self.canonical.terms[i]], dtype=np.int64)
+        signs, u, v = terms[:, 0], *self.turned(terms[:, 1], terms[:, 2])
+        kinds = (self.groups[u] * (self.next + len(self.places) + 1) + self.groups[v]) * 2 + (signs > 0)
+        starts = np.cumsum(lengths) - lengths
+        first = np.minimum.reduceat(kinds, starts)
+        alone = first == np.maximum.reduceat(kinds, starts)  # all terms have their factors in the same two groups
+        rest: list[Rows] = []
+        taken: set[int] = set()
+        for kind in np.unique(first[alone]):
+            some = np.flatnonzero(alone & (first == kind))
+            if len(np.unique(lengths[some])) < 2 or lengths[some].sum() < PAYS:
+                continue
+            rows = [
+                (members[k], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]]) for k in some
+            ]
+            sides = (self.filled_up(rows), self.filled_up([(i, w, x) for i, x, w in rows]))
+            found = min(sides, key=lambda side: len({row.tobytes() for _, _, right in side for row in right}))
+            if sum([left.size for _, left, _ in found]) > 2 * lengths[some].sum():
+                continue
+            taken.update([i for i, _, _ in rows])
+            for nodes, left, right in found:
+                sums = self.rows((int(signs[starts[some[0]]]),) * left.shape[1], nodes, left, right)
+                rest += self.found_in(sums, adjoint, total)
+        for count, several in by_count.items():
+            by_count[count] = [i for i in several if i not in taken]
+        return rest
+
+    def filled_up(self, sums: list[tuple[int, Array, Array]]) -> list[tuple[Array, Array, Array]]:
+        """Sums u · v by their length, each on the longest row of `v` that has all of its own, with 0 for the others."""
+        by_place = [np.argsort(self.places[v]) for _, _, v in sums]
+        rows = [tuple(v[order].tolist()) for (_, _, v), order in zip(sums, by_place, strict=True)]
+        wider = supersets(rows)
+        if any(len(set(row)) < len(row) for row in wider):  # a factor that occurs twice
+            wider = {row: row for row in wider}
+        found: defaultdict[int, list[tuple[int, list[int], tuple[int, ...]]]] = defaultdict(list)
+        for (i, u, _), order, row in zip(sums, by_place, rows, strict=True):
+            wide = wider[row]
+            if wide == row:
+                filled = u[order].tolist()
+            else:
+                factors = dict(zip(row, u[order].tolist(), strict=True))
+                filled = [factors.get(x, self.canonical.zero) for x in wide]
+            found[len(wide)].append((i, filled, wide))
+        arrays = []
+        for some in found.values():
+            nodes, left, right = [np.array(column, dtype=np.int64) for column in zip(*some, strict=True)]
+            arrays.append((nodes, left, right))
+        return arrays
+
+    def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """Factors of products, turned so that plain numbers stand left of rolled ones and groups are in order."""
+        swap = np.zeros(u.shape, dtype=bool)
+        undecided = ~swap
+        for key in (self.rolled, self.groups, self.places):
+            swap |= undecided & (key[u] > key[v])
+            undecided &= key[u] == key[v]
+        return np.where(swap, v, u), np.where(swap, u, v)
 
     def narrow(self, members: list[int]) -> list[Rows]:
         """Sums too few for a product to pay, by their signs: the same order of terms, without arrays of one number."""
@@ -239,12 +319,15 @@ class Placing:
         """Append the products that pay, and return the other sums."""
         rest: list[Rows] = []
         for table in products(rows.u, rows.v):
-            left, right = rows.u[table[:, :, 0]], rows.v[table[:, 0, :]]
-            pays = table.size * len(rows.signs) >= PAYS
-            if pays and (table.shape[0] < table.size or (is_window(left) and is_window(right))):
-                self.contract(rows, rows.nodes[table].ravel(), left, right, adjoint, total)
+            left, right = rows.u[table.left], rows.v[table.right]
+            pays = table.sums.size * len(rows.signs) >= PAYS
+            windows = is_window(left) and is_window(right)
+            if pays and (windows or (table.full and table.sums.shape[0] < table.sums.size)):
+                sums = table.sums.ravel()
+                nodes = np.where(sums < 0, -1, rows.nodes[sums])
+                self.contract(rows, nodes, left, right, adjoint, total)
             else:
-                rest.append(rows.some(table.ravel()))
+                rest.append(rows.some(table.sums[table.sums >= 0]))
         return rest
 
     def without(self, sums: Sums, which: Array, adjoint: bool) -> Sums:
@@ -271,7 +354,7 @@ class Placing:
         return self.without(sums, plain, adjoint)
 
     def peeled(self, sums: Sums, adjoint: bool) -> Sums:
-        """Sums without the terms that are a product of windows by themselves, whose results stand in for them.
+        """Sums without the terms that are a product by themselves, whose results stand in for them.
 
         So the gradient of a weight stays a product of matrices though a penalty adds one more term.
         """
@@ -284,15 +367,16 @@ class Placing:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
+        after = 2 * len(nodes) * len(signs)
         found: list[Array] = []
         for pair in np.unique(pairs) if before else ():
             inside = pairs == pair
             part = rows.terms(inside)
             tables = products(part.u, part.v)
-            alone = len(tables) == 1 and len(tables[0]) < tables[0].size
-            if len(part.signs) > 2 and alone and not gathered(tables, part):
+            alone = len(tables) == 1 and len(tables[0].sums) < tables[0].sums.size and tables[0].full
+            if len(part.signs) > 2 and alone:
                 found.append(inside)
-        after = 2 * len(nodes) * (len(signs) - sum([int(inside.sum()) - 1 for inside in found]))
+                after += gathered(tables, part) - 2 * len(nodes) * (len(part.signs) - 1)
         if not found or 2 * after > before:
             return sums
         for k, inside in enumerate(found):
@@ -334,12 +418,7 @@ class Placing:
 
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
-        swap = np.zeros(u.shape, dtype=bool)
-        undecided = ~swap
-        for key in (self.rolled, self.groups, self.places):
-            swap |= undecided & (key[u] > key[v])
-            undecided &= key[u] == key[v]
-        u, v = np.where(swap, v, u), np.where(swap, u, v)
+        u, v = self.turned(u, v)
         order = np.lexsort((self.places[v], self.places[u], signs, self.groups[v], self.groups[u]), axis=-1)
         signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
         alike: defaultdict[bytes, list[int]] = defaultdict(list)

@@ -186,7 +186,7 @@ class Trace:
         scalars: the program, arguments and parameters its leaves.
         inputs: for each argument the node of each of its numbers, in order; of a rolled one for those of one row.
         rolled: the arguments that are rolled.
-        parameters: the leaf Values that the function found by itself, in the order in which they are met.
+        parameters: the leaf Values that the function found by itself, in an order that has matrices together.
         parameter_nodes: the node of each.
         outputs: the node of each number of the result, in order.
         rolled_outputs: the node of each number of the result that every example has.
@@ -287,8 +287,9 @@ def read(
         ids |= zip(map(id, row), nodes, strict=True)
         where |= {id(x): (number, place) for place, x in enumerate(row)}
         inputs.append(nodes)
-    parameters: list[Value] = []
-    parameter_nodes: list[int] = []
+    parameters: dict[int, Value] = {}
+    depth = [0] * len(scalars)
+    deepest: dict[int, int] = {}
     for node in sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]):
         key, op = id(node), node._rule
         if key in ids:
@@ -298,11 +299,15 @@ def read(
             continue
         if op == "leaf":
             ids[key] = scalars.leaf()
-            parameters.append(node)
-            parameter_nodes.append(ids[key])
+            parameters[ids[key]] = node
             continue
         # What the walk left out is a plain number.
         below = [ids[id(x)] if id(x) in ids else scalars.const(x.data) for x in node._prev]
+        depth += [0] * (len(scalars) - len(depth))
+        deep = 1 + max([depth[i] for i in below])
+        for i in below:
+            if i in parameters:
+                deepest[i] = max(deep, deepest.get(i, 0))
         if isinstance(node, Condition):
             ids[key] = below[0]
         elif isinstance(node, Total):
@@ -316,16 +321,20 @@ def read(
                 f"{tracer.name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write "
                 "it with glassgrad's functions, or call it outside of the compiled function"
             )
+        depth += [deep] * (len(scalars) - len(depth))
 
     def nodes_of(results: list[Any]) -> list[int]:
         return [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
 
+    # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
+    # deepest use they stand together, so that products find windows.
+    order = sorted(parameters, key=lambda i: deepest.get(i, 0))
     return Trace(
         scalars=scalars,
         inputs=inputs,
         rolled=roll,
-        parameters=parameters,
-        parameter_nodes=parameter_nodes,
+        parameters=[parameters[i] for i in order],
+        parameter_nodes=order,
         outputs=nodes_of(plain),
         rolled_outputs=nodes_of(rolled),
         made=made,
