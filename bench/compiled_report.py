@@ -50,13 +50,8 @@ def goals(results, chinese, write):
             way = min((way for way in ways if ways[way]["later"]), key=lambda way: ways[way]["later"])
             name = other if chinese else english
             peer = f"jax.jit{'' if way == 'unrolled' else ', lax.scan'}"
-            row(
-                f"{name}{'：值与梯度' if chinese else ': value and gradient'}",
-                ours["later"],
-                ways[way]["later"],
-                peer,
-                1,
-            )
+            later = f"{name}{'：值与梯度' if chinese else ': value and gradient'}"
+            row(later, ours["later"], ways[way]["later"], peer, 1)
             first = f"{name}{'：首个结果' if chinese else ': first result'}"
             row(first, ours["first"], ways["unrolled"]["first"],
                 "jax.jit，同一源码" if chinese else "jax.jit, the same source", 20, found["limit"])  # fmt: skip
@@ -69,11 +64,8 @@ def goals(results, chinese, write):
         rows.append([name, write.seconds(ours), "", "", "≤ 0.4 s", ours <= 0.4])
     if found := results.get("compiled_growth"):
         small, large = (f"{found[size]['scalars']:,}" for size in ("small", "large"))
-        name = (
-            f"编译：{large} 与 {small} 个标量的耗时比"
-            if chinese
-            else f"compiling: time({large} scalars) / time({small})"
-        )
+        name = f"compiling: time({large} scalars) / time({small})"
+        name = f"编译：{large} 与 {small} 个标量的耗时比" if chinese else name
         rows.append([name, write.digits(found["ratio"]), "", "", "≤ 13", found["ratio"] <= 13])
     return rows
 
