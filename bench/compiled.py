@@ -67,7 +67,13 @@ def measure(name, rounds):
             contenders[library, way] = peer(work)
             compare(f"{name}, {library} {way}", contenders[library, way], expected, trained, work.dtype)
     times = in_turns(contenders, rounds)
-    found = {"batch": batch_of(work), "dtype": work.dtype, "compiling": compiled_in, "libraries": {}}
+    # A time of the batched GPT is given for one of its names.
+    found = {
+        "batch": len(work.batches[0][0]) if work.kind == "gpt batch" else 1,
+        "dtype": work.dtype,
+        "compiling": compiled_in,
+        "libraries": {},
+    }
     mine = times.pop(("glassgrad", ""))
     found["libraries"]["glassgrad"] = {"seconds": statistics.median(mine)}
     for library in {library: None for library, _ in times}:
@@ -81,20 +87,12 @@ def measure(name, rounds):
             "ratio": statistics.median(ratios),
             "range": [ratios[0], ratios[-1]],
         }
-    made = ours.more
+    made = ours.made
     found["parts"] = floor.parts(made, 10 + 40 * (rounds > 1))
-    found["floor"] = floor.floor(made.loss.program, work.dtype, rolled(work), len(work.start()), work.optimizer)
+    found["floor"] = floor.floor(
+        made.loss.program, work.dtype, len(work.batches[0][0]), len(work.start()), work.optimizer
+    )
     return found
-
-
-def batch_of(work):
-    """How many samples a step has, where its time is given for one."""
-    return len(work.batches[0][0]) if work.kind == "gpt" and np.ndim(work.batches[0][0]) == 2 else 1
-
-
-def rolled(work):
-    """How many examples a program's rolled axis has."""
-    return len(work.batches[0][0])
 
 
 def losses_of(contender):

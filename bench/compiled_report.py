@@ -49,14 +49,15 @@ def goals(results, chinese, write):
             ours = ways.pop("")
             way = min((way for way in ways if ways[way]["later"]), key=lambda way: ways[way]["later"])
             name = other if chinese else english
-            peer = f"jax.jit{'' if way == 'unrolled' else ', lax.scan'}"
+            scan = "jax.jit，lax.scan" if chinese else "jax.jit, lax.scan"
+            peer = "jax.jit" if way == "unrolled" else scan
             later = f"{name}{'：值与梯度' if chinese else ': value and gradient'}"
             row(later, ours["later"], ways[way]["later"], peer, 1)
             first = f"{name}{'：首个结果' if chinese else ': first result'}"
             row(first, ours["first"], ways["unrolled"]["first"],
                 "jax.jit，同一源码" if chinese else "jax.jit, the same source", 20, found["limit"])  # fmt: skip
             scans = min(ways[way]["first"] for way in ways if way != "unrolled")
-            row(first, ours["first"], scans, "jax.jit, lax.scan", None)
+            row(first, ours["first"], scans, scan, None)
     if found := results.get("compiled_first"):
         ours, peer = (entry["first"] for entry in found["ways"])
         name = "names_gpt：首个编译步" if chinese else "names_gpt, first compiled step"

@@ -167,7 +167,7 @@ def main():
     options = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
     names = [*GROUPS, *ROUNDS]
     options.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(names)}")
-    options.add_argument("--quick", action="store_true", help="few rounds, three minutes, nothing written")
+    options.add_argument("--quick", action="store_true", help="few rounds, some minutes, nothing written")
     options.add_argument("--readme", action="store_true", help="write the READMEs' tables too")
     given = options.parse_args()
     if unknown := set(given.rows) - set(names):

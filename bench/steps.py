@@ -1,16 +1,15 @@
 """One training step of the same model in each library: what `compiled.py` measures.
 
-A `Work` is the initial parameters, in the order of glassgrad's model, and batches of data. A library's function makes a
-`Step` of it: `first()` gives the loss and the gradient of the first batch, in that order, and changes nothing; `step()`
-trains on the next batch and returns the loss, as the library has it; `wait()` returns when all steps are done. Each is
-written as one would write it for speed: JAX and PyTorch in arrays, NumPy in place.
+A `Work` is a model and batches of data. A library's function makes a `Step` of it, which starts with the parameters of
+glassgrad's model and has gradients in its order. Each is written as one would write it for speed: JAX and PyTorch in
+arrays, NumPy in place.
 """
 
 import itertools
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,22 +24,21 @@ class Work:
     """What all libraries compute.
 
     Attributes:
-        kind: "gpt", "moons" or "classes": which model and loss.
-        sizes: of the network's layers; of the GPT its heads, alone.
-        batches: tuples of arrays; those of a GPT are tokens and weights.
+        kind: which model and loss: "gpt", "gpt batch", "moons" or "classes".
+        shapes: of its matrices of parameters; the last column of a layer's are the biases.
+        batches: of a GPT tokens and weights, else inputs and targets.
         dtype: what is computed in.
         optimizer: "sgd" or "adam".
-        ours: makes glassgrad's model, its loss as a user would write it, and its batches.
+        ours: makes glassgrad's model: its parameters, its loss, and what `compile` is told besides.
     """
 
     kind: str
-    shapes: list
-    batches: list
+    shapes: list[tuple[int, int]]
+    batches: list[tuple]
     dtype: str
     optimizer: str
     lr: float
-    ours: Callable
-    sizes: list = field(default_factory=list)
+    ours: Callable[[], SimpleNamespace]
 
     def start(self):
         """The initial parameters, flat."""
@@ -49,10 +47,17 @@ class Work:
 
 @dataclass
 class Step:
+    """A library's way to do the work.
+
+    Attributes:
+        first: gives the loss and the gradient of the first batch; parameters stay as they are.
+        step: trains on the next batch, and returns the loss as the library has it.
+        made: of glassgrad, what `floor` takes apart: the compiled loss, the optimizer, the batches.
+    """
+
     first: Callable[[], tuple]
     step: Callable[[], Any]
-    wait: Callable[[Any], Any] = float  # of the last loss
-    more: Any = None
+    made: SimpleNamespace | None = None
 
 
 BETAS, EPS = (0.85, 0.99), 1e-8
@@ -82,15 +87,15 @@ def names_gpt(batch=1, dtype="float64"):
             return glassgrad.mean(glassgrad.vmap(model.loss)(tokens, weights))
 
         return SimpleNamespace(
-            parameters=model.weights, loss=model.loss if batch == 1 else loss, batches=rows, compiled={"dtype": dtype}
+            parameters=model.weights, loss=model.loss if batch == 1 else loss, options={"dtype": dtype}
         )
 
     n, w = tokenizer.size, 16
     shapes = [(n, w), (16, w), *[(w, w)] * 4, (4 * w, w), (w, 4 * w), (n, w)]
-    return Work("gpt", shapes, rows, dtype, "adam", 0.01, ours, [4])
+    return Work("gpt" if batch == 1 else "gpt batch", shapes, rows, dtype, "adam", 0.01, ours)
 
 
-def moons(unrolled=True):
+def moons():
     """micrograd's demo: MLP(2, [16, 16, 1]), 100 samples, hinge loss, L2, SGD, float64."""
     X, y = programs.moons_data()
 
@@ -98,21 +103,14 @@ def moons(unrolled=True):
         random.seed(1337)
         model = glassgrad.nn.MLP(2, [16, 16, 1])
 
-        def unrolled_loss(X, y):
+        def loss(X, y):
             scores = [model(x) for x in X]
             data = sum((1 - yi * s).relu() for yi, s in zip(y, scores, strict=True)) / len(y)
             return data + 1e-4 * sum(p * p for p in model.parameters())
 
-        def loss(X, y):
-            data = glassgrad.mean(glassgrad.vmap(lambda x, yi: (1 - yi * model(x)).relu())(X, y))
-            return data + 1e-4 * sum(p * p for p in model.parameters())
+        return SimpleNamespace(parameters=model.parameters(), loss=loss, options={})
 
-        return SimpleNamespace(
-            parameters=model.parameters(), loss=unrolled_loss if unrolled else loss, batches=batches, compiled={}
-        )
-
-    batches = [(X, y.astype(float))]
-    return Work("moons", layers([2, 16, 16, 1]), batches, "float64", "sgd", 0.5, ours, [2, 16, 16, 1])
+    return Work("moons", layers([2, 16, 16, 1]), [(X, y.astype(float))], "float64", "sgd", 0.5, ours)
 
 
 def classes(sizes, X, y):
@@ -133,9 +131,9 @@ def classes(sizes, X, y):
         def loss(X, y):
             return glassgrad.mean(glassgrad.vmap(one)(X, y))
 
-        return SimpleNamespace(parameters=model.parameters(), loss=loss, batches=batches, compiled={"dtype": "float32"})
+        return SimpleNamespace(parameters=model.parameters(), loss=loss, options={"dtype": "float32"})
 
-    return Work("classes", layers(sizes), batches, "float32", "sgd", 0.05, ours, sizes)
+    return Work("classes", layers(sizes), batches, "float32", "sgd", 0.05, ours)
 
 
 def digits():
@@ -169,13 +167,15 @@ def split(flat, shapes):
 def ours(work):
     """What a user writes."""
     made = work.ours()
-    loss = glassgrad.compile(made.loss, **made.compiled)
-    kind = glassgrad.optim.SGD if work.optimizer == "sgd" else glassgrad.optim.Adam
-    optimizer = kind(made.parameters, lr=work.lr, **({} if work.optimizer == "sgd" else {"betas": BETAS}))
-    coming = itertools.cycle(made.batches)
+    loss = glassgrad.compile(made.loss, **made.options)
+    if work.optimizer == "sgd":
+        optimizer = glassgrad.optim.SGD(made.parameters, lr=work.lr)
+    else:
+        optimizer = glassgrad.optim.Adam(made.parameters, lr=work.lr, betas=BETAS, eps=EPS)
+    coming = itertools.cycle(work.batches)
 
     def first():
-        L = loss(*made.batches[0])
+        L = loss(*work.batches[0])
         optimizer.zero_grad()
         L.backward()
         return L.data, [p.grad for p in made.parameters]
@@ -188,7 +188,7 @@ def ours(work):
         optimizer.step()
         return L.data
 
-    return Step(first, step, more=SimpleNamespace(loss=loss, optimizer=optimizer, batches=made.batches))
+    return Step(first, step, SimpleNamespace(loss=loss, optimizer=optimizer, batches=work.batches))
 
 
 # ---- JAX -------------------------------------------------------------------------------------------------------------
@@ -197,6 +197,7 @@ def ours(work):
 def jax(work, flat=True):
     """One jitted update with donated buffers, data on the device; parameters as one vector, or as a list of arrays."""
     import jax as j
+    from jax.flatten_util import ravel_pytree
 
     jnp = j.numpy
     j.config.update("jax_enable_x64", True)
@@ -204,7 +205,7 @@ def jax(work, flat=True):
 
     def gpt(p, tokens, weights):
         emb, positions, query, key, value, output, wide, narrow, unembedding = p
-        (heads,) = work.sizes
+        heads = 4
         rmsnorm = lambda x: x * ((x * x).mean(-1, keepdims=True) + 1e-5) ** -0.5  # noqa: E731
         x = rmsnorm(emb[tokens[:-1]] + positions)
         n, width = x.shape
@@ -222,8 +223,8 @@ def jax(work, flat=True):
         return j.scipy.special.logsumexp(logits, -1) - chosen
 
     def network(p, X):
-        for i, w in enumerate(p):
-            X = X @ w[:, :-1].T + w[:, -1]
+        for i, (w, bias) in enumerate(p):
+            X = X @ w.T + bias
             X = j.nn.relu(X) if i < len(p) - 1 else X
         return X
 
@@ -234,11 +235,14 @@ def jax(work, flat=True):
         return cross_entropy(network(p, X), y).mean()
 
     def hinge(p, X, y):
-        return j.nn.relu(1 - y * network(p, X)[:, 0]).mean() + 1e-4 * sum((w * w).sum() for w in p)
+        return j.nn.relu(1 - y * network(p, X)[:, 0]).mean() + 1e-4 * sum((w * w).sum() for w in j.tree.leaves(p))
 
-    single = work.kind == "gpt" and np.ndim(work.batches[0][0]) == 1
-    function = gpt if single else {"gpt": batched, "classes": classify, "moons": hinge}[work.kind]
-    loss = (lambda p, *batch: function(split(p, work.shapes), *batch)) if flat else function
+    arrays = list(map(jnp.asarray, split(work.start(), work.shapes)))
+    p = arrays if work.kind.startswith("gpt") else [(w[:, :-1], w[:, -1]) for w in arrays]
+    function = loss = {"gpt": gpt, "gpt batch": batched, "classes": classify, "moons": hinge}[work.kind]
+    if flat:
+        p, unravel = ravel_pytree(p)
+        loss = lambda p, *batch: function(unravel(p), *batch)  # noqa: E731
     tree_map = j.tree.map
 
     def sgd(state, *batch):
@@ -259,18 +263,16 @@ def jax(work, flat=True):
         x = np.asarray(x)
         return jnp.asarray(x, jnp.int32 if x.dtype.kind == "i" else work.dtype)
 
-    start = work.start()
-    p = jnp.asarray(start) if flat else [jnp.asarray(w) for w in split(start, work.shapes)]
     zeros = tree_map(jnp.zeros_like, p)
-    state = p if work.optimizer == "sgd" else (p, zeros, tree_map(jnp.zeros_like, p), jnp.zeros((), work.dtype))
-    state = tree_map(jnp.copy, state)
+    state = tree_map(jnp.copy, p if work.optimizer == "sgd" else (p, zeros, zeros, jnp.zeros((), work.dtype)))
     batches = [tuple(map(number, batch)) for batch in work.batches]
     coming = itertools.cycle(batches)
     update = j.jit(sgd if work.optimizer == "sgd" else adam, donate_argnums=0)
 
     def first():
         value, g = j.jit(j.value_and_grad(loss))(p, *batches[0])
-        return float(value), np.concatenate([np.ravel(x) for x in j.tree.leaves(g)])
+        g = unravel(g) if flat else g
+        return float(value), np.concatenate([np.ravel(x if hasattr(x, "shape") else np.c_[x[0], x[1]]) for x in g])
 
     def step():
         nonlocal state

@@ -73,7 +73,7 @@ def test_the_same_seed_invents_the_same_and_another_does_not(example, names, tmp
 
 
 def test_every_size_can_be_chosen(example, names, tmp_path):
-    sizes = ["--layers", 2, "--width", 6, "--heads", 3, "--context", 3]
+    sizes = ["--layers", 2, "--width", 6, "--heads", 3, "--context", 3, "--batch", 4]
     done = run(example, names, *sizes, "--steps", 2, "--temperature", 2, "--lr", 0.1, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     parameters = 2 * 12 * 6 + 3 * 6 + 2 * 12 * 6 * 6
