@@ -51,6 +51,14 @@ class Factor:
     def places(self) -> Array:
         return self.find()
 
+    def listed(self) -> list[list[list[int]]]:
+        """The places as lists: of a few numbers that takes less time than an array."""
+        if not self.strides:
+            found: list[list[list[int]]] = self.places.tolist()
+            return found
+        (b, r, n), (i, j, k) = self.shape, self.strides
+        return [[[self.offset + x * i + y * j + z * k for z in range(n)] for y in range(r)] for x in range(b)]
+
 
 def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> Factor:
     """A window as a factor. Along an axis of length 1 the step is 0."""
@@ -107,6 +115,7 @@ class Layout:
         self.now = 0
         self.at = np.arange(program.size)  # where each place of the first array is
         self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
+        self.numbers: dict[int, float] = {}  # the constants of the first array
         self.known = np.full(self.size, np.nan)  # the constants, by place
         self.is_known = np.zeros(self.size, dtype=bool)
         for block in program.blocks:
@@ -116,6 +125,8 @@ class Layout:
                 self.constants.append((start, row))
                 self.known[start : start + len(row)] = row
                 self.is_known[start : start + len(row)] = True
+                if not block.rolled:
+                    self.numbers.update(enumerate(block.constants, start))
 
     def step(self, kind: str, **columns: int) -> None:
         """Append a step; the tape ends before it."""
@@ -233,7 +244,7 @@ class Layout:
 
     def value(self, place: int) -> float | None:
         """The constant at a place."""
-        return self.known.item(place) if place < len(self.is_known) and self.is_known.item(place) else None
+        return self.numbers.get(place)
 
     def is_number(self, places: Array, x: float) -> Array:
         """Where the constant x stands."""

@@ -310,8 +310,7 @@ class Plan(Layout):
 
     def narrow(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
         """A few sums, on the tape."""
-        us, vs = u.places.tolist(), v.places.tolist()
-        for left, right in zip(us, vs, strict=True):
+        for left, right in zip(u.listed(), v.listed(), strict=True):
             for row in left:
                 for column in right:
                     self.sum(out, list(zip(signs, row, column, strict=True)))
