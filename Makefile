@@ -27,7 +27,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 LOG := $(VENV)/build.log
-COMPILED := $(wildcard src/glassgrad/*.pxd src/glassgrad/*/*.pxd)
+COMPILED := $(wildcard src/glassgrad/*.pxd src/glassgrad/*/*.pxd src/glassgrad/*/*.pyx src/glassgrad/*/*.h)
 SOURCES := pyproject.toml setup.py src/glassgrad/_build.py $(COMPILED) $(wildcard $(COMPILED:.pxd=.py))
 
 # Stamps, each written after all of its work is done, so that an interrupted set-up is simply done again.
