@@ -377,7 +377,7 @@ class Plan:
             order = order.swapaxes(1, 2)
         sign = signs[0] if len(set(signs)) == 1 else 0
         left, right = u.strides, v.strides
-        if r > 1 and s > 1 or sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2:
+        if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
             self.reorder(out, order.ravel())
             self.product(out, u, v, signs)
             return
@@ -438,9 +438,7 @@ class Plan:
         for one, other in ((u, v), (v, u)):
             if how(one) == 0 and how(other) < 2:
                 name = "mul" if how(other) == 0 else "scale"
-                self.step(
-                    "map", code=MAPS[name], out=out, u=one.item(0), v=other.item(0), count=len(u), sign=sign
-                )
+                self.step("map", code=MAPS[name], out=out, u=one.item(0), v=other.item(0), count=len(u), sign=sign)
                 return True
         return False
 
