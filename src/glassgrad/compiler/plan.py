@@ -2,44 +2,30 @@
 
 Pipeline: trace → differentiate → lift → program → **plan** → native.
 
-All numbers stand in one arena: the program's first array; the second, a row of examples for each place, rows being as
-long as whole vectors; then whatever a step needs in another order. Such copies are made once, however many steps read
-them, and copies of constants before the program runs. An instruction's results may stand in another order than the
-program says, where reading or writing costs less so. `native.h` says what a step's columns mean.
+`native.h` says what a step's columns mean, `arena` where the numbers are.
 
 - A sum of products with factors to share is a product: one factor number by number, the other in vectors, which has to
   stand side by side or is copied so.
 - One without is a dot of two windows, or lanes: a vector of sums at a time, with factors from anywhere.
 - Instructions of a few numbers become the tape.
+
+The results of an instruction stand in the order in which reading or writing costs the least.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from .program import Contract, Instruction, Map, Operand, Program, ProgramError, Spread, View
+from .arena import FIELDS, KINDS, Array, Factor, Layout, as_factor, up, window
+from .program import Contract, Instruction, Map, Operand, Program, Spread, View
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
 
-Array = np.ndarray[Any, Any]
-
-# As in native.h and kernels.h.
-KINDS: Final = (
-    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
-    "map", "rule", "python",
-)  # fmt: skip
-FIELDS: Final = (
-    "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
-    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "sign", "table", "count",
-)  # fmt: skip
 MAPS: Final = {
     name: code
     for code, name in enumerate((
@@ -47,55 +33,15 @@ MAPS: Final = {
         "maximum", "minimum", "where", "exp", "scale", "pow -0.5", "pow 0.5", "pow'0 -1.0", "pow'0 -0.5", "pow'0 0.5",
     ))
 }  # fmt: skip
-END, COPY, NEG, ADD, SUB, MUL, NEGMUL, MULADD, SUBMUL, MULMUL, DOT, RULE, _, _, _, RELU, DIV = range(17)
+_, COPY, NEG, ADD, SUB, MUL, NEGMUL, MULADD, SUBMUL, MULMUL, DOT, RULE, _, _, _, RELU, DIV = range(17)
 TAPED: Final = {
     "identity": COPY, "neg": NEG, "add": ADD, "sub": SUB, "mul": MUL, "relu": RELU, "div": DIV,
 }  # fmt: skip
 
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction goes to the tape
-ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
-LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
 
 
-@dataclass
-class Factor:
-    """An operand of a product: a place in the arena for each [b, r, n], with their steps if it is a window."""
-
-    shape: tuple[int, int, int]
-    find: Callable[[], Array]
-    offset: int = 0
-    strides: tuple[int, int, int] | None = None
-
-    @cached_property
-    def places(self) -> Array:
-        return self.find()
-
-
-def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> Factor:
-    """A window as a factor. Along an axis of length 1 the step is 0."""
-    b, r, n = [0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)]
-
-    def find() -> Array:
-        i, j, k = [np.arange(size) * stride for size, stride in zip(shape, (b, r, n), strict=True)]
-        found: Array = offset + i[:, None, None] + j[:, None] + k
-        return found
-
-    return Factor(shape, find, offset, (b, r, n))
-
-
-def as_factor(places: Array) -> Factor:
-    """Places as a factor: as a window if they are one."""
-    b, r, n = places.shape
-    start = places.item(0)
-    strides = [
-        places.item(tuple(np.eye(3, dtype=int)[axis])) - start if size > 1 else 0
-        for axis, size in enumerate(places.shape)
-    ]
-    found = window(start, (b, r, n), (strides[0], strides[1], strides[2]))
-    return found if np.array_equal(found.places, places) else Factor((b, r, n), lambda: places)
-
-
-class Plan:
+class Plan(Layout):
     """The steps of a program for so many examples.
 
     Arguments:
@@ -104,13 +50,8 @@ class Plan:
         careful: whether 0 times anything is 0 in derivatives. That is rare, and slow.
 
     Attributes:
-        steps: their columns, as `FIELDS` has them.
-        names: for each step the number of the instruction that it belongs to; that of a copy reads it first.
-        table: places and tapes that steps refer to.
-        size: of the arena.
-        constants: what it holds before a run: where, and the numbers.
+        steps: the steps' columns. The last four copy outputs, gradients, rolled outputs and rolled gradients.
         by_python: for each step that Python runs the operation and the places of its operands.
-        results: the steps that copy outputs, gradients, rolled outputs and rolled gradients, the last four.
     """
 
     def __init__(
@@ -122,156 +63,14 @@ class Plan:
         rule: Callable[[str], int | None],
         careful: bool = False,
     ) -> None:
-        self.program, self.examples, self.lanes, self.dtype, self.rule = program, examples, lanes, np.dtype(dtype), rule
-        self.careful = careful
-        self.row = -(-examples // lanes) * lanes
-        self.rolled_start = up(program.size + ROOM, 16)
-        self.size = self.rolled_start + up(program.rolled_size * self.row + ROOM, 16)
-        self.rows: list[list[int]] = []
-        self.names: list[int] = []
-        self.tables: list[Array] = []
-        self.table_size = 0
-        self.constants: list[tuple[int, Array]] = []
+        super().__init__(program, examples, lanes, dtype)
+        self.rule, self.careful = rule, careful
         self.by_python: dict[int, tuple[str, Array]] = {}
-        self.copies: dict[object, int] = {}
-        self.tape: list[int] = []
-        self.now = 0
-        self.at = np.arange(program.size)  # where each place of the first array is
-        self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
-        self.known = np.full(self.size, np.nan)  # the constants, by place
-        self.is_known = np.zeros(self.size, dtype=bool)
-        for block in program.blocks:
-            if block.constants is not None:
-                row = np.repeat(np.array(block.constants, dtype=float), self.row if block.rolled else 1)
-                start = self.rolled_start + block.offset * self.row if block.rolled else block.offset
-                self.constants.append((start, row))
-                self.known[start : start + len(row)] = row
-                self.is_known[start : start + len(row)] = True
         for self.now, instruction in enumerate(program.instructions):
             self.instruction(instruction)
         self.now = len(program.instructions)
         self.collect()
-        if self.size > LARGEST:
-            raise ProgramError(f"a program with {self.size} numbers at work is too large for the native machine")
-        self.steps = np.array(self.rows, dtype=np.int64).reshape(-1, len(FIELDS))
-        self.table: Array = np.concatenate([*self.tables, np.zeros(ROOM, dtype=np.int32)])
-        self.table = self.table.astype(np.int32)
-
-    # ---- steps, tables, room
-
-    def step(self, kind: str, **columns: int) -> None:
-        """Append a step; the tape ends before it."""
-        self.close()
-        columns["kind"] = KINDS.index(kind)
-        self.rows.append([columns.get(name, 0) for name in FIELDS])
-        self.names.append(self.now)
-
-    def close(self) -> None:
-        """Append the tape as a step, if there is one."""
-        if self.tape:
-            code, self.tape = [*self.tape, END], []
-            self.step("tape", table=self.put(np.array(code)))
-
-    def put(self, entries: Array) -> int:
-        """Append to the tables; where."""
-        start = self.table_size
-        self.tables.append(entries.ravel())
-        self.table_size += entries.size
-        return start
-
-    def room(self, size: int) -> int:
-        """The start of so many new places."""
-        start = self.size
-        self.size += up(size + ROOM, 16)
-        return start
-
-    # ---- where numbers are
-
-    def places(self, operand: Operand) -> Array:
-        """The places of an operand in the arena; of a rolled one those of its first example."""
-        found = operand.indices()
-        if operand.rolled:
-            return self.rolled_start + found * self.row
-        return self.at[found] if self.moved else found
-
-    def stays(self, view: View) -> bool:
-        """Whether a window is one in the arena too."""
-        if view.rolled or not self.moved:
-            return True
-        low = view.offset + sum([min(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
-        high = view.offset + sum([max(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
-        k = bisect.bisect_right(self.moved, (high, self.size))
-        return k == 0 or self.moved[k - 1][1] <= low
-
-    def reorder(self, out: int, order: Array) -> None:
-        """Have the results from `out` on in this order."""
-        if bool((order[1:] > order[:-1]).all()):
-            return
-        self.at[out + order] = out + np.arange(len(order))
-        self.moved.append((out, out + len(order)))
-
-    def factor(self, operand: Operand) -> Factor:
-        """An operand of a contract."""
-        b, r, n = operand.shape
-        if isinstance(operand, View) and self.stays(operand):
-            scale, start = (self.row, self.rolled_start) if operand.rolled else (1, 0)
-            i, j, k = operand.strides
-            return window(start + operand.offset * scale, (b, r, n), (i * scale, j * scale, k * scale))
-        return Factor((b, r, n), lambda: self.places(operand))
-
-    def constant(self, places: Array) -> bool:
-        """Whether nothing but constants stands there."""
-        return bool((places < len(self.is_known)).all() and self.is_known[places].all())
-
-    def copy(self, places: Array) -> int:
-        """The start of a copy of the numbers at some places, in their order."""
-        flat = np.ascontiguousarray(places).ravel()
-        if len(flat) and flat[0] + len(flat) - 1 == flat[-1] and bool((np.diff(flat) == 1).all()):
-            return int(flat[0])
-        key = flat.tobytes()
-        if key in self.copies:
-            return self.copies[key]
-        start = self.copies[key] = self.room(len(flat))
-        if self.constant(flat):
-            self.constants.append((start, self.known[flat]))
-        else:
-            self.gather(flat, start)
-        return start
-
-    def gather(self, flat: Array, start: int) -> None:
-        """Copy the numbers at some places: stretches of neighbours, if there are long ones."""
-        ends = np.flatnonzero(np.diff(flat) != 1)
-        if 4 * (len(ends) + 1) <= len(flat) or len(flat) == 1:
-            starts = np.concatenate([[0], ends + 1])
-            lengths = np.diff(np.concatenate([starts, [len(flat)]]))
-            table = self.put(np.stack([flat[starts], lengths], axis=1))
-            self.step("runs", out=start, count=len(starts), n=len(flat), table=table)
-            return
-        padded = np.concatenate([flat, np.zeros(-len(flat) % self.lanes, dtype=np.int64)])
-        self.step("gather", out=start, count=len(flat), n=len(flat), table=self.put(padded))
-
-    def copy_rows(self, places: Array) -> int:
-        """The start of a copy of rows of examples."""
-        flat = places.ravel()
-        key = ("rows", flat.tobytes())
-        if key not in self.copies:
-            self.copies[key] = self.room(flat.size * self.row)
-            self.step("rows", out=self.copies[key], count=len(flat), columns=self.row, table=self.put(flat))
-        return self.copies[key]
-
-    def spread(self, places: Array, start: int | None = None) -> int:
-        """The start of rows in which every example has the number at a place."""
-        flat = places.ravel()
-        key = ("spread", flat.tobytes())
-        if start is None and key in self.copies:
-            return self.copies[key]
-        if start is None:
-            start = self.copies[key] = self.room(flat.size * self.row)
-            if self.constant(flat):
-                self.constants.append((start, np.repeat(self.known[flat], self.row)))
-                return start
-        self.step("spread", out=start, count=len(flat), columns=self.row, table=self.put(flat))
-        return start
+        self.finish()
 
     def collect(self) -> None:
         """Copy the results, each part to an array of its own."""
@@ -341,9 +140,9 @@ class Plan:
     def power(self, instruction: Map) -> str:
         """The name of a map: of a power with a constant exponent, often -1 or ±1/2, a name of its own."""
         name = instruction.name
-        if name in ("pow", "pow'0") and math.prod(instruction.shape):
-            places = instruction.operands[1].indices()
-            if not instruction.operands[1].rolled and bool((places == places.flat[0]).all()):
+        if name in ("pow", "pow'0"):
+            places = self.places(instruction.operands[1]).ravel()
+            if bool((places == places[0]).all()):
                 x = self.value(places.item(0))
                 if name == "pow" and x == -1.0:
                     return "reciprocal"
@@ -383,6 +182,11 @@ class Plan:
             return
         if r == 1:
             u, v, r, left, right = v, u, s, right, left
+        if 2 * b * r <= self.lanes <= n and not (sign and left and left[2] == 1):  # too few sums for a lane each
+            u, sign = (
+                (window(self.copy(u.places), u.shape, (r * n, n, 1)), sign) if sign else (self.signed(u, signs), 1)
+            )
+            left = u.strides
         if sign and n >= self.lanes and left and left[2] == 1:
             if not right or right[2] != 1:
                 v = window(self.copy(v.places), v.shape, (n, n, 1))
@@ -394,15 +198,25 @@ class Plan:
             )  # fmt: skip
             return
         one, other = u.places.reshape(b * r, n), np.broadcast_to(v.places, (b, r, n)).reshape(b * r, n)
-        orders = [np.arange(b * r), np.lexsort([other[:, 0], one[:, 0]]), np.lexsort([one[:, 0], other[:, 0]])]
-        best = min(orders, key=lambda some: self.strays(one[some]) + self.strays(other[some]))
+        best = self.order_in_lanes(one, other)
         self.reorder(out, order.ravel()[best])
         if n > 1 or not sign or not self.times(out, one[best, 0], other[best, 0], sign):
             self.in_lanes(out, one[best], other[best], signs)
 
+    def order_in_lanes(self, u: Array, v: Array) -> Array:
+        """The order of sums [i, n] in which the fewest vectors are gathered, if that saves enough."""
+        same = np.arange(len(u))
+        if len(u) < self.lanes:
+            return same
+        size = (~self.fills(u, v)).sum(axis=1)
+        some = [np.lexsort(keys) for keys in ([v[:, 0], u[:, 0]], [u[:, 0], v[:, 0]], [v[:, 0], u[:, 0], size])]
+        strays = [self.strays(u[order]) + self.strays(v[order]) for order in (same, *some)]
+        best = min(range(4), key=strays.__getitem__)
+        return some[best - 1] if best and strays[best] + len(u) / self.lanes / 2 < strays[0] else same
+
     def sorted(self, u: Factor, v: Factor, signs: tuple[int, ...]) -> tuple[Factor, Factor, tuple[int, ...], Array]:
         """The same sums, each axis in an order that makes windows of the factors where there is one; and that order."""
-        (b, r, n), s = u.shape, v.shape[1]
+        b, r, s = *u.shape[:2], v.shape[1]
         order = np.arange(b * r * s).reshape(b, r, s)
         ways = [(u, v, signs, order)]
         if not all(factor.strides and min(factor.strides) >= 0 for factor in (u, v)):
@@ -496,8 +310,7 @@ class Plan:
 
     def narrow(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
         """A few sums, on the tape."""
-        us, vs = u.places.tolist(), v.places.tolist()
-        for left, right in zip(us, vs, strict=True):
+        for left, right in zip(u.listed(), v.listed(), strict=True):
             for row in left:
                 for column in right:
                     self.sum(out, list(zip(signs, row, column, strict=True)))
@@ -538,10 +351,6 @@ class Plan:
             case _:
                 tape += [DOT, out, len(plus), len(minus), *[x for a, b, _, _ in plus + minus for x in (a, b)]]
 
-    def value(self, place: int) -> float | None:
-        """The constant at a place."""
-        return self.known.item(place) if place < len(self.is_known) and self.is_known.item(place) else None
-
     def in_lanes(self, out: int, u: Array, v: Array, signs: tuple[int, ...], more: bool = False) -> None:
         """Sums [i, n] without factors to share, a vector of them at a time; `more` adds them to what is there."""
         count, lanes = len(u), self.lanes
@@ -549,8 +358,7 @@ class Plan:
         if fill:
             u, v = (np.concatenate([x, np.repeat(x[-1:], fill, axis=0)]) for x in (u, v))
         u, v = (x.reshape(-1, lanes, x.shape[1]).swapaxes(1, 2) for x in (u, v))  # [vector, term, lane]
-        dead = (self.is_number(u, 0.0) & self.is_number(v, 1.0)) | (self.is_number(v, 0.0) & self.is_number(u, 1.0))
-        keep = np.asarray(~dead.all(axis=2))
+        keep = np.asarray(~self.fills(u, v).all(axis=2))
         left, right = how(u), how(v)
         swap = left > right
         kinds = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])[left, right]
@@ -576,10 +384,10 @@ class Plan:
         whole = places[: len(places) // self.lanes * self.lanes]
         return int((how(whole.reshape(-1, self.lanes, places.shape[1]).swapaxes(1, 2)) == 2).sum())
 
-    def is_number(self, places: Array, x: float) -> Array:
-        """Where the constant x stands."""
-        inside = places < len(self.known)
-        found: Array = inside & (self.known[np.where(inside, places, 0)] == x)
+    def fills(self, u: Array, v: Array) -> Array:
+        """Which terms are 0 · 1: they fill up shorter sums."""
+        is_number = self.is_number
+        found: Array = (is_number(u, 0.0) & is_number(v, 1.0)) | (is_number(v, 0.0) & is_number(u, 1.0))
         return found
 
     def carefully(self, instruction: Contract, out: int) -> None:
@@ -676,11 +484,6 @@ class Plan:
 
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
         self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(places))
-
-
-def up(size: int, multiple: int) -> int:
-    """The next multiple."""
-    return -(-size // multiple) * multiple
 
 
 def how(places: Array) -> Array:
