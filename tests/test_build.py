@@ -264,9 +264,10 @@ def test_the_compiled_build_is_here():
 def test_the_twins_are_two_different_builds(gg):
     compiled = gg.__name__ == "glassgrad"
     assert compiled is gg.COMPILED
-    twofold = {path.stem for path in Path(gg.__file__).parent.glob("*.pxd")}
-    loaded = [module for stem in sorted(twofold) if (module := sys.modules.get(f"{gg.__name__}.{stem}"))]
-    assert {"engine", "rules"} <= twofold
+    folder = Path(gg.__file__).parent
+    twofold = {".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*.pxd")}
+    loaded = [module for name in sorted(twofold) if (module := sys.modules.get(f"{gg.__name__}.{name}"))]
+    assert {"engine", "rules", "compiler.scalars"} <= twofold
     assert len(loaded) >= 2
     assert all(module.__file__.endswith(tuple(EXTENSION_SUFFIXES) if compiled else ".py") for module in loaded)
     assert gg.Value.__module__.startswith(f"{gg.__name__}.")

@@ -4,7 +4,7 @@ from cpython.array cimport array as Array
 from . cimport columns
 from .scalars cimport Scalars
 
-cdef int QUICK, UNASKED, WANTED, GIVEN, ABSENT, NUMBER, OF_CONST, OF_SUM, OF_MUL, OF_NEG
+cdef int QUICK, WANTED, GIVEN, ABSENT, NUMBER, OF_CONST, OF_SUM, OF_MUL, OF_NEG
 
 cdef class Sweep:
     cdef Scalars scalars
