@@ -160,7 +160,7 @@ def grow(samples):
     """Compile the loss of so many samples."""
     work = steps.moons()
     made = work.ours()
-    (X, y), copies = made.batches[0], math.ceil(samples / 100)
+    (X, y), copies = work.batches[0], math.ceil(samples / 100)
     rng = np.random.default_rng(0)
     X = np.concatenate([X] * copies)[:samples] + rng.normal(0, 1e-3, (samples, 2))  # no two alike
     loss = steps.glassgrad.compile(made.loss)
