@@ -297,8 +297,8 @@ def test_the_scalar_checker_refuses_what_is_broken():
     for op, operands, reason in [("tangh", (0,), "no operation"), ("tanh", (5,), "before"), ("tanh", (), "operands")]:
         scalars = Scalars()
         scalars.leaf()
-        scalars._add(op, operands, 0.0, rolled=False)
         with pytest.raises(ValueError, match=reason):
+            scalars._add(op, operands, 0.0, rolled=False)
             scalars.check()
 
 

@@ -201,7 +201,7 @@ def primitive(
         for e, x in zip(edges, inputs, strict=False):
             operands[tape.places[e]] = x
         try:
-            outputs = [rule.slope(tape.places[e], tuple(operands), inputs[-1]) for e in edges]
+            outputs = rule.slopes([tape.places[e] for e in edges], tuple(operands), inputs[-1])
         finally:
             release(inputs)
         return graph_series(outputs, inputs, [*xs, y], made, table, tape)

@@ -429,7 +429,8 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     if node._code == rules.CUSTOM:
         return [as_term(once(node, tape.partials[e]), table) for e in range(start, end)]
     if node._code == rules.PRIMITIVE:
-        found = [info.rule.slope(places[e], info.operands, node) for e in range(start, end)]  # type: ignore[union-attr]
+        wanted = [places[e] for e in range(start, end)]
+        found = info.rule.slopes(wanted, info.operands, node)  # type: ignore[union-attr]
         return [as_term(x, table) for x in found]
     derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
     y = term(node, table)

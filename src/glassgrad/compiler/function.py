@@ -27,6 +27,7 @@ from ..primitives import name_in_graphs
 from ..run import as_values
 from . import rolling
 from .call import Call, Entry
+from .derived import Group, Source
 from .differentiate import differentiate
 from .program import PARAMETERS, Program, Shape
 from .scalars import Scalars
@@ -85,6 +86,8 @@ class Compiled:
         programs: its programs, the most recently used last.
         program: that of the last call.
         seconds: how long each stage took to make it.
+        derivatives: the programs of its derivatives that were asked for so far, each under the name of what it
+            computes, as "gradient" or "gradient of gradient".
     """
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, keep: int) -> None:
@@ -122,6 +125,10 @@ class Compiled:
     def seconds(self) -> dict[str, float]:
         return dict(self._last().seconds)
 
+    @property
+    def derivatives(self) -> dict[str, Program]:
+        return dict(self._last().source.programs())
+
     def _last(self) -> Entry:
         if not self._entries:
             raise CompileError(f"{self.name} has no program before it is called: call it with numbers first")
@@ -149,7 +156,7 @@ class Compiled:
             filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
             return self.f(*filled.args, **filled.kwargs)
 
-        def again() -> Any:
+        def again(leaves: list[Any]) -> Any:
             numbers = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
             results, made = trees.flatten(call(trees.rebuild(structure, numbers)))
             return trees.rebuild(made, as_values(results))
@@ -204,8 +211,14 @@ class Compiled:
     ) -> Entry:
         """The program for these arguments."""
         try:
-            from .evaluate import Machine
             from .lift import lift
+
+            try:
+                from .native import Machine
+            except ModuleNotFoundError as error:
+                if error.name is None or not error.name.endswith(".native"):
+                    raise
+                from .evaluate import Machine  # it was not compiled
         except ImportError as error:
             raise CompileError(
                 f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
@@ -225,10 +238,13 @@ class Compiled:
             ],
         ]
         by, rolled_by = _places(arguments, leaves, found)
+        operands = Group([*nodes, *[found.inputs[k][i] for k, i in by]], [found.inputs[k][i] for k, i in rolled_by])
         values = None
         seeds: list[int | None] = [None]
         rolled_seeds: list[int] = []
         single = len(found.outputs) == 1 and not found.rolled_outputs
+        outputs = [Group(found.outputs, found.rolled_outputs)]
+        source = Source(scalars, list(blocks), outputs, [operands], len(scalars), single, self.dtype)
         if not single:
             alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
             values = Machine(alone, self.dtype)
@@ -239,10 +255,10 @@ class Compiled:
             scalars,
             [*found.outputs, *found.rolled_outputs],
             [*seeds, *rolled_seeds],
-            [*nodes, *[found.inputs[k][i] for k, i in by], *[found.inputs[k][i] for k, i in rolled_by]],
+            [*operands.plain, *operands.rolled],
         )
         times.append(time.perf_counter())
-        plain = len(nodes) + len(by)
+        plain = len(operands.plain)
         blocks += _counted(scalars)
         if not single:
             blocks += [
@@ -278,6 +294,7 @@ class Compiled:
             counted=(counted, scalars.examples is not None),
             indices=found.indices,
             ends=(len(found.outputs), len(found.rolled_outputs)),
+            source=source,
             seconds={
                 stage: end - start
                 for stage, start, end in zip(
