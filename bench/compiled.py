@@ -144,7 +144,7 @@ def growth(rounds):
     """Seconds to compile moons with more and more samples written out, each in a process of its own, by stage."""
     sizes = [256, 2560] if rounds > 1 else [26, 256]  # samples: 781 scalars each, derivatives included
     runs = {n: [] for n in sizes}
-    for _ in range(max(1, rounds // 3)):
+    for _ in range(rounds):
         for n in sizes:
             done = subprocess.run(
                 [sys.executable, __file__, "grow", str(n)], capture_output=True, text=True, check=False
