@@ -144,7 +144,7 @@ def growth(rounds):
     """Seconds to compile moons with more and more samples written out, each in a process of its own, by stage."""
     sizes = [256, 2560] if rounds > 1 else [26, 256]  # samples: 781 scalars each, derivatives included
     runs = {n: [] for n in sizes}
-    for _ in range(max(1, rounds // 3)):
+    for _ in range(rounds):
         for n in sizes:
             done = subprocess.run(
                 [sys.executable, __file__, "grow", str(n)], capture_output=True, text=True, check=False
@@ -157,16 +157,18 @@ def growth(rounds):
 
 
 def grow(samples):
-    """Compile the loss of so many samples."""
+    """Compile the loss of so many samples, after that of two: at its first use the compiler loads its rules."""
     work = steps.moons()
-    made = work.ours()
-    (X, y), copies = made.batches[0], math.ceil(samples / 100)
+    (X, y), copies = work.batches[0], math.ceil(samples / 100)
     rng = np.random.default_rng(0)
     X = np.concatenate([X] * copies)[:samples] + rng.normal(0, 1e-3, (samples, 2))  # no two alike
-    loss = steps.glassgrad.compile(made.loss)
-    start = time.process_time()
-    loss(X, np.concatenate([y] * copies)[:samples]).backward()
-    return {"seconds": time.process_time() - start, "scalars": loss.program.scalars} | loss.seconds
+    y = np.concatenate([y] * copies)[:samples]
+    for n in (2, samples):
+        loss = steps.glassgrad.compile(work.ours().loss)
+        start = time.process_time()
+        loss(X[:n], y[:n]).backward()
+        seconds = time.process_time() - start
+    return {"seconds": seconds, "scalars": loss.program.scalars} | loss.seconds
 
 
 # ---- in a process of its own -----------------------------------------------------------------------------------------

@@ -123,6 +123,15 @@ def details(results, write):
             for english, found in measured
         ],
     )  # fmt: skip
+    yield (
+        "The slowest instructions of each program",
+        ["", "instruction", "runs as", "takes"],
+        [
+            [english, line, kind, seconds(time)]
+            for english, found in measured
+            for line, kind, time in found["parts"]["slowest"]
+        ],
+    )
     if found := results.get("compiled_growth"):
         stages = ["trace", "differentiate", "lift", "prepare"]
         yield (

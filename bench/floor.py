@@ -59,9 +59,19 @@ def parts(made, steps):
     return {
         "python": dict(zip(PYTHON, medians, strict=True)),
         "work": work,
+        "slowest": slowest(machine, numbers, examples) if hasattr(machine, "times") else [],
         "instructions": len(machine.program.instructions),
         "machine": type(machine).__module__.rpartition(".")[2],
     }
+
+
+def slowest(machine, numbers, examples, most=3):
+    """The instructions that take the longest: how they are printed, by what kind of step they run, the seconds."""
+    lines = str(machine.program).splitlines()
+    printed = {i: line for line in lines for i in [line.partition("[")[0].partition(" ")[0]] if i[:1] == "t"}
+    found = sorted(machine.times(numbers, examples), key=lambda step: -step[2])[:most]
+    cut = lambda line: line if len(line) < 60 else f"{line[:59]}…"  # noqa: E731
+    return [(cut(printed.get(f"t{i}", "several scalars in a row")), kind, seconds) for i, kind, seconds in found]
 
 
 def by_kind(machine, numbers, examples):
