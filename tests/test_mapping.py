@@ -145,7 +145,7 @@ def compare(gg, compiled, args, parameters):
     assert max(abs(x - w) for x, w in zip(da, db, strict=True)) <= TOLERANCE * scale
 
 
-@pytest.mark.parametrize("dtype", [list, np.array], ids=["lists", "arrays"])
+@pytest.mark.parametrize("dtype", [list, tuple, np.array], ids=["lists", "tuples", "arrays"])
 def test_a_program_serves_batches_of_every_size(gg, dtype):
     model = network(gg)
     runs = []

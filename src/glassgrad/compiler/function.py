@@ -359,7 +359,7 @@ def _arguments(names: list[str], given: list[Any], leaves: list[Any], structure:
         if isinstance(child, trees.Array) and child.shape:
             shape = child.shape[1:]
             row = trees.Array(shape, math.prod(shape)) if shape else trees.LEAF
-        elif isinstance(child, trees.Container) and isinstance(x, list):
+        elif isinstance(child, trees.Container) and (type(x) is tuple or isinstance(x, list)):
             row = child.children[0] if child.children else trees.LEAF
         found.append(Argument(name, child, numbers, x, row if row is not None and rolling.alike(x, _kind) else None))
     return found
