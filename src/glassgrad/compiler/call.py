@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from .. import calls, engine, modes, symbolic, trees
+from .. import calls, engine, flat, modes, symbolic, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
 from ..run import as_values
 from ..tape import Tape
 from .program import Program
-from .trace import CompileError
+from .trace import CompileError, Trace
 
 if TYPE_CHECKING:
     from .evaluate import Machine, Results
@@ -53,8 +53,47 @@ class Entry:
     sizes: list[int]
     seconds: dict[str, float]
 
+    def __post_init__(self) -> None:
+        self.part = flat.locate(self.parameters)
+        self.wanted_part = flat.locate(self.wanted)
+        self.operands = tuple(self.wanted)
 
-class Call:
+    def in_store(self) -> bool:
+        """Whether the parameters' numbers stand in a store, after taking them in if need be."""
+        part = self.part
+        if part is not None and not part.store.live:  # they went into a larger one, with those of another function
+            part = self.part = flat.locate(self.parameters)
+            self.wanted_part = flat.locate(self.wanted)
+        return part is not None and part.ready()
+
+    def numbers(self) -> list[Any]:
+        """The parameters' numbers, as the program's first block.
+
+        With one result they are to be read at once; with several they are kept, for a gradient's way back.
+        """
+        if not self.parameters:
+            return []
+        if self.part is None or not self.in_store():
+            return [list(map(DATA, self.parameters))]
+        return [self.part.data() if self.values is None else self.part.copy_data()]
+
+
+def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
+    """A function's parameters in the order in which they stand in a store, and the node of each.
+
+    So that a program can read the store itself, it is given all that is there, unless that is much more than it needs.
+    """
+    part = flat.share(found.parameters)
+    if part is None:
+        return found.parameters, found.parameter_nodes
+    nodes = dict(zip(map(id, found.parameters), found.parameter_nodes, strict=True))
+    together = part.store.values
+    if len(together) > 2 * len(nodes):
+        together = [x for x in together if id(x) in nodes]
+    return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
+
+
+class Call(flat.Rule):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
@@ -70,8 +109,9 @@ class Call:
     def __init__(self, name: str, symbol: str, entry: Entry, leaves: list[Any], again: Callable[[], Any]) -> None:
         self.entry, self.again = entry, again
         self.name, self.symbol = name, symbol
-        self.operands = (*entry.wanted, *[leaves[i] for i in entry.by])
-        self.numbers = [list(map(DATA, entry.parameters))] if entry.parameters else []
+        self.operands = (*entry.operands, *[leaves[i] for i in entry.by]) if entry.by else entry.operands
+        self.numbers = entry.numbers()
+        self.part = entry.wanted_part if self.numbers and not entry.by and entry.part is not None else None
         start = 0
         for size in entry.sizes:
             if size:
@@ -118,7 +158,9 @@ class Call:
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
         places = dict(zip(entry.by, operands[n:], strict=True))
-        numbers = [[moved.get(id(x), engine.plain(x)) for x in entry.parameters]] if entry.parameters else []
+        numbers: list[Any] = []
+        if entry.parameters:
+            numbers.append([moved.get(id(x), engine.plain(x)) for x in entry.parameters])
         flat = [x for row in self.numbers[len(numbers) :] for x in row]
         for i, x in places.items():
             flat[i] = x

@@ -24,7 +24,7 @@ from ..engine import Value
 from ..errors import GraphError, OperandError, is_number, shown
 from ..primitives import name_in_graphs
 from ..run import as_values
-from .call import Call, Entry
+from .call import Call, Entry, in_memory_order
 from .differentiate import differentiate
 from .program import Program, Shape
 from .trace import CompileError, trace
@@ -182,10 +182,12 @@ class Compiled:
         found = trace(self.f, build, [engine.plain(x) for x in leaves])
         times.append(time.perf_counter())
         scalars = found.scalars
-        wanted = [x for x in found.parameters if x.requires_grad]
-        nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
+        parameters, parameter_nodes = in_memory_order(found)
+        used = set(map(id, found.parameters))
+        wanted = [x for x in parameters if x.requires_grad and id(x) in used]
+        nodes = [i for x, i in zip(parameters, parameter_nodes, strict=True) if x.requires_grad and id(x) in used]
         arguments = _given(names, structure, found.inputs)
-        given = [("params", found.parameter_nodes, (len(found.parameters),)), *arguments]
+        given = [("params", parameter_nodes, (len(parameters),)), *arguments]
         values = None
         seeds: list[int | None] = [None]
         if len(found.outputs) != 1:
@@ -204,7 +206,7 @@ class Compiled:
             machine=machine,
             values=values,
             made=found.made,
-            parameters=found.parameters,
+            parameters=parameters,
             wanted=wanted,
             constants=[x for x in found.parameters if not x.requires_grad],
             by=by,
