@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from glassgrad import Value, compile, dot, sum, to_html, tree  # noqa: A004 - as a user may
+from glassgrad import Value, compile, dot, logsumexp, sum, to_html, tree  # noqa: A004 - as a user may
 from glassgrad.compiler import ProgramError
 from glassgrad.compiler.differentiate import differentiate
 from glassgrad.compiler.lift import lift
@@ -93,14 +93,55 @@ def test_every_pair_is_an_outer_product_and_each_with_its_own_is_none():
     assert [step.shape for step in each._last().values.program.instructions] == [(20, 1, 1)]
 
 
-def test_pairs_of_a_triangle_stay_right():
-    """As in causal attention: no complete product, nor a batch of equal ones."""
-    f = compile(lambda q, k: [dot(q[i], k[j]) for i in range(6) for j in range(i + 1)])
-    q, k = numbers(6, 12), numbers(6, 12, 1)
+def test_a_triangle_of_pairs_is_a_whole_product():
+    """As in causal attention: what nobody asked for is computed too, since a product of windows costs less."""
+    f = compile(lambda q, k: [dot(q[i], k[j]) for i in range(8) for j in range(i + 1)])
+    q, k = numbers(8, 12), numbers(8, 12, 1)
     full = np.array(q) @ np.array(k).T
     found = [y.data for y in f(q, k)]
-    assert np.allclose(found, [full[i, j] for i in range(6) for j in range(i + 1)], rtol=1e-13)
+    assert np.allclose(found, [full[i, j] for i in range(8) for j in range(i + 1)], rtol=1e-13)
+    (step,) = f._last().values.program.instructions
+    assert step.shape == (1, 8, 8)
     check(f.program)
+
+
+def test_sums_of_different_length_are_filled_up():
+    """Σ_s w[t, s] · v[s] for s up to t, and its transpose."""
+    n = 12
+
+    def mixed(w, v):
+        forward = [[dot(row, [x[c] for x in v[: len(row)]]) for c in range(n)] for row in w]
+        back = [
+            [dot([w[t][s] for t in range(s, n)], [v[t][c] for t in range(s, n)]) for c in range(n)] for s in range(n)
+        ]
+        return forward, back
+
+    w, v = [row[: i + 1] for i, row in enumerate(numbers(n, n))], numbers(n, n, 1)
+    f = compile(mixed)
+    W = np.array([row + [0.0] * (n - len(row)) for row in w])
+    forward, back = f(w, v)
+    assert np.allclose([[y.data for y in row] for row in forward], W @ v, rtol=1e-12, atol=1e-14)
+    assert np.allclose([[y.data for y in row] for row in back], W.T @ v, rtol=1e-12, atol=1e-14)
+    check(f.program)
+    assert [step.shape for step in f._last().values.program.instructions] == [(1, 24, 12)]
+
+
+def test_a_residual_does_not_spoil_a_product():
+    f = compile(lambda w, xs: [[x + dot(row, xs_) for x, row in zip(xs_, w, strict=True)] for xs_ in xs])
+    w, xs = numbers(12, 12), numbers(9, 12, 1)
+    found = [[y.data for y in row] for row in f(w, xs)]
+    assert np.allclose(found, np.array(xs) + np.array(xs) @ np.array(w).T, rtol=1e-12)
+    assert contracts(f._last().values.program)[0].shape in ((1, 12, 9), (1, 9, 12))
+    assert sum(isinstance(x, Gather) for step in f._last().values.program.instructions for x in step.operands) <= 1
+
+
+def test_logsumexps_of_different_length_are_one_instruction():
+    rows = [row[: 2 + i] for i, row in enumerate(numbers(6, 8))]
+    f = compile(lambda rows: [logsumexp(row) for row in rows])
+    assert np.allclose([y.data for y in f(rows)], [np.log(np.exp(row).sum()) for row in rows], rtol=1e-14)
+    assert len(f._last().values.program.instructions) == 1
+    f([[1.0], [2.0], [3.0], numbers(1, 40)[0]])
+    assert len(f._last().values.program.instructions) == 2
 
 
 # ---- sums ------------------------------------------------------------------------------------------------------------
@@ -256,7 +297,7 @@ def test_the_scalar_checker_refuses_what_is_broken():
     for op, operands, reason in [("tangh", (0,), "no operation"), ("tanh", (5,), "before"), ("tanh", (), "operands")]:
         scalars = Scalars()
         scalars.leaf()
-        scalars._add(op, operands, 0.0)
+        scalars._add(op, operands, 0.0, rolled=False)
         with pytest.raises(ValueError, match=reason):
             scalars.check()
 

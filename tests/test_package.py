@@ -29,7 +29,7 @@ LAYERS = [
     {"tape", "sparsity", "trees", "plan"},
     {"symbolic"},
     {"run"},
-    {"functional", "primitives", "differences", "series"},
+    {"functional", "mapping", "primitives", "differences", "series"},
     {"calls"},
     {"testing"},
     {"graph", "expression"},

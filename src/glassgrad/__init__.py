@@ -7,7 +7,7 @@ from .calls import checkpoint, custom_gradient
 from .compiler import CompileError, Program, ProgramError, compile as compile
 from .compiler.program import viewers as _program_viewers
 from .engine import Scalar, Value
-from .errors import GlassgradError, GradientError, GraphError, NonFiniteError, OperandError
+from .errors import GlassgradError, GradientError, GraphError, NonFiniteError, OperandError, OutOfRangeError
 from .functions import (
     abs as abs, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cbrt, clip, cos, cosh, dot, elu, erf, exp,
     expm1, gelu, hypot, leaky_relu, log, log1p, log2, log10, logaddexp, logsumexp, maximum, mean, minimum, prod,
@@ -16,6 +16,7 @@ from .functions import (
 from .functional import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .graph import Graph
 from .losses import LossError
+from .mapping import take, vmap
 from .modes import allow_nonfinite, no_grad, scope
 from .nn import ModelError, StateError
 from .optim import OptimError
@@ -41,12 +42,13 @@ _program_viewers.update(show=lambda program, **options: show(program.to_graph(),
 # Python's own.
 __all__ = [
     "COMPILED", "Animation", "CompileError", "DrawingError", "GlassgradError", "GradientError", "Graph", "GraphError",
-    "LossError", "ModelError", "NonFiniteError", "OperandError", "OptimError", "Page", "Program", "ProgramError",
-    "Recording", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite", "animate",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "checkpoint", "clip", "cos",
-    "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "explain", "expm1", "gelu", "grad", "gradients",
-    "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10", "logaddexp",
-    "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod", "reciprocal",
-    "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square", "tan",
-    "tanh", "taylor", "testing", "to_html", "training", "tree", "value_and_grad", "vjp", "watch", "where", "widget",
+    "LossError", "ModelError", "NonFiniteError", "OperandError", "OptimError", "OutOfRangeError", "Page", "Program",
+    "ProgramError", "Recording", "Scalar", "StateError", "TrainingError", "Value", "__version__", "allow_nonfinite",
+    "animate", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "checkpoint", "clip",
+    "cos", "cosh", "custom_gradient", "dot", "draw_dot", "elu", "erf", "exp", "explain", "expm1", "gelu", "grad",
+    "gradients", "hessian", "hvp", "hypot", "jacobian", "jvp", "leaky_relu", "log", "log1p", "log2", "log10",
+    "logaddexp", "logsumexp", "losses", "maximum", "mean", "minimum", "nn", "no_grad", "optim", "primitive", "prod",
+    "reciprocal", "relu", "scope", "show", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
+    "square", "take", "tan", "tanh", "taylor", "testing", "to_html", "training", "tree", "value_and_grad", "vjp",
+    "vmap", "watch", "where", "widget",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Protocol
 
-__all__ = ["GlassgradError", "GradientError", "GraphError", "NonFiniteError", "OperandError"]
+__all__ = ["GlassgradError", "GradientError", "GraphError", "NonFiniteError", "OperandError", "OutOfRangeError"]
 
 
 class RealScalar(Protocol):
@@ -35,6 +35,10 @@ class OperandError(GlassgradError, TypeError):
 
 class NonFiniteError(GlassgradError, ArithmeticError):
     """An operation, or its derivative, is undefined or infinite at its operands; or an integer is, as a float."""
+
+
+class OutOfRangeError(GlassgradError, IndexError):
+    """There is no row of that number."""
 
 
 class GraphError(GlassgradError, ValueError):

@@ -333,6 +333,8 @@ def _listed(values: Iterable[Any], name: str) -> list[Any]:
     """The scalars in a list."""
     if type(values) is list:  # the usual case first: asking for `__iter__` costs as much as a short dot product
         return values
+    if hasattr(values, "_reduced"):  # what vmap gives while a function is traced: its sum, or mean, as the only one
+        return values._reduced(name)  # type: ignore[no-any-return]
     if isinstance(values, Value | str) or not hasattr(values, "__iter__"):
         raise OperandError(f"glassgrad.{name} takes a list of scalars, not {shown(values)}")
     return list(values)

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from .. import calls, engine, flat, modes, symbolic, trees
+from .. import calls, engine, modes, symbolic, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
+from ..flat import Rule, locate, share
 from ..run import as_values
 from ..tape import Tape
 from .program import Program
+from .rolling import Made
 from .trace import CompileError, Trace
 
 if TYPE_CHECKING:
@@ -37,45 +39,91 @@ class Entry:
         made: how the result is put together.
         parameters: whose numbers the program takes first; `wanted` are those that derivatives are by, `constants` those
             that required none.
-        by: which numbers of the arguments derivatives are by.
-        sizes: how many numbers each argument has.
+        arguments: for each how many numbers it has, in a row if it is rolled, and whether it is.
+        by: which numbers derivatives are by: argument and place; `rolled_by` those of each example.
+        rolled: the names of the arguments that are.
+        counted: whether `values`, and `machine`, take how many examples there are.
+        indices: what `take` is given: the argument, the place of the number, and how many rows there are.
+        ends: how many results there are, and how many each example has.
         seconds: how long each stage took.
     """
 
     program: Program
     machine: Machine
     values: Machine | None
-    made: trees.Structure
+    made: Made
     parameters: list[Value]
     wanted: list[Value]
     constants: list[Value]
-    by: list[int]
-    sizes: list[int]
+    arguments: list[tuple[int, bool]]
+    by: list[tuple[int, int]]
+    rolled_by: list[tuple[int, int]]
+    rolled: frozenset[str]
+    counted: tuple[bool, bool]
+    indices: list[tuple[int, int, int]]
+    ends: tuple[int, int]
     seconds: dict[str, float]
 
     def __post_init__(self) -> None:
-        self.part = flat.locate(self.parameters)
-        self.wanted_part = flat.locate(self.wanted)
+        self.part = locate(self.parameters)
+        self.wanted_part = locate(self.wanted)
         self.operands = tuple(self.wanted)
 
     def in_store(self) -> bool:
         """Whether the parameters' numbers stand in a store, after taking them in if need be."""
         part = self.part
         if part is not None and not part.store.live:  # they went into a larger one, with those of another function
-            part = self.part = flat.locate(self.parameters)
-            self.wanted_part = flat.locate(self.wanted)
+            part = self.part = locate(self.parameters)
+            self.wanted_part = locate(self.wanted)
         return part is not None and part.ready()
 
-    def numbers(self) -> list[Any]:
-        """The parameters' numbers, as the program's first block.
+    def parameter_numbers(self) -> Any:
+        """Their numbers: with one result to be read at once, with several for the gradients as well."""
+        if not self.in_store():
+            return list(map(DATA, self.parameters))
+        return self.part.data() if self.values is None else self.part.copy_data()  # type: ignore[union-attr]
 
-        With one result they are to be read at once; with several they are kept, for a gradient's way back.
-        """
-        if not self.parameters:
-            return []
-        if self.part is None or not self.in_store():
-            return [list(map(DATA, self.parameters))]
-        return [self.part.data() if self.values is None else self.part.copy_data()]
+    def starts(self, examples: int) -> list[int]:
+        """Where each argument's numbers start, among those of all."""
+        found, start = [], 0
+        for size, rolled in self.arguments:
+            found.append(start)
+            start += size * (examples if rolled else 1)
+        return found
+
+    def places(self, examples: int) -> list[int]:
+        """Where the numbers stand, among those of all arguments, that derivatives are by."""
+        starts = self.starts(examples)
+        found = [starts[k] + i for k, i in self.by]
+        return found + [
+            starts[k] + e * self.arguments[k][0] + i
+            for e in range(examples if self.rolled_by else 0)
+            for k, i in self.rolled_by
+        ]
+
+    def numbers(self, parameters: Sequence[float], flat: list[float], examples: int) -> list[Any]:
+        """What the machine takes: the numbers of each block."""
+        import numpy as np
+
+        found: list[Any] = [parameters] if self.parameters else []
+        start = 0
+        for size, rolled in self.arguments:
+            stop = start + size * (examples if rolled else 1)
+            if size:
+                found.append(np.reshape(flat[start:stop], (examples, size)) if rolled else flat[start:stop])
+            start = stop
+        return found
+
+    def inside(self, flat: list[float], examples: int) -> bool:
+        """Whether every index that `take` is given is that of a row, counted from the start."""
+        starts = self.starts(examples)
+        for k, i, n in self.indices:
+            size, rolled = self.arguments[k]
+            first = starts[k] + i
+            for place in range(first, first + size * examples, size) if rolled else (first,):
+                if not (0.0 <= flat[place] < n and flat[place].is_integer()):
+                    return False
+        return True
 
 
 def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
@@ -83,7 +131,7 @@ def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
 
     So that a program can read the store itself, it is given all that is there, unless that is much more than it needs.
     """
-    part = flat.share(found.parameters)
+    part = share(found.parameters)
     if part is None:
         return found.parameters, found.parameter_nodes
     nodes = dict(zip(map(id, found.parameters), found.parameter_nodes, strict=True))
@@ -93,7 +141,7 @@ def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
     return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
 
 
-class Call(flat.Rule):
+class Call(Rule):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
@@ -106,43 +154,51 @@ class Call(flat.Rule):
     formula = ""
     derivative_texts: tuple[str, ...] = ()
 
-    def __init__(self, name: str, symbol: str, entry: Entry, leaves: list[Any], again: Callable[[], Any]) -> None:
+    def __init__(
+        self, name: str, symbol: str, entry: Entry, leaves: list[Any], examples: int, again: Callable[[], Any]
+    ) -> None:
         self.entry, self.again = entry, again
         self.name, self.symbol = name, symbol
-        self.operands = (*entry.operands, *[leaves[i] for i in entry.by]) if entry.by else entry.operands
-        self.numbers = entry.numbers()
-        self.part = entry.wanted_part if self.numbers and not entry.by and entry.part is not None else None
-        start = 0
-        for size in entry.sizes:
-            if size:
-                self.numbers.append([engine.plain(x) for x in leaves[start : start + size]])
-            start += size
+        self.examples = examples
+        self.by = entry.places(examples)
+        self.operands = (*entry.operands, *[leaves[i] for i in self.by]) if self.by else entry.operands
+        self.flat: list[float] = list(map(engine.plain, leaves))
+        self.numbers = entry.numbers(entry.parameter_numbers(), self.flat, examples)
+        self.part = None if self.by else entry.wanted_part
+
+    def given(self, counted: bool) -> list[Any]:
+        """The numbers of a machine's blocks, seeds left out."""
+        return [*self.numbers, [float(self.examples)]] if counted else self.numbers
 
     def values(self) -> Any:
         """The Values that the call gives."""
         entry = self.entry
+        if not entry.inside(self.flat, self.examples):
+            return self.again()  # which knows what an index below 0 means, and what to say about one too large
+        machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
+        found = machine.run(self.given(counted), self.examples)
+        if not found.finite and not modes.current().allow_nonfinite:
+            return self.again()
         if entry.values is None:
-            found = entry.machine.run(self.numbers)
-            if not found.finite and not modes.current().allow_nonfinite:
-                return self.again()
-            results = [
-                engine.by_rule(
-                    "primitive", self, self.operands, float(found.outputs[0]), array("d", found.gradients.tobytes())
-                )
+            partials = array("d", gradients_of(found).tobytes())
+            only = engine.by_rule("primitive", self, self.operands, float(found.outputs[0]), partials)
+            return entry.made.rebuild([only], [])
+        unknown = array("d", [math.nan]) * len(self.operands)
+        node = engine.by_rule("call", self, self.operands, 0.0, unknown)
+
+        def pick(i: int, y: float, path: str) -> Value:
+            return engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{path}", i), (node,), y, unknown)
+
+        plain, each = entry.ends
+        return entry.made.rebuild(
+            [pick(i, y, entry.made.path(i)) for i, y in enumerate(found.outputs.tolist())],
+            [
+                [pick(plain + e * each + k, y, entry.made.rolled_path(k, e)) for k, y in enumerate(row)]
+                for e, row in enumerate(found.rolled_outputs.tolist())
             ]
-        else:
-            found = entry.values.run(self.numbers)
-            if not found.finite and not modes.current().allow_nonfinite:
-                return self.again()
-            unknown = array("d", [math.nan]) * len(self.operands)
-            node = engine.by_rule("call", self, self.operands, 0.0, unknown)
-            results = [
-                engine.by_rule(
-                    "pick", calls.Pick(self.name, f"{self.symbol}{entry.made.path(i)}", i), (node,), y, unknown
-                )
-                for i, y in enumerate(found.outputs.tolist())
-            ]
-        return trees.rebuild(entry.made, results)
+            if each
+            else [[]] * self.examples,
+        )
 
     def __reduce__(self) -> NoReturn:
         raise GraphError(
@@ -157,19 +213,12 @@ class Call(flat.Rule):
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
-        places = dict(zip(entry.by, operands[n:], strict=True))
-        numbers: list[Any] = []
-        if entry.parameters:
-            numbers.append([moved.get(id(x), engine.plain(x)) for x in entry.parameters])
-        flat = [x for row in self.numbers[len(numbers) :] for x in row]
-        for i, x in places.items():
+        flat = list(self.flat)
+        for i, x in zip(self.by, operands[n:], strict=True):
             flat[i] = x
-        start = 0
-        for size in entry.sizes:
-            if size:
-                numbers.append(flat[start : start + size])
-            start += size
-        return entry.machine.run(numbers)
+        parameters = [moved.get(id(x), engine.plain(x)) for x in entry.parameters]
+        numbers = entry.numbers(parameters, flat, self.examples)
+        return entry.machine.run([*numbers, [float(self.examples)]] if entry.counted[1] else numbers, self.examples)
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
@@ -179,21 +228,32 @@ class Call(flat.Rule):
         """The derivative by an operand."""
         if isinstance(result, Value):
             return self.pull_values(operands, {0: 1.0})[place]
-        return float(self.at([engine.plain(x) for x in operands]).gradients[place])
+        return float(gradients_of(self.at([engine.plain(x) for x in operands]))[place])
 
     # -- of a CALL
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
-        row = [seeds.get(i, 0.0) for i in range(self.entry.made.size)]
-        found = self.entry.machine.run([*self.numbers, row])
+        row = self.seeds(seeds)
+        plain, each = self.entry.ends
+        numbers = self.given(self.entry.counted[1])
+        if plain:
+            numbers = [*numbers, row[:plain]]
+        if each:
+            numbers = [*numbers, [row[plain + e * each : plain + (e + 1) * each] for e in range(self.examples)]]
+        found = self.entry.machine.run(numbers, self.examples)
         if found.finite:
-            return found.gradients.tolist()  # type: ignore[no-any-return]
+            return gradients_of(found).tolist()  # type: ignore[no-any-return]
         return self.tape(operands).pull(array("d", row))
+
+    def seeds(self, seeds: dict[int, Any]) -> list[Any]:
+        """The seed of each result, 0 where there is none."""
+        plain, each = self.entry.ends
+        return [seeds.get(i, 0.0) for i in range(plain + each * self.examples)]
 
     def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:
         """The same, as Values."""
-        return symbolic.pull(self.tape(operands), [seeds.get(i, 0.0) for i in range(self.entry.made.size)])
+        return symbolic.pull(self.tape(operands), self.seeds(seeds))
 
     def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[float]:
         """The velocity of each result."""
@@ -213,3 +273,13 @@ class Call(flat.Rule):
         with modes.Recording():
             leaves, _ = trees.flatten(self.again())
         return Tape(as_values(leaves), list(operands))
+
+
+def gradients_of(found: Results) -> Any:
+    """The derivatives by all operands: those of each example come last, example by example."""
+    import numpy as np
+
+    rows = (found.gradients, found.rolled_gradients.ravel())
+    return (
+        np.concatenate(rows).astype(np.float64, copy=False) if rows[1].size else rows[0].astype(np.float64, copy=False)
+    )

@@ -8,6 +8,7 @@ a node, and nodes of the adjoint take in nodes of the adjoint only.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Final
 
@@ -26,11 +27,13 @@ class Canonical:
     Attributes:
         live: for each node whether a result depends on it.
         terms: for each node that is a sum of products its terms; nodes that became part of another one have none.
+        totals: those of these sums that run over the examples too.
     """
 
     def __init__(self, scalars: Scalars, results: list[int], start: int) -> None:
         self.scalars, self.start = scalars, start
         self.one, self.zero = scalars.const(1.0), scalars.const(0.0)
+        self.low = scalars.const(-math.inf) if "logsumexp" in scalars.ops else -1
         n = len(scalars)
         self.uses = [0] * n
         self.live = [False] * n
@@ -43,6 +46,7 @@ class Canonical:
                     self.live[j] = True
                     self.uses[j] += 1
         self.terms: dict[int, list[Term]] = {}
+        self.totals: set[int] = set()
         self.inlined = [False] * n
         for i in range(n):
             if self.live[i]:
@@ -61,6 +65,9 @@ class Canonical:
                 return self.joined([(1, below[0]), (-1, below[1])], i)
             case "neg":
                 return self.joined([(-1, below[0])], i)
+            case "total":
+                self.totals.add(i)
+                return self.joined([(1, below[0])], i)
             case "identity":
                 return [(1, below[0], one)]
             case "mul":
@@ -99,9 +106,11 @@ class Canonical:
     def joined(self, parts: list[tuple[int, int]], i: int) -> list[Term]:
         """The terms of signed nodes, those of inner nodes taken over; the longest list as it is, for long chains."""
         lists: list[list[Term]] = []
+        rolled = self.scalars.rolled
+        kind = rolled[i] or i in self.totals
         for sign, j in parts:
             found = self.terms.get(j)
-            same_side = (j < self.start) == (i < self.start)
+            same_side = (j < self.start) == (i < self.start) and rolled[j] == kind and j not in self.totals
             if found is None or self.uses[j] != 1 or not same_side or (sign < 0 and len(found) > FLIPS):
                 lists.append([(sign, j, self.one)])
                 continue
@@ -115,22 +124,27 @@ class Canonical:
                 out += part
         return out
 
-    def groups(self) -> dict[tuple[int, bool, str], list[int]]:
-        """The nodes to compute, by (level, whether in the adjoint, operation and number of operands); '' is a sum.
+    def groups(self) -> dict[tuple[int, bool, bool, bool, str], list[int]]:
+        """The nodes to compute, by (level, in the adjoint?, rolled?, a total?, operation and number of operands).
+
+        The operation of a sum is ''. Of logsumexp, which can be filled up with -inf, any number of operands is in one.
 
         Levels from below: those from above, or taking what is ready the most, gave the GPT a quarter more instructions.
         """
         level = [0] * len(self.scalars)
-        found: defaultdict[tuple[int, bool, str], list[int]] = defaultdict(list)
+        found: defaultdict[tuple[int, bool, bool, bool, str], list[int]] = defaultdict(list)
+        rolled, totals = self.scalars.rolled, self.totals
         for i, op in enumerate(self.scalars.ops):
             if i >= len(self.live) or not self.live[i] or self.inlined[i] or op in (LEAF, CONST):
                 continue
             terms = self.terms.get(i)
             if terms is not None:
                 level[i] = 1 + max([max(level[u], level[v]) for _, u, v in terms])
-                found[(level[i], i >= self.start, "")].append(i)
+                found[(level[i], i >= self.start, rolled[i], i in totals, "")].append(i)
             else:
                 below = self.scalars.operands[i]
                 level[i] = 1 + max([level[j] for j in below])
-                found[(level[i], i >= self.start, f"{op} {len(below)}")].append(i)
+                found[
+                    (level[i], i >= self.start, rolled[i], False, op if op == "logsumexp" else f"{op} {len(below)}")
+                ].append(i)
         return found

@@ -7,6 +7,8 @@ branch, by comparing an operand, cannot become nodes: it stays one operation, `t
 itself and so has every digit that eager code has. Products, sums, exp, sin and the like become arithmetic, which lift
 then finds the tensor products in.
 
+A leaf with one number for all examples has a gradient that is a total over them.
+
 What holds: the nodes before stay as they are, and come first; each gradient is a sum over the node's uses; where the
 derivative is the number 0 nothing is added. As in a sweep, an adjoint that is 0 stays 0 whatever it is multiplied with:
 `evaluate` sees to that, for all nodes from `Adjoint.start` on.
@@ -21,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import rules, symbolic
-from .scalars import CONST, Scalars
+from .scalars import CONST, TOTAL, Scalars
 
 __all__ = ["Adjoint", "differentiate"]
 
@@ -56,7 +58,7 @@ def differentiate(scalars: Scalars, outputs: Sequence[int], seeds: Sequence[int 
     for i in range(start - 1, -1, -1):
         if i not in waiting:
             continue
-        g = total(waiting.pop(i), scalars)
+        g = gathered(waiting.pop(i), i, scalars)
         below = scalars.operands[i]
         if not below:
             totals[i] = bare(g, scalars)
@@ -64,7 +66,10 @@ def differentiate(scalars: Scalars, outputs: Sequence[int], seeds: Sequence[int 
         partials = partials_of(scalars, i, wanted)
         for operand, partial in zip(below, partials, strict=True):
             if wanted[operand] and not is_number(partial, 0.0):
-                waiting.setdefault(operand, []).append(multiply(g, partial))
+                term = multiply(g, partial)
+                if scalars.rolled[i] and not scalars.rolled[operand] and not is_rolled(term):
+                    term = Ref(scalars.total(bare(term, scalars)), scalars)  # one for each example
+                waiting.setdefault(operand, []).append(term)
     return Adjoint(start, [totals[leaf] if leaf in totals else scalars.const(0.0) for leaf in by])
 
 
@@ -76,10 +81,22 @@ def dependent(scalars: Scalars, leaves: set[int]) -> list[bool]:
     return found
 
 
+def gathered(terms: list[Any], i: int, scalars: Scalars) -> Any:
+    """The gradient of a node, from its terms: where it has one number for all examples, theirs are summed."""
+    if not scalars.rolled[i] and any([is_rolled(x) for x in terms]):  # noqa: C419
+        rolled = total([x for x in terms if is_rolled(x)], scalars)
+        terms = [x for x in terms if not is_rolled(x)] + [Ref(scalars.total(rolled.node), scalars)]
+    return total(terms, scalars)
+
+
 def total(terms: list[Any], scalars: Scalars) -> Any:
     if len(terms) == 1:
         return terms[0]
     return Ref(scalars.node("sum", *[bare(x, scalars) for x in terms]), scalars)
+
+
+def is_rolled(x: Any) -> bool:
+    return type(x) is Ref and x.scalars.rolled[x.node]
 
 
 # ---- the rules on nodes ----------------------------------------------------------------------------------------------
@@ -120,7 +137,7 @@ class Ref:
         return apply("div", self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return apply("div", other, self)
+        return 0.0 if is_number(other, 0.0) else apply("div", other, self)
 
     def __neg__(self) -> Any:
         return apply("neg", self)
@@ -131,6 +148,18 @@ class Ref:
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
     __eq__ = __ne__ = refuse
     __hash__ = None  # type: ignore[assignment]
+
+
+class Operands(list[Any]):
+    """The operands of a rule for any number of them."""
+
+    def largest(self) -> str:
+        """The place of the largest: which one that is no program can say."""
+        return "largest"
+
+    def __getitem__(self, place: Any) -> Any:
+        """What a rule takes off all exponents, to be finite: in exact arithmetic it is all one what."""
+        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 def no_number(x: Any) -> Any:
@@ -168,6 +197,8 @@ def multiply(a: Any, b: Any) -> Any:
             return w
         if is_number(x, -1.0):
             return apply("neg", w)
+        if is_number(x, 0.0):  # a correction of rounding errors, of which there are none here
+            return 0.0
     return apply("mul", a, b)
 
 
@@ -183,14 +214,18 @@ def rules_on_nodes() -> ModuleType:
     def step(name: str, _count: int) -> Callable[..., Any]:
         return functools.partial(apply, name)
 
-    return symbolic.load_rules("nodes", step, no_number)
+    rules_on_refs = symbolic.load_rules("nodes", step, no_number)
+    vars(rules_on_refs)["largest"] = Operands.largest
+    return rules_on_refs
 
 
 def partials_of(scalars: Scalars, i: int, wanted: list[bool]) -> list[Any]:
     """The derivative of a node by each of its operands: nodes, or numbers; 0 for one that nobody asks for."""
     op, below = scalars.ops[i], scalars.operands[i]
+    if op == TOTAL:
+        return [1.0]
     derivatives = rules_on_nodes().RULES[op].derivatives
-    operands = [scalars.numbers[j] if scalars.ops[j] == CONST else Ref(j, scalars) for j in below]
+    operands = Operands([scalars.numbers[j] if scalars.ops[j] == CONST else Ref(j, scalars) for j in below])
     y = Ref(i, scalars)
     found: list[Any] = [0.0] * len(below)
     if len(derivatives) < len(below) or op in ("sum", "mean", "prod", "dot", "logsumexp", "softmax"):

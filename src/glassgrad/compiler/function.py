@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import sys
 import threading
 import time
@@ -24,17 +25,21 @@ from ..engine import Value
 from ..errors import GraphError, OperandError, is_number, shown
 from ..primitives import name_in_graphs
 from ..run import as_values
+from . import rolling
 from .call import Call, Entry, in_memory_order
 from .differentiate import differentiate
-from .program import Program, Shape
-from .trace import CompileError, trace
+from .program import PARAMETERS, Program, Shape
+from .scalars import Scalars
+from .trace import Argument, CompileError, Trace, trace
 
 __all__ = ["Compiled", "compile"]
 
 KEPT: Final = 64  # programs of one function, the least recently used leaving first
 
 
-def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> Any:  # noqa: A001 - JAX has jit
+def compile(  # noqa: A001 - JAX has jit
+    f: Any = None, *, static: Iterable[str] = (), dtype: str = "float64", keep: int = KEPT
+) -> Any:
     """A function that does the same as `f`, as a few tensor instructions. A decorator, with or without parentheses.
 
     Arguments:
@@ -43,6 +48,8 @@ def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> A
             as a model's parameters, are read at every call; plain numbers that it finds are part of the program.
         static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
             over as they are, with a program for each of their values.
+        dtype: of the numbers that the program computes with, "float64" or "float32", which is about twice as fast and
+            has seven digits; parameters, results and gradients stay floats.
         keep: how many programs to keep.
 
     What the function does besides computing its results, such as printing or drawing random numbers, it does only when
@@ -67,8 +74,8 @@ def compile(f: Any = None, *, static: Iterable[str] = (), keep: int = KEPT) -> A
         (29.0, 24.0)
     """
     if f is None:
-        return functools.partial(compile, static=static, keep=keep)
-    return Compiled(f, static, keep)
+        return functools.partial(compile, static=static, dtype=dtype, keep=keep)
+    return Compiled(f, static, dtype, keep)
 
 
 class Compiled:
@@ -80,7 +87,7 @@ class Compiled:
         seconds: how long each stage took to make it.
     """
 
-    def __init__(self, f: Callable[..., Any], static: Iterable[str], keep: int) -> None:
+    def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, keep: int) -> None:
         self.name = name_in_graphs(f, "compile")
         functools.update_wrapper(self, f)
         self.f = f
@@ -89,6 +96,9 @@ class Compiled:
         if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
             raise OperandError(f"compile({self.name}): keep is how many programs to keep, 1 or more, not {shown(keep)}")
         self.keep = keep
+        self.dtype = str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))  # numpy.float32 is a type
+        if self.dtype not in ("float64", "float32"):
+            raise OperandError(f"compile({self.name}): dtype is 'float64' or 'float32', not {shown(dtype)}")
         try:
             self.signature = inspect.signature(f)
         except (TypeError, ValueError):
@@ -97,6 +107,7 @@ class Compiled:
             if name not in self.signature.parameters:
                 raise CompileError(f"compile({self.name}): static names {name!r}, which is no argument of it")
         self._entries: OrderedDict[object, Entry] = OrderedDict()
+        self._rolled: dict[object, frozenset[str]] = {}  # which arguments vmap takes, by what is static
         self._lock = threading.RLock()  # a function is traced by one thread, while others that call it wait
 
     @property
@@ -132,43 +143,64 @@ class Compiled:
         except OperandError as error:
             raise CompileError(f"{error}; or name the argument in static=(...), which hands it over as it is") from None
         by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad] if values else []
-        shapes = tuple([_kind(bound.arguments[name]) for name in names])
-        try:
-            key = (tuple(names), shapes, tuple(by), tuple([(name, type(x), x) for name, x in fixed.items()]))
-            hash(key)
-        except TypeError:
-            raise CompileError(
-                f"{self.name}: a static argument has to be hashable, and one of {', '.join(fixed) or 'them'} is not: "
-                "give a tuple instead of a list"
-            ) from None
+        form = (tuple(names), tuple([(name, type(x), x) for name, x in fixed.items()]))
 
-        def build(leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            arguments = bound.arguments | dict(zip(names, trees.rebuild(structure, leaves), strict=True))
-            filled = inspect.BoundArguments(self.signature, arguments)
-            return filled.args, filled.kwargs
+        def call(trees_: list[Any]) -> Any:
+            filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
+            return self.f(*filled.args, **filled.kwargs)
 
         def again() -> Any:
-            args, kwargs = build([x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves])
-            results, made = trees.flatten(self.f(*args, **kwargs))
+            numbers = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
+            results, made = trees.flatten(call(trees.rebuild(structure, numbers)))
             return trees.rebuild(made, as_values(results))
 
         with self._lock:
+            try:
+                roll = self._rolled.get(form, frozenset())
+            except TypeError:
+                raise CompileError(
+                    f"{self.name}: a static argument has to be hashable, and one of {', '.join(fixed)} is not: give a "
+                    "tuple instead of a list"
+                ) from None
+            given = [bound.arguments[name] for name in names]
+            key, counts = self.key(form, names, given, by, roll)
             entry = self._entries.get(key)
             if entry is None or any(x.requires_grad for x in entry.constants):
-                entry = self.make(build, names, leaves, structure, by)
+                entry = self.make(names, given, leaves, structure, call)
+                if entry.rolled:  # else it may be that these batches could not be
+                    self._rolled[form] = entry.rolled
+                key, counts = self.key(form, names, given, by, entry.rolled)
                 self._entries[key] = entry
                 while len(self._entries) > self.keep:
                     self._entries.popitem(last=False)
             self._entries.move_to_end(key)
-        return Call(self.name, self.symbol, entry, leaves, again).values()
+        return Call(self.name, self.symbol, entry, leaves, counts, again).values()
+
+    def key(
+        self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
+    ) -> tuple[object, int]:
+        """What a program is kept under, and how many examples there are.
+
+        Arguments:
+            roll: the arguments whose number of rows does not count.
+        """
+        batches = [x for name, x in zip(names, given, strict=True) if name in roll]
+        counts = set(map(len, batches))
+        if len(counts) != 1 or not all(rolling.alike(x, _kind) for x in batches):
+            return (form, tuple(map(_kind, given)), tuple(by)), 1
+        kinds: list[object] = []
+        for name, x in zip(names, given, strict=True):
+            part = x[0] if name in roll else x
+            kinds.append((name in roll and type(x), _kind(part), rolling.wanted(part)))
+        return (form, tuple(kinds)), counts.pop()
 
     def make(
         self,
-        build: Callable[[list[Any]], Any],
         names: list[str],
+        given: list[Any],
         leaves: list[Any],
         structure: trees.Container,
-        by: list[int],
+        call: Callable[[list[Any]], Any],
     ) -> Entry:
         """The program for these arguments."""
         try:
@@ -179,27 +211,57 @@ class Compiled:
                 f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
             ) from None
         times = [time.perf_counter()]
-        found = trace(self.f, build, [engine.plain(x) for x in leaves])
+        arguments = _arguments(names, given, leaves, structure)
+        found = trace(self.f, arguments, call)
         times.append(time.perf_counter())
         scalars = found.scalars
         parameters, parameter_nodes = in_memory_order(found)
         used = set(map(id, found.parameters))
         wanted = [x for x in parameters if x.requires_grad and id(x) in used]
         nodes = [i for x, i in zip(parameters, parameter_nodes, strict=True) if x.requires_grad and id(x) in used]
-        arguments = _given(names, structure, found.inputs)
-        given = [("params", parameter_nodes, (len(parameters),)), *arguments]
+        blocks: list[tuple[str, list[int], Shape]] = [
+            (PARAMETERS, parameter_nodes, (len(parameters),)),
+            *[
+                (x.name, inputs, _shape(x.row if x.row and x.name in found.rolled else x.structure))
+                for x, inputs in zip(arguments, found.inputs, strict=True)
+            ],
+        ]
+        by, rolled_by = _places(arguments, leaves, found)
         values = None
         seeds: list[int | None] = [None]
-        if len(found.outputs) != 1:
-            values = Machine(lift(scalars, given, found.outputs, [], len(scalars)))
-            leaves_of_seeds = [scalars.leaf() for _ in found.outputs]
-            seeds = [*leaves_of_seeds]
-            given.append(("seeds", leaves_of_seeds, (len(seeds),)))
-        adjoint = differentiate(scalars, found.outputs, seeds, [*nodes, *[found.inputs[i] for i in by]])
+        rolled_seeds: list[int] = []
+        single = len(found.outputs) == 1 and not found.rolled_outputs
+        if not single:
+            alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
+            values = Machine(alone, self.dtype)
+            seeds = [scalars.leaf() for _ in found.outputs]
+            rolled_seeds = [scalars.leaf(rolled=True) for _ in found.rolled_outputs]
+        counted = scalars.examples is not None
+        adjoint = differentiate(
+            scalars,
+            [*found.outputs, *found.rolled_outputs],
+            [*seeds, *rolled_seeds],
+            [*nodes, *[found.inputs[k][i] for k, i in by], *[found.inputs[k][i] for k, i in rolled_by]],
+        )
         times.append(time.perf_counter())
-        program = lift(scalars, given, found.outputs, adjoint.gradients, adjoint.start)
+        plain = len(nodes) + len(by)
+        blocks += _counted(scalars)
+        if not single:
+            blocks += [
+                ("seeds", [i for i in seeds if i is not None], (len(seeds),)),
+                ("rolled seeds", rolled_seeds, (len(rolled_seeds),)),
+            ]
+        program = lift(
+            scalars,
+            blocks,
+            found.outputs,
+            adjoint.gradients[:plain],
+            adjoint.start,
+            found.rolled_outputs,
+            adjoint.gradients[plain:],
+        )
         times.append(time.perf_counter())
-        machine = Machine(program)
+        machine = Machine(program, self.dtype)
         times.append(time.perf_counter())
         return Entry(
             program=program,
@@ -209,8 +271,15 @@ class Compiled:
             parameters=parameters,
             wanted=wanted,
             constants=[x for x in found.parameters if not x.requires_grad],
+            arguments=[
+                (len(inputs), x.name in found.rolled) for x, inputs in zip(arguments, found.inputs, strict=True)
+            ],
             by=by,
-            sizes=[len(nodes) for _, nodes, _ in arguments],
+            rolled_by=rolled_by,
+            rolled=found.rolled,
+            counted=(counted, scalars.examples is not None),
+            indices=found.indices,
+            ends=(len(found.outputs), len(found.rolled_outputs)),
             seconds={
                 stage: end - start
                 for stage, start, end in zip(
@@ -263,15 +332,44 @@ def _kind(tree: Any) -> object:
     return kind, getattr(tree, "shape", None)
 
 
-def _given(names: list[str], structure: trees.Container, inputs: list[int]) -> list[tuple[str, list[int], Shape]]:
-    """The arguments as blocks of a program."""
-    children = structure.children or [trees.LEAF] * len(names)
+def _arguments(names: list[str], given: list[Any], leaves: list[Any], structure: trees.Container) -> list[Argument]:
+    """The arguments to trace."""
     found = []
     start = 0
-    for name, child in zip(names, children, strict=True):
-        found.append((name, inputs[start : start + child.size], _shape(child)))
+    for name, x, child in zip(names, given, structure.children or [trees.LEAF] * len(names), strict=True):
+        numbers = [engine.plain(leaf) for leaf in leaves[start : start + child.size]]
         start += child.size
+        row = None
+        if isinstance(child, trees.Array) and child.shape:
+            shape = child.shape[1:]
+            row = trees.Array(shape, math.prod(shape)) if shape else trees.LEAF
+        elif isinstance(child, trees.Container) and isinstance(x, list):
+            row = child.children[0] if child.children else trees.LEAF
+        found.append(Argument(name, child, numbers, x, row if row is not None and rolling.alike(x, _kind) else None))
     return found
+
+
+def _places(
+    arguments: list[Argument], leaves: list[Any], found: Trace
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Which numbers derivatives are by: argument and place; and the same for those of each example."""
+    by: list[tuple[int, int]] = []
+    rolled_by: list[tuple[int, int]] = []
+    start = 0
+    for k, (x, inputs) in enumerate(zip(arguments, found.inputs, strict=True)):
+        some = [
+            (k, i)
+            for i in range(len(inputs))
+            if isinstance(leaves[start + i], Value) and leaves[start + i].requires_grad
+        ]
+        (rolled_by if x.name in found.rolled else by).extend(some)
+        start += x.structure.size
+    return by, rolled_by
+
+
+def _counted(scalars: Scalars) -> list[tuple[str, list[int], Shape]]:
+    """The block for how many examples there are, where something depends on it."""
+    return [] if scalars.examples is None else [("n", [scalars.examples], ())]
 
 
 def _shape(structure: trees.Structure) -> Shape:

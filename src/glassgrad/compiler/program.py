@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .. import rules
 from ..errors import GlassgradError
@@ -42,6 +42,8 @@ __all__ = [
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
+
+PARAMETERS: Final = "params"  # the block of the Values that a function found by itself
 
 viewers: dict[str, Callable[..., Any]] = {}  # by the name of the method: filled by the package, viz being beside us
 
@@ -245,11 +247,45 @@ class Program:
         kinds, first = np.unique(found, return_index=True)
         return [which[kinds[i]] for i in np.argsort(first)]
 
+    @cached_property
+    def _parts(self) -> dict[tuple[int, ...], str]:
+        """What printing calls parameters that are read together, by their places: a matrix is its transpose too."""
+        found: dict[tuple[int, ...], str] = {}
+        first = self.blocks[0] if self.blocks and self.blocks[0].name == PARAMETERS else None
+        for step in self.instructions if first else ():
+            for operand in step.operands:
+                if not operand.rolled and self.sources(operand) == [0]:
+                    key = places_of(operand)
+                    if len(key) < first.size and key not in found:  # type: ignore[union-attr]
+                        matrix = sum(n > 1 for n in operand.shape) > 1
+                        found[key] = f"{'W' if matrix else 'w'}{len(found) + 1}"
+        return found
+
     def text(self, operand: Operand) -> str:
-        """An operand as printing shows it."""
-        sources = [self.names[i] for i in self.sources(operand)]
-        name = sources[0] if len(sources) == 1 else "{" + ", ".join(sources[:4]) + ", …" * (len(sources) > 4) + "}"
+        """An operand as printing shows it: constants by their numbers, parts of the parameters by their names."""
+        sources = self.sources(operand)
+        names = [self.numbers_of(operand, i) if self.is_constant(i) else self.names[i] for i in sources]
+        if sources == [0] and self._parts:
+            names = [self._parts.get(places_of(operand), self.names[0])]
+        elif len(names) == 1 and self.is_constant(sources[0]) and "," not in names[0]:
+            return names[0]
+        name = (
+            names[0]
+            if len(names) == 1 and "," not in names[0]
+            else "{" + ", ".join(names[:4]) + ", …" * (len(names) > 4) + "}"
+        )
         return f"{name}{sizes(operand.shape, operand.rolled)}"
+
+    def is_constant(self, i: int) -> bool:
+        """Whether one of `names` is a block of constants."""
+        return i < len(self.blocks) and self.blocks[i].constants is not None
+
+    def numbers_of(self, operand: Operand, i: int) -> str:
+        """The constants among an operand's numbers."""
+        block = self.blocks[i]
+        inside = [p - block.offset for p in places_of(operand) if block.offset <= p < block.offset + block.size]
+        shown = [f"{block.constants[p]:.6g}" for p in inside]  # type: ignore[index]
+        return ", ".join(shown) if len(shown) < 3 else block.name
 
     def __repr__(self) -> str:
         return f"<program of {len(self.instructions)} instructions for {self.scalars} scalars>"
@@ -342,6 +378,13 @@ class Program:
             return "Σ"
         b, r, s = step.shape
         return "*" if len(step.signs) == 1 and r == s == 1 else "·" if b == 1 else "··"
+
+
+def places_of(operand: Operand) -> tuple[int, ...]:
+    """The places that an operand reads, each once."""
+    import numpy as np
+
+    return tuple(np.unique(operand.indices()).tolist())
 
 
 def sizes(shape: Shape, rolled: bool = False) -> str:

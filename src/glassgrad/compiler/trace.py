@@ -6,6 +6,8 @@ Nothing of the run's numbers gets into the program. While a function is traced, 
 one: `.data`, `.grad`, `float()`, an index, formatting, a copy, `detach()`, `no_grad()`, an operation on constants only,
 and the truth value of a comparison. The error names the line and the way out. Other threads notice nothing.
 
+- `take` chooses by a stand-in: a sum of the rows, each times 1 where it is the one and else 0.
+- `vmap` over whole arguments runs its function once, on stand-ins for one row: `rolling`.
 - A comparison is a condition that `where` accepts: 1 or 0, computed anew at every call.
 - A leaf Value that the function finds by itself is a parameter, or with no gradient a constant: read at every call.
 - Plain numbers, and whatever `if` and loops do with them, are part of the program, as are Values made inside.
@@ -19,13 +21,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from .. import modes, rules, sweep, trees
+from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
 from ..errors import GlassgradError, named
 from ..tape import captured
+from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .scalars import Scalars
 
-__all__ = ["CompileError", "Trace", "trace"]
+__all__ = ["Argument", "CompileError", "Trace", "trace"]
 
 PACKAGE: Final = __name__.partition(".")[0]
 
@@ -33,7 +36,15 @@ WAYS_OUT: Final = {
     ".data": "compute with the Value itself",
     "float()": "compute with the Value itself and glassgrad's functions, as in x.exp()",
     "formatting": "return the Value and format it outside",
-    "an index": "name the argument in static=(...), which makes a program for each of its values",
+    "an index": (
+        "choose with glassgrad.take(rows, i), or name the argument in static=(...), which makes a program for each of "
+        "its values"
+    ),
+    "an index that is computed": "hand it over as an argument",
+    "looking into a batch of vmap": (
+        "its number of rows is not known there: reduce it by glassgrad.sum or glassgrad.mean, return it, or go over it "
+        "with another vmap"
+    ),
     "the truth value of a comparison": (
         "choose with glassgrad.where(condition, a, b), take glassgrad.maximum(a, b) instead of max(a, b), or name the "
         "argument in static=(...), which makes a program for each of its values"
@@ -51,7 +62,9 @@ class CompileError(GlassgradError, TypeError):
 
 
 class Input(Value):
-    """A stand-in for an argument's number."""
+    """A stand-in for an argument's number; a rolled one for that of each example."""
+
+    rolled = False
 
     def __index__(self) -> int:
         modes.guard("an index", self)
@@ -67,10 +80,19 @@ class Condition(Value):
 
 
 class Tracer:
-    """What the engine asks while a function is traced."""
+    """What the engine asks while a function is traced.
 
-    def __init__(self, name: str) -> None:
+    Attributes:
+        indices: what `take` was given: the stand-in, and how many rows there were.
+    """
+
+    def __init__(self, name: str, arguments: dict[int, str], never: frozenset[str]) -> None:
         self.name = name
+        self.arguments, self.never = arguments, never
+        self.indices: list[tuple[Input, int]] = []
+        self.inside = False  # whether a rolled function runs
+        self.counts: list[Count] = []
+        self.places: dict[tuple[int, int], list[Value]] = {}
 
     def refuse(self, what: str, _x: object) -> NoReturn:
         """Raise the error for a use of a Value that would freeze a number."""
@@ -85,6 +107,76 @@ class Tracer:
             holds = 1.0 - holds
         return Condition(0.0, (holds,), sign)
 
+    def take(self, rows: Any, i: Value) -> Any:
+        """The row that a stand-in will say: Σ row · [its place is i]."""
+        if not isinstance(i, Input):
+            self.refuse("an index that is computed", i)
+        leaves, structures = zip(*map(trees.flatten, rows), strict=True)
+        if not leaves or len(set(map(str, structures))) > 1:
+            raise CompileError(
+                f"take, {users_line()}: the rows are {', '.join(map(str, structures[:3])) or 'none'}; in "
+                f"{self.name}, which is compiled, they all have to be alike, since any of them may be taken"
+            )
+        n = len(leaves)
+        chosen = self.places.get((id(i), n))
+        if chosen is None:
+            chosen = self.places[id(i), n] = [(1.0 - functions.abs(i - float(k))).relu() for k in range(n)]
+            self.indices.append((i, n))
+        return trees.rebuild(structures[0], [functions.dot(chosen, column) for column in zip(*leaves, strict=True)])
+
+    def count(self) -> Value:
+        """How many examples there are."""
+        if not self.counts:
+            self.counts.append(Count(1.0))
+        return self.counts[0]
+
+    def vmap(
+        self, f: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], kwargs: dict[str, Any]
+    ) -> Examples | None:
+        """What vmap gives for a rolled batch; None where it has to be a loop."""
+        batches = [x for x, axis in zip(args, axes, strict=True) if axis == 0] + list(kwargs.values())
+        rolled = [type(x) in (Batch, Examples) for x in batches]
+        if self.inside or not all(rolled):
+            if any(type(x) is Examples for x in batches):
+                self.refuse("looking into a batch of vmap", f)
+            if any(rolled):
+                raise Restart(never=[x.__dict__["_name"] for x in batches if type(x) is Batch])
+            names = [self.arguments[id(x)] for x in batches if id(x) in self.arguments]
+            if not self.inside and len(names) == len(batches) and self.never.isdisjoint(names):
+                raise Restart(roll=names)
+            return None
+
+        def row(x: Any) -> Any:
+            return x.row if type(x) is Examples else x.__dict__["_row"]
+
+        self.inside = True
+        try:
+            result = f(
+                *[row(x) if axis == 0 else x for x, axis in zip(args, axes, strict=True)],
+                **{name: row(x) for name, x in kwargs.items()},
+            )
+        finally:
+            self.inside = False
+        return Examples(result, self.refuse, self.count)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument that is traced.
+
+    Attributes:
+        structure: how it is put together.
+        numbers: its numbers; nothing depends on them.
+        original: the argument itself.
+        row: the structure of one row, where the argument may be rolled.
+    """
+
+    name: str
+    structure: trees.Structure
+    numbers: list[float]
+    original: Any
+    row: trees.Structure | None
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -92,89 +184,162 @@ class Trace:
 
     Attributes:
         scalars: the program, arguments and parameters its leaves.
-        inputs: the node of each number of the arguments, in order.
-        parameters: the leaf Values that the function found by itself, in the order in which they are met.
+        inputs: for each argument the node of each of its numbers, in order; of a rolled one for those of one row.
+        rolled: the arguments that are rolled.
+        parameters: the leaf Values that the function found by itself, in an order that has matrices together.
         parameter_nodes: the node of each.
         outputs: the node of each number of the result, in order.
+        rolled_outputs: the node of each number of the result that every example has.
         made: how the result is put together.
+        indices: what `take` is given: the argument, the place of the number in it, and how many rows there are.
     """
 
     scalars: Scalars
-    inputs: list[int]
+    inputs: list[list[int]]
+    rolled: frozenset[str]
     parameters: list[Value]
     parameter_nodes: list[int]
     outputs: list[int]
-    made: trees.Structure
+    rolled_outputs: list[int]
+    made: Made
+    indices: list[tuple[int, int, int]]
 
 
-def trace(
-    f: Callable[..., Any], build: Callable[[list[Any]], tuple[Sequence[Any], dict[str, Any]]], numbers: list[float]
-) -> Trace:
-    """Run a function once.
+def trace(f: Callable[..., Any], arguments: list[Argument], call: Callable[[list[Any]], Any]) -> Trace:
+    """Run a function.
 
     Arguments:
-        build: puts stand-ins for the numbers into the arguments, by position and by keyword.
-        numbers: what the run computes with; nothing depends on them.
+        call: calls it with other arguments in the place of these.
 
     Raises:
         CompileError: it uses a number, or an operation that cannot be compiled yet.
         OperandError: it returns something else than a tree of scalars.
     """
     name = getattr(f, "__name__", "the function")
-    now = modes.current()
-    if now.tracer is not None:
+    if modes.current().tracer is not None:
         raise CompileError(f"{name} is traced inside another trace")
-    stand_ins: list[Any] = [Input(x) for x in numbers]
-    args, kwargs = build(stand_ins)
-    now.tracer = Tracer(name)
+    roll: set[str] = set()
+    never = {x.name for x in arguments if x.row is None}
+    while True:
+        try:
+            return attempt(name, arguments, call, roll, never)
+        except Restart as again:
+            roll |= set(again.roll)
+            never |= set(again.never)
+            counts = {len(x.original) for x in arguments if x.name in roll}
+            if len(counts) > 1:  # batches of different sizes
+                never |= roll
+            roll -= never
+
+
+def attempt(
+    name: str, arguments: list[Argument], call: Callable[[list[Any]], Any], roll: set[str], never: set[str]
+) -> Trace:
+    """Run a function with some of its arguments rolled."""
+    now = modes.current()
+    given: list[Any] = []
+    stand_ins: list[list[Input]] = []
+    for x in arguments:
+        if x.name in roll:
+            assert x.row is not None  # noqa: S101 - else it is among those that never are
+            row = [Input(number) for number in x.numbers[: x.row.size]]
+            for stand_in in row:
+                stand_in.rolled = True
+            stand_ins.append(row)
+            given.append(Batch(x.name, type(x.original), trees.rebuild(x.row, row)))
+        else:
+            stand_ins.append([Input(number) for number in x.numbers])
+            given.append(trees.rebuild(x.structure, stand_ins[-1]))
+    tracer = Tracer(name, {id(tree): x.name for x, tree in zip(arguments, given, strict=True)}, frozenset(never))
+    now.tracer = tracer
     try:
         with modes.AllowNonfinite(), modes.Recording():
             depth = now.depth
-            result = f(*args, **kwargs)
+            result = call(given)
     finally:
         now.tracer = None
     if result is None:
         raise CompileError(f"{name} returned None; is a return missing?")
-    leaves, made = trees.flatten(result)
-    trees.scalars(leaves, lambda i: f"the result{made.path(i)} of {name}")
-    for x in captured([x for x in leaves if isinstance(x, Value)], stand_ins, depth):
-        if x._rule != "leaf":
+    plain, rolled, made = Made.of(result)
+    trees.scalars(plain, lambda i: f"the result{made.path(i)} of {name}")
+    trees.scalars(rolled, lambda k: f"the result{made.rolled_path(k, 0)} of {name}")
+    flat = [x for row in stand_ins for x in row]
+    ends = [x for x in (*plain, *rolled) if isinstance(x, Value)]
+    for found in captured(ends, [*flat, *tracer.counts], depth):
+        if found._rule != "leaf":
             raise CompileError(
-                f"{name} uses {named(x)}, a result of {x._rule} from outside, which it would not notice to change: "
-                "pass it as an argument"
+                f"{name} uses {named(found)}, a result of {found._rule} from outside, which it would not notice to "
+                "change: pass it as an argument"
             )
-    return read(leaves, stand_ins, made, name)
+    return read(plain, rolled, stand_ins, made, tracer, frozenset(roll))
 
 
-def read(results: list[Any], stand_ins: list[Value], made: trees.Structure, name: str) -> Trace:
+def read(
+    plain: list[Any], rolled: list[Any], stand_ins: list[list[Input]], made: Made, tracer: Tracer, roll: frozenset[str]
+) -> Trace:
     """The scalar program of a recorded graph."""
     scalars = Scalars()
-    ids = {id(x): scalars.leaf() for x in stand_ins}
-    inputs = list(ids.values())
-    parameters: list[Value] = []
-    nodes: list[int] = []
-    for node in sweep.walk([x for x in results if isinstance(x, Value)]):
+    ids: dict[int, int] = {}
+    where: dict[int, tuple[int, int]] = {}
+    inputs: list[list[int]] = []
+    for number, row in enumerate(stand_ins):
+        nodes = [scalars.leaf(x.rolled) for x in row]
+        ids |= zip(map(id, row), nodes, strict=True)
+        where |= {id(x): (number, place) for place, x in enumerate(row)}
+        inputs.append(nodes)
+    parameters: dict[int, Value] = {}
+    depth = [0] * len(scalars)
+    deepest: dict[int, int] = {}
+    for node in sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]):
         key, op = id(node), node._rule
         if key in ids:
             continue
+        if isinstance(node, Count):
+            ids[key] = scalars.count()
+            continue
         if op == "leaf":
             ids[key] = scalars.leaf()
-            parameters.append(node)
-            nodes.append(ids[key])
+            parameters[ids[key]] = node
             continue
         # What the walk left out is a plain number.
         below = [ids[id(x)] if id(x) in ids else scalars.const(x.data) for x in node._prev]
+        depth += [0] * (len(scalars) - len(depth))
+        deep = 1 + max([depth[i] for i in below])
+        for i in below:
+            if i in parameters:
+                deepest[i] = max(deep, deepest.get(i, 0))
         if isinstance(node, Condition):
             ids[key] = below[0]
+        elif isinstance(node, Total):
+            ids[key] = scalars.total(below[0])
+        elif op == "softmax":  # the shares of all have one normalization in common
+            ids[key] = scalars.node("exp", scalars.node("sub", below[0], scalars.node("logsumexp", *sorted(below))))
         elif op in rules.RULES:
             ids[key] = scalars.node(op, *below)
         else:
             raise CompileError(
-                f"{name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write it "
-                "with glassgrad's functions, or call it outside of the compiled function"
+                f"{tracer.name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write "
+                "it with glassgrad's functions, or call it outside of the compiled function"
             )
-    outputs = [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
-    return Trace(scalars, inputs, parameters, nodes, outputs, made)
+        depth += [deep] * (len(scalars) - len(depth))
+
+    def nodes_of(results: list[Any]) -> list[int]:
+        return [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
+
+    # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
+    # deepest use they stand together, so that products find windows.
+    order = sorted(parameters, key=lambda i: deepest.get(i, 0))
+    return Trace(
+        scalars=scalars,
+        inputs=inputs,
+        rolled=roll,
+        parameters=[parameters[i] for i in order],
+        parameter_nodes=order,
+        outputs=nodes_of(plain),
+        rolled_outputs=nodes_of(rolled),
+        made=made,
+        indices=[(*where[id(x)], n) for x, n in tracer.indices],
+    )
 
 
 def users_line() -> str:

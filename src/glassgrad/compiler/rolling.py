@@ -1,0 +1,179 @@
+"""Rolling: batches that a compiled function hands to `vmap` become one example, whatever their number of rows.
+
+Pipeline: what `trace` does about `vmap`, and how its results are put together at every call.
+
+Which arguments are only handed to vmap shows while the function runs. So it is first traced on its ordinary arguments;
+a vmap over whole arguments ends that run with `Restart`, and in the next one these arguments are a `Batch`, of which
+only vmap can see the row. A function that looks at one all the same is traced once more, with that argument as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from .. import trees
+from ..engine import Value
+
+__all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "wanted"]
+
+
+class Restart(BaseException):
+    """The function has to be traced again, with these arguments rolled, or never rolled. No error: nobody sees it."""
+
+    def __init__(self, roll: Sequence[str] = (), never: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.roll = roll
+        self.never = never
+
+
+class Total(Value):
+    """The sum of a rolled Value over the examples."""
+
+
+class Count(Value):
+    """How many examples there are."""
+
+
+class Batch:
+    """A whole argument, of which vmap sees one row. Whatever else is done with it starts the trace again, without it.
+
+    Attributes:
+        name: the argument's.
+        row: one row, on rolled stand-ins.
+    """
+
+    def __init__(self, name: str, kind: type, row: Any) -> None:
+        self.__dict__.update(_name=name, _kind=kind, _row=row)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return self.__dict__["_kind"]  # type: ignore[no-any-return]
+
+    def __getattr__(self, _attribute: str) -> NoReturn:
+        raise Restart(never=[self.__dict__["_name"]])
+
+
+def _look(self: Batch, *_args: object, **_kwargs: object) -> NoReturn:
+    raise Restart(never=[self.__dict__["_name"]])
+
+
+METHODS: Final = [
+    "add", "and", "array", "array_function", "array_ufunc", "bool", "call", "contains", "delitem", "divmod", "eq",
+    "float", "floordiv", "format", "ge", "getitem", "gt", "iadd", "index", "int", "invert", "iter", "le", "len", "lt",
+    "matmul", "mod", "mul", "ne", "neg", "or", "pos", "pow", "radd", "rdivmod", "repr", "reversed", "rfloordiv",
+    "rmatmul", "rmod", "rmul", "rpow", "rsub", "rtruediv", "setattr", "setitem", "str", "sub", "truediv", "xor",
+]  # fmt: skip
+for _method in METHODS:
+    setattr(Batch, f"__{_method}__", _look)
+Batch.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+class Examples:
+    """What vmap gives while a function is traced: the list of results, of which there is one, on rolled Values.
+
+    Arguments:
+        refuse: raises the error for a use that would freeze how many there are.
+        count: gives the Value for how many there are.
+    """
+
+    def __init__(self, row: Any, refuse: Callable[[str, object], NoReturn], count: Callable[[], Value]) -> None:
+        self.row = row
+        self.refuse = refuse
+        self.count = count
+
+    def _reduced(self, name: str) -> list[Any]:
+        """The operands of glassgrad.sum, or mean, of the examples."""
+        if name not in ("sum", "mean") or not isinstance(self.row, Value | float | int):
+            self.refuse("looking into a batch of vmap", self)
+        if not isinstance(self.row, Value):
+            return [self.row] if name == "mean" else [self.row * self.count()]
+        total = Total(0.0, (self.row,), "total")
+        return [total if name == "sum" else total / self.count()]
+
+    def _look(self, *_args: object) -> NoReturn:
+        self.refuse("looking into a batch of vmap", self)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._look()
+
+    __len__ = __getitem__ = __contains__ = __array__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = _look
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a result is put together.
+
+    Attributes:
+        structure: of the result, where what vmap gave is a leaf.
+        slots: for each leaf None, or the structure of one example.
+    """
+
+    structure: trees.Structure
+    slots: list[trees.Structure | None]
+
+    @staticmethod
+    def of(result: Any) -> tuple[list[Any], list[Any], Made]:
+        """The plain leaves of a result, those of each example, and how they were put together."""
+        leaves, structure = trees.flatten(result)
+        plain: list[Any] = []
+        rolled: list[Any] = []
+        slots: list[trees.Structure | None] = []
+        for leaf in leaves:
+            if isinstance(leaf, Examples):
+                inside, row = trees.flatten(leaf.row)
+                rolled += inside
+                slots.append(row)
+            else:
+                plain.append(leaf)
+                slots.append(None)
+        return plain, rolled, Made(structure, slots)
+
+    def rebuild(self, plain: Sequence[Any], rolled: Sequence[Sequence[Any]]) -> Any:
+        """The result.
+
+        Arguments:
+            plain: what stands at the plain leaves.
+            rolled: for each example what stands at the leaves of its own.
+        """
+        leaves: list[Any] = []
+        values, start = iter(plain), 0
+        for slot in self.slots:
+            if slot is None:
+                leaves.append(next(values))
+            else:
+                stop = start + slot.size
+                leaves.append([trees.rebuild(slot, list(row[start:stop])) for row in rolled])
+                start = stop
+        return trees.rebuild(self.structure, leaves)
+
+    def path(self, i: int) -> str:
+        """Where a plain leaf stands, as errors and pictures call it."""
+        places = [k for k, slot in enumerate(self.slots) if slot is None]
+        return self.structure.path(places[i]) if i < len(places) else ""
+
+    def rolled_path(self, k: int, example: int) -> str:
+        """The same for a leaf that each example has."""
+        for i, slot in enumerate(self.slots):
+            if slot is not None:
+                if k < slot.size:
+                    return f"{self.structure.path(i)}[{example}]{slot.path(k)}"
+                k -= slot.size
+        return ""
+
+
+def alike(rows: Sequence[Any], kind: Callable[[Any], object]) -> bool:
+    """Whether a batch can be rolled: its rows are put together alike, with derivatives by the same of their numbers."""
+    if not len(rows):
+        return False
+    first = kind(rows[0]), wanted(rows[0])
+    return all((kind(row), wanted(row)) == first for row in rows[1:])
+
+
+def wanted(row: Any) -> tuple[int, ...]:
+    """Which numbers of a row derivatives are by."""
+    if trees.is_array(row) and row.dtype.kind != "O":
+        return ()
+    leaves = trees.flatten(row)[0]
+    return tuple([i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad])
