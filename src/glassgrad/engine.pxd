@@ -42,8 +42,8 @@ cdef Value binary(
 cdef Value many(int code, tuple operands, int inherited, double y, object partials)
 @cython.locals(flags=int)
 cdef int flags_of(tuple operands) except -1
-@cython.locals(code=int, inherited=int, out=Value, info=Info)
-cpdef Value by_rule(str kind, object rule, tuple operands, double y, object partials)
+@cython.locals(code=int, out=Value, info=Info)
+cpdef Value by_rule(str kind, object rule, tuple operands, double y, object partials, int inherited=*)
 @cython.locals(x=double, w=double, v=double, y=double)
 cdef Value ternary(
     tuple operands, int code,

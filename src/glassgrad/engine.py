@@ -43,6 +43,7 @@ IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the
 ALL_TRACKED = 256  # the garbage collector knows the node and everything below it
 ACTIVE = 512  # an input of a transform that is running
 DEPTH = modes.DEPTH  # how deep in `modes.Recording` blocks an operation was recorded
+OUTSIDE = {kind: rules.NAMES.index(kind) for kind in ("primitive", "call", "pick")}  # codes of what no table has
 OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED | ACTIVE | DEPTH  # what a copy does not share
 
 
@@ -195,10 +196,16 @@ def flags_of(operands: tuple[object, ...]) -> int:
     return flags
 
 
-def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
-    """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'."""
-    code = rules.NAMES.index(kind)
-    inherited = flags_of(operands)
+def by_rule(
+    kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float], inherited: int = -1
+) -> Value:
+    """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'.
+
+    `inherited` has the flags of all operands, or is to be found out.
+    """
+    code = OUTSIDE[kind]
+    if inherited < 0:
+        inherited = flags_of(operands)
     if y - y != 0.0 and not modes.current().allow_nonfinite:
         raise not_finite(rule.name, operands, y, modes.scope_name())
     out: Value = many(code, operands, inherited, y, partials)

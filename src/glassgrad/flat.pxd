@@ -1,12 +1,13 @@
 # The C types of flat.py.
 cimport cython
 from cpython.array cimport array as Array
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy, memset
 from . cimport engine, modes, rules, sweep
 from .engine cimport Value
 
 cdef object ZERO, INDEX, NO
-cdef int SCATTERED
+cdef int SCATTERED, DOUBLE
 cdef dict _stores
 
 cdef class Store:
@@ -73,11 +74,15 @@ cdef class Rule:
     cdef public Part part
     cdef public tuple operands
 
+@cython.locals(part=Part, known=bint)
+cpdef Value result_of(Rule rule, double y, partials)
 @cython.locals(call=Rule, part=Part)
 cdef bint pull(Value root, double seed) except -1
 @cython.locals(found=cython.longlong)
 cdef inline long long bits_of(double zero) noexcept
 cdef int* ints(Array numbers)
 cdef signed char* bytes_of(Array numbers)
-@cython.locals(found=Array)
+@cython.locals(found=Array, n=cython.Py_ssize_t)
 cpdef Array doubles_of(numbers)
+@cython.locals(view=Py_buffer, same=bint)
+cdef bint copy_doubles(numbers, double* into, Py_ssize_t n) except -1

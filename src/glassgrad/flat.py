@@ -32,6 +32,7 @@ from .engine import Value
 ZERO = array("d", [0.0])
 INDEX = array("i", [0])
 NO = array("b", [0])
+DOUBLE = ord("d")  # a buffer's format
 SCATTERED = -1  # instead of the place where a Part begins
 
 _stores: dict[int, int] = {}  # where in memory each store stands, by its number: they are not to be kept alive
@@ -353,6 +354,13 @@ class Rule:
         operands: tuple[object, ...] = ()
 
 
+def result_of(rule: Rule, y: float, partials: array[float]) -> Value:
+    """The node with a rule's only result: looking through all operands for what is known costs as much as reading them."""
+    part = rule.part
+    known = part is not None and part.store.away and part.store.frozen == 0
+    return engine.by_rule("primitive", rule, rule.operands, y, partials, engine.REQUIRES_GRAD if known else -1)
+
+
 def pull(root: Value, seed: float) -> bool:
     """The whole sweep back from a root, if there is nothing between it and a store's leaves. False if there is."""
     rule = root._info.rule  # type: ignore[union-attr]
@@ -392,7 +400,22 @@ def doubles_of(numbers: object) -> array[float]:
     """Numbers in a buffer as an array: an array of doubles is taken as it is."""
     if type(numbers) is array and numbers.typecode == "d":
         return numbers
-    found = array("d")
-    view = memoryview(numbers)  # type: ignore[arg-type]
-    found.frombytes(view if view.format == "d" else array("d", view).tobytes())
+    n = len(numbers)  # type: ignore[arg-type]
+    found = ZERO * n
+    if not (cython.compiled and copy_doubles(numbers, modes.doubles(found), n)):
+        found = array("d", memoryview(numbers).tolist())  # type: ignore[arg-type]
     return found
+
+
+def copy_doubles(numbers: object, into: array[float], n: int) -> bool:
+    """Copy the numbers in a buffer; False if it is not of so many floats of 64 bits, in a row."""
+    same = False
+    try:
+        PyObject_GetBuffer(numbers, cython.address(view), PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+    except (BufferError, ValueError):
+        return False
+    if view.len == 8 * n and view.format[0] == DOUBLE and view.format[1] == 0:  # type: ignore[name-defined]  # noqa: F821
+        memcpy(into, view.buf, view.len)  # type: ignore[name-defined]  # noqa: F821
+        same = True
+    PyBuffer_Release(cython.address(view))  # type: ignore[name-defined]  # noqa: F821
+    return same

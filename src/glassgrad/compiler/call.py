@@ -10,12 +10,14 @@ import operator
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import calls, engine, modes, symbolic, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
-from ..flat import Rule, locate, share
+from ..flat import Rule, doubles_of, locate, result_of, share
+from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
 from .program import Program
@@ -68,6 +70,13 @@ class Entry:
         self.part = locate(self.parameters)
         self.wanted_part = locate(self.wanted)
         self.operands = tuple(self.wanted)
+        self.key: object = None  # what it is kept under
+        self.alone = self.values is None and str(self.made.structure) == "number"
+        self.reader: Reader | None = None
+        self.tries = 8  # so many times a reader is made
+        self.version = -1  # of the store, when it was found that the constants still are
+        self.slices: tuple[int, list[slice]] = (-1, [])  # where each argument's numbers stand among so many examples
+        self.rows: tuple[int, Any, Any] = (-1, None, None)  # the same for `indices`
 
     def in_store(self) -> bool:
         """Whether the parameters' numbers stand in a store, after taking them in if need be."""
@@ -82,6 +91,17 @@ class Entry:
         if not self.in_store():
             return list(map(DATA, self.parameters))
         return self.part.data() if self.values is None else self.part.copy_data()  # type: ignore[union-attr]
+
+    def is_constant(self) -> bool:
+        """Whether those are still constants that were when the program was made."""
+        if not self.constants:
+            return True
+        version = self.part.store.version if self.in_store() else -1  # type: ignore[union-attr]
+        if version < 0 or version != self.version:
+            if any(x.requires_grad for x in self.constants):
+                return False
+            self.version = version
+        return True
 
     def starts(self, examples: int) -> list[int]:
         """Where each argument's numbers start, among those of all."""
@@ -101,29 +121,31 @@ class Entry:
             for k, i in self.rolled_by
         ]
 
-    def numbers(self, parameters: Sequence[float], flat: list[float], examples: int) -> list[Any]:
+    def numbers(self, parameters: Sequence[float], flat: array[float], examples: int) -> list[Any]:
         """What the machine takes: the numbers of each block."""
-        import numpy as np
-
         found: list[Any] = [parameters] if self.parameters else []
-        start = 0
-        for size, rolled in self.arguments:
-            stop = start + size * (examples if rolled else 1)
-            if size:
-                found.append(np.reshape(flat[start:stop], (examples, size)) if rolled else flat[start:stop])
-            start = stop
-        return found
+        if self.slices[0] != examples:
+            ends = [*self.starts(examples), len(flat)]
+            self.slices = examples, [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
+        if len(self.slices[1]) < 2:
+            return [*found, flat] if self.slices[1] else found
+        view = memoryview(flat)
+        return found + [view[part] for part in self.slices[1]]
 
-    def inside(self, flat: list[float], examples: int) -> bool:
+    def inside(self, flat: array[float], examples: int) -> bool:
         """Whether every index that `take` is given is that of a row, counted from the start."""
-        starts = self.starts(examples)
-        for k, i, n in self.indices:
-            size, rolled = self.arguments[k]
-            first = starts[k] + i
-            for place in range(first, first + size * examples, size) if rolled else (first,):
-                if not (0.0 <= flat[place] < n and flat[place].is_integer()):
-                    return False
-        return True
+        if not self.indices:
+            return True
+        if self.rows[0] != examples:
+            starts = self.starts(examples)
+            places, counts = array("i"), array("d")
+            for k, i, n in self.indices:
+                size, rolled = self.arguments[k]
+                count = examples if rolled else 1
+                places.extend(range(starts[k] + i, starts[k] + i + size * count, size))
+                counts.extend([n] * count)
+            self.rows = examples, places, counts
+        return are_rows(flat, *self.rows[1:])
 
 
 def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
@@ -155,16 +177,22 @@ class Call(Rule):
     derivative_texts: tuple[str, ...] = ()
 
     def __init__(
-        self, name: str, symbol: str, entry: Entry, leaves: list[Any], examples: int, again: Callable[[], Any]
+        self,
+        name: str,
+        symbol: str,
+        entry: Entry,
+        flat: array[float],
+        by: list[Value],
+        examples: int,
+        again: Callable[[], Any],
     ) -> None:
         self.entry, self.again = entry, again
         self.name, self.symbol = name, symbol
         self.examples = examples
-        self.by = entry.places(examples)
-        self.operands = (*entry.operands, *[leaves[i] for i in self.by]) if self.by else entry.operands
-        self.flat: list[float] = list(map(engine.plain, leaves))
-        self.numbers = entry.numbers(entry.parameter_numbers(), self.flat, examples)
-        self.part = None if self.by else entry.wanted_part
+        self.operands = (*entry.operands, *by) if by else entry.operands
+        self.flat = flat
+        self.numbers = entry.numbers(entry.parameter_numbers(), flat, examples)
+        self.part = None if by else entry.wanted_part
 
     def given(self, counted: bool) -> list[Any]:
         """The numbers of a machine's blocks, seeds left out."""
@@ -180,9 +208,9 @@ class Call(Rule):
         if not found.finite and not modes.current().allow_nonfinite:
             return self.again()
         if entry.values is None:
-            partials = array("d", gradients_of(found).tobytes())
-            only = engine.by_rule("primitive", self, self.operands, float(found.outputs[0]), partials)
-            return entry.made.rebuild([only], [])
+            partials = doubles_of(gradients_of(found) if entry.rolled_by else found.gradients)
+            only = result_of(self, float(found.outputs[0]), partials)
+            return only if entry.alone else entry.made.rebuild([only], [])
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
 
@@ -213,8 +241,8 @@ class Call(Rule):
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
-        flat = list(self.flat)
-        for i, x in zip(self.by, operands[n:], strict=True):
+        flat = self.flat[:]
+        for i, x in zip(entry.places(self.examples), operands[n:], strict=True):
             flat[i] = x
         parameters = [moved.get(id(x), engine.plain(x)) for x in entry.parameters]
         numbers = entry.numbers(parameters, flat, self.examples)
