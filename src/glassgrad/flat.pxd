@@ -7,7 +7,7 @@ from . cimport engine, modes, rules, sweep
 from .engine cimport Value
 
 cdef object ZERO, INDEX, NO
-cdef int SCATTERED, DOUBLE
+cdef int DOUBLE
 cdef dict _stores
 
 cdef class Store:
@@ -37,13 +37,14 @@ cpdef Part share(list values)
 @cython.locals(store=Store)
 cpdef Part locate(list values)
 @cython.locals(
-    node=Value, into="int *", n=cython.Py_ssize_t, i=cython.Py_ssize_t, place=cython.Py_ssize_t, in_row=bint, part=Part)
+    node=Value, first="int *", size="int *", n=cython.Py_ssize_t, i=cython.Py_ssize_t, place=cython.Py_ssize_t,
+    runs=cython.Py_ssize_t, part=Part)
 cdef Part find(Store store, list values)
 
 cdef class Part:
     cdef readonly Store store
-    cdef readonly Py_ssize_t count, start
-    cdef readonly Array places
+    cdef readonly Py_ssize_t count, runs
+    cdef readonly Array starts, lengths
     cdef readonly bint whole
     cpdef bint ready(self) except -1
     cpdef Array data(self)
@@ -54,17 +55,18 @@ cdef class Part:
     @cython.locals(store=Store)
     cpdef int replace_data(self, Array room) except -1
     cpdef int set_data(self, Array numbers) except -1
-    @cython.locals(numbers="double *", results="double *", places="int *", i=cython.Py_ssize_t)
+    @cython.locals(numbers="double *", results="double *", first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef int read(self, Array source, Array into) except -1
-    @cython.locals(source="double *", results="double *", places="int *", i=cython.Py_ssize_t)
+    @cython.locals(source="double *", results="double *", first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef int write(self, Array numbers, Array into) except -1
-    @cython.locals(grad="double *", reached="signed char *", places="int *", i=cython.Py_ssize_t)
+    @cython.locals(grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t)
     cpdef int clear(self) except -1
-    @cython.locals(numbers="double *", reached="signed char *", places="int *", i=cython.Py_ssize_t)
+    @cython.locals(
+        numbers="double *", reached="signed char *", i=cython.Py_ssize_t, first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cpdef int set_grad(self, Array grads) except -1
     @cython.locals(
-        store=Store, grads="double *", steps="double *", places="int *", reached="signed char *",
-        trained="signed char *", strange=cython.longlong, total=double, i=cython.Py_ssize_t)
+        store=Store, grads="double *", steps="double *", sums="double *", reached="signed char *",
+        trained="signed char *", start=cython.Py_ssize_t, i=cython.Py_ssize_t, first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef bint add(self, double seed, Array partials) except -1
 
 @cython.locals(strange=cython.longlong, total=double, i=cython.Py_ssize_t)

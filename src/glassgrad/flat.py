@@ -33,7 +33,6 @@ ZERO = array("d", [0.0])
 INDEX = array("i", [0])
 NO = array("b", [0])
 DOUBLE = ord("d")  # a buffer's format
-SCATTERED = -1  # instead of the place where a Part begins
 
 _stores: dict[int, int] = {}  # where in memory each store stands, by its number: they are not to be kept alive
 _numbers = itertools.count(1)
@@ -187,25 +186,24 @@ def locate(values: list[Value]) -> Part | None:
 def find(store: Store, values: list[Value]) -> Part | None:
     """Where these leaves stand in a store; None where it does not have all of them."""
     n = len(values)
-    places = INDEX * n
-    into = ints(places)
-    start: cython.Py_ssize_t = 0
-    in_row = True
+    starts, lengths = INDEX * n, INDEX * n
+    first, size = ints(starts), ints(lengths)
+    runs = 0
     for i in range(n):
         node: Value = values[i]
         place = cython.cast(cython.Py_ssize_t, node._db)
         if node._da != store.number or place >= store.count or store.values[place] is not node:
             return None
-        if i == 0:
-            start = place
-        in_row = in_row and place == start + i
-        into[i] = place
+        if runs and place == first[runs - 1] + size[runs - 1]:
+            size[runs - 1] += 1
+        else:
+            first[runs], size[runs] = place, 1
+            runs += 1
     part: Part = Part.__new__(Part)
     part.store = store
     part.count = n
-    part.start = start if in_row else SCATTERED
-    part.places = places
-    part.whole = in_row and n == store.count
+    part.starts, part.lengths, part.runs = starts[:runs], lengths[:runs], runs
+    part.whole = runs == 1 and n == store.count
     return part
 
 
@@ -215,16 +213,17 @@ class Part:
     """Some leaves of a store, in an order of their own.
 
     Attributes:
-        start: where they stand, if that is in a row; `places` has the place of each.
+        runs: how many stretches of the store they are; each begins at one of `starts` and has one of `lengths`.
         whole: whether they are all of the store's, in its order.
     """
 
-    __slots__ = ("count", "places", "start", "store", "whole")
+    __slots__ = ("count", "lengths", "runs", "starts", "store", "whole")
 
     store: Store
     count: int
-    start: int
-    places: array[int]
+    runs: int
+    starts: array[int]
+    lengths: array[int]
     whole: bool
 
     def ready(self) -> bool:
@@ -269,39 +268,40 @@ class Part:
 
     def set_grad(self, grads: array[float]) -> None:
         """Copy these: what `p.grad = g` does."""
-        numbers, reached, places = modes.doubles(grads), bytes_of(self.store.reached), ints(self.places)
+        numbers, reached = modes.doubles(grads), bytes_of(self.store.reached)
+        first, size = ints(self.starts), ints(self.lengths)
         self.write(grads, self.store.grad)
-        for i in range(self.count):
-            reached[places[i]] = numbers[i] != 0.0
+        k = 0
+        for r in range(self.runs):
+            for i in range(size[r]):
+                reached[first[r] + i] = numbers[k + i] != 0.0
+            k += size[r]
 
     def read(self, source: array[float], into: array[float]) -> None:
         """Copy the leaves' entries of one of the store's arrays."""
-        numbers, results, places = modes.doubles(source), modes.doubles(into), ints(self.places)
-        if self.start != SCATTERED:
-            memcpy(results, cython.address(numbers[self.start]), 8 * self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
-        else:
-            for i in range(self.count):
-                results[i] = numbers[places[i]]
+        numbers, results = modes.doubles(source), modes.doubles(into)
+        first, size = ints(self.starts), ints(self.lengths)
+        k = 0
+        for r in range(self.runs):
+            memcpy(cython.address(results[k]), cython.address(numbers[first[r]]), 8 * size[r])  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+            k += size[r]
 
     def write(self, numbers: array[float], into: array[float]) -> None:
         """The way back."""
-        source, results, places = modes.doubles(numbers), modes.doubles(into), ints(self.places)
-        if self.start != SCATTERED:
-            memcpy(cython.address(results[self.start]), source, 8 * self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
-        else:
-            for i in range(self.count):
-                results[places[i]] = source[i]
+        source, results = modes.doubles(numbers), modes.doubles(into)
+        first, size = ints(self.starts), ints(self.lengths)
+        k = 0
+        for r in range(self.runs):
+            memcpy(cython.address(results[first[r]]), cython.address(source[k]), 8 * size[r])  # type: ignore[name-defined]  # noqa: F821
+            k += size[r]
 
     def clear(self) -> None:
         """Set the gradients to 0, not computed: what `p.grad = 0` does."""
-        grad, reached, places = modes.doubles(self.store.grad), bytes_of(self.store.reached), ints(self.places)
-        if self.start != SCATTERED:
-            memset(cython.address(grad[self.start]), 0, 8 * self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
-            memset(cython.address(reached[self.start]), 0, self.count)  # type: ignore[name-defined]  # noqa: F821
-        else:
-            for i in range(self.count):
-                grad[places[i]] = 0.0
-                reached[places[i]] = 0
+        grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
+        first, size = ints(self.starts), ints(self.lengths)
+        for r in range(self.runs):
+            memset(cython.address(grad[first[r]]), 0, 8 * size[r])  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+            memset(cython.address(reached[first[r]]), 0, size[r])  # type: ignore[name-defined]  # noqa: F821
 
     def add(self, seed: float, partials: array[float]) -> bool:
         """Add the seed times these to the gradients of the leaves that require one: what a sweep back does.
@@ -309,24 +309,26 @@ class Part:
         False, with nothing changed, where a gradient would not be finite.
         """
         store: Store = self.store
-        grads, steps, places = modes.doubles(store.grad), modes.doubles(partials), ints(self.places)
+        grads, steps, sums = modes.doubles(store.grad), modes.doubles(partials), modes.doubles(store.spare)
+        first, size = ints(self.starts), ints(self.lengths)
         reached, trained = bytes_of(store.reached), bytes_of(store.trained)
-        if self.whole and store.frozen == 0:
-            if not add_all(grads, steps, seed, modes.doubles(store.spare), self.count):
+        k = 0
+        for r in range(self.runs):
+            start = first[r]
+            if not add_all(
+                cython.address(grads[start]), cython.address(steps[k]), seed, cython.address(sums[start]), size[r]
+            ):
                 return False
+            k += size[r]
+        if self.whole and store.frozen == 0:
             store.grad, store.spare = store.spare, store.grad
             memset(reached, 1, self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
             return True
-        strange = 0
-        for i in range(self.count):
-            total = grads[places[i]] + seed * steps[i]
-            strange |= bits_of(total - total)
-        if strange != 0:
-            return False
-        for i in range(self.count):
-            if trained[places[i]]:
-                grads[places[i]] += seed * steps[i]
-                reached[places[i]] = 1
+        for r in range(self.runs):
+            for i in range(first[r], first[r] + size[r]):
+                if trained[i]:
+                    grads[i] = sums[i]
+                    reached[i] = 1
         return True
 
 
@@ -355,7 +357,7 @@ class Rule:
 
 
 def result_of(rule: Rule, y: float, partials: array[float]) -> Value:
-    """The node with a rule's only result: looking through all operands for what is known costs as much as reading them."""
+    """The node with a rule's only result. Of leaves in a store it is known whether they require a gradient."""
     part = rule.part
     known = part is not None and part.store.away and part.store.frozen == 0
     return engine.by_rule("primitive", rule, rule.operands, y, partials, engine.REQUIRES_GRAD if known else -1)

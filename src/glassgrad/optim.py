@@ -476,7 +476,7 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
     """
     max_norm = to_number("clip_grad_norm_", "max_norm", max_norm)
     part = flat.locate(parameters) if type(parameters) is list else None
-    if part is not None and part.start >= 0 and part.store.away:  # in a row: each once, as in a list that was checked
+    if part is not None and part.runs == 1 and part.store.away:  # in a row: each is there once
         params, n = parameters, part.count
         names: list[str] = []
         grad = part.copy_grad()

@@ -213,7 +213,7 @@ def form_of_rows(batch: Any) -> Form | None:
 
 
 def are_rows(numbers: array[float], places: array[int], counts: array[float]) -> bool:
-    """Whether the numbers at these places are whole, from 0 on, and each below its count: what `take` finds a row by."""
+    """Whether the numbers at these places are whole, from 0 on, each below its count: what `take` finds a row by."""
     data, where, most = modes.doubles(numbers), flat.ints(places), modes.doubles(counts)
     for i in range(len(places)):
         x = data[where[i]]
