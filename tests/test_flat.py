@@ -140,7 +140,10 @@ def test_a_world_with_stores_is_as_one_without(gg, seed):
         found = []
         for world in worlds:
             rng = random.Random(f"{seed} {k}")
-            found.append(action(world, rng))
+            try:
+                found.append(action(world, rng))
+            except gg.GlassgradError as error:  # as for a function of constants alone
+                found.append(str(error))
             was_away = was_away or (world.stores and any(is_away(gg, w) for w in world.ws))
             world.settle()
             if look:
@@ -297,7 +300,7 @@ def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(gg):
     model.parameters()[2].grad = math.inf
     before = [p.data for p in model.parameters()]
     loss(points)
-    with pytest.raises(gg.NonFiniteError, match="the gradient of parameter 2 .* is inf; nothing"):
+    with pytest.raises(gg.NonFiniteError, match=r"the gradient of parameter 2 .* is inf; nothing"):
         optimizer.step()
     assert [p.data for p in model.parameters()] == before
     assert optimizer.steps == 0
@@ -379,7 +382,7 @@ def test_a_model_that_is_dropped_is_collected(gg):
     model.loss([1.0, 2.0])
     model.optimizer = gg.optim.SGD(model, lr=0.1)
     gone = weakref.ref(model)
-    del model
+    model = None
     gc.collect()
     assert gone() is None
 

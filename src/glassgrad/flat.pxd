@@ -62,8 +62,8 @@ cdef class Part:
     @cython.locals(grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t)
     cpdef int clear(self) except -1
     @cython.locals(
-        numbers="double *", reached="signed char *", i=cython.Py_ssize_t, first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
-    cpdef int set_grad(self, Array grads) except -1
+        grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t, i=cython.Py_ssize_t)
+    cpdef int scale_grads(self, double factor) except -1
     @cython.locals(
         store=Store, grads="double *", steps="double *", sums="double *", reached="signed char *",
         trained="signed char *", start=cython.Py_ssize_t, i=cython.Py_ssize_t, first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)

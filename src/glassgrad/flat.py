@@ -266,16 +266,15 @@ class Part:
         """Copy these: what `p.data = x` does."""
         self.write(numbers, self.store.data)
 
-    def set_grad(self, grads: array[float]) -> None:
-        """Copy these: what `p.grad = g` does."""
-        numbers, reached = modes.doubles(grads), bytes_of(self.store.reached)
+    def scale_grads(self, factor: float) -> None:
+        """Multiply every gradient: what `p.grad *= factor` does, where it is not 0."""
+        grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
         first, size = ints(self.starts), ints(self.lengths)
-        self.write(grads, self.store.grad)
-        k = 0
         for r in range(self.runs):
-            for i in range(size[r]):
-                reached[first[r] + i] = numbers[k + i] != 0.0
-            k += size[r]
+            for i in range(first[r], first[r] + size[r]):
+                if grad[i] != 0.0:
+                    grad[i] *= factor
+                    reached[i] = grad[i] != 0.0
 
     def read(self, source: array[float], into: array[float]) -> None:
         """Copy the leaves' entries of one of the store's arrays."""

@@ -494,7 +494,7 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
         raise NonFiniteError(f"clip_grad_norm_: the norm of {n} gradients is beyond the largest float")
     factor = max_norm / (norm + 1e-6)
     if factor < 1.0 and part is not None:
-        part.set_grad(array("d", [g * factor if g else g for g in grad]))
+        part.scale_grads(factor)
     elif factor < 1.0:
         for p, g in zip(params, grad, strict=True):
             if g:

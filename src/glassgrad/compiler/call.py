@@ -129,8 +129,8 @@ class Entry:
             self.slices = examples, [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
         if len(self.slices[1]) < 2:
             return [*found, flat] if self.slices[1] else found
-        view = memoryview(flat)
-        return found + [view[part] for part in self.slices[1]]
+        source: Any = flat if len(flat) < 1000 else memoryview(flat)  # which takes longer than to copy so many
+        return found + [source[part] for part in self.slices[1]]
 
     def inside(self, flat: array[float], examples: int) -> bool:
         """Whether every index that `take` is given is that of a row, counted from the start."""
