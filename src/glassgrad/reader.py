@@ -136,6 +136,8 @@ class Form:
             return self.read_list(list(tree.values()), into)
         return self.read_list(tree if type(tree) is list else list(tree), into)
 
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
     def read_list(self, items: list[Any], into: Numbers) -> bool:
         """The same for the items of one."""
         if len(items) != self.length:
