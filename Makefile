@@ -27,7 +27,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 LOG := $(VENV)/build.log
-COMPILED := $(wildcard src/glassgrad/*.pxd)
+COMPILED := $(wildcard src/glassgrad/*.pxd src/glassgrad/*/*.pxd src/glassgrad/*/*.pyx src/glassgrad/*/*.h)
 SOURCES := pyproject.toml setup.py src/glassgrad/_build.py $(COMPILED) $(wildcard $(COMPILED:.pxd=.py))
 
 # Stamps, each written after all of its work is done, so that an interrupted set-up is simply done again.
@@ -59,7 +59,7 @@ bench: $(PACKAGE) $(GROUP)bench ## measure against micrograd, autograd, JAX, PyT
 	@$(RUN) bench/run.py $(ARGS)
 
 clean: ## remove .venv and everything built
-	rm -rf $(VENV) build dist wheelhouse src/*.egg-info src/glassgrad/*.so
+	rm -rf $(VENV) build dist wheelhouse src/*.egg-info src/glassgrad/*.so src/glassgrad/*/*.so
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,7 +1,8 @@
 """Compiles the extension modules; everything else about the package is in pyproject.toml.
 
-Every ``src/glassgrad/NAME.py`` with a ``NAME.pxd`` beside it becomes one extension module of the same name. The
-environment variable GLASSGRAD_COMPILE says what to do about it:
+Every ``NAME.py`` below ``src/glassgrad`` with a ``NAME.pxd`` beside it becomes one extension module of the same name,
+and so does ``compiler/native.pyx``, which there is as an extension only. The environment variable GLASSGRAD_COMPILE
+says what to do about it:
 
 auto (or unset)  compile; where that fails, install pure Python, tagged as `off` tags it, and say why in one line
 require          compile; where that fails, the build fails
@@ -30,6 +31,11 @@ FLAGS = {
     "msvc": ["/O2", "/fp:precise"],
     "default": ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
 }
+# Where there is no other build to agree with, it may.
+FAST = {
+    "msvc": ["/O2", "/fp:precise"],
+    "default": ["-O3", "-g0", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
+}
 
 MODE = os.environ.get("GLASSGRAD_COMPILE") or "auto"
 if MODE not in ("auto", "require", "off"):
@@ -37,15 +43,23 @@ if MODE not in ("auto", "require", "off"):
 
 
 def extensions() -> list[Extension]:
-    """One Extension per module that has a .pxd, or none where compiling is switched off."""
-    names = sorted(path.stem for path in PACKAGE.glob("*.pxd") if path.with_suffix(".py").exists())
-    return [] if MODE == "off" else [Extension(f"glassgrad.{n}", [f"{PACKAGE.as_posix()}/{n}.py"]) for n in names]
+    """One Extension per module that has a .pxd or is a .pyx, or none where compiling is switched off."""
+    if MODE == "off":
+        return []
+    sources = [path.with_suffix(".py") for path in PACKAGE.rglob("*.pxd") if path.with_suffix(".py").exists()]
+    found = []
+    for path in sorted([*sources, *PACKAGE.rglob("*.pyx")]):
+        name = ".".join(path.relative_to("src").with_suffix("").parts)
+        headers = [header.as_posix() for header in path.parent.glob("*.h")]
+        folders = [path.parent.as_posix()] if headers else []
+        found.append(Extension(name, [path.as_posix()], include_dirs=folders, depends=headers))
+    return found
 
 
 class BuildPy(build_py):
     def run(self) -> None:
         if self.editable_mode:  # what an earlier build left beside the sources would win over a newer .py
-            for path in PACKAGE.glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+            for path in PACKAGE.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
                 path.unlink()
         super().run()
 
@@ -80,7 +94,8 @@ class BuildExt(build_ext):
 
     def build_extensions(self) -> None:
         for extension in self.extensions:
-            extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, FLAGS["default"])
+            flags = FAST if extension.name.endswith(".native") else FLAGS
+            extension.extra_compile_args = flags.get(self.compiler.compiler_type, flags["default"])
         self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()
 

@@ -134,13 +134,13 @@ def gpt_step(library, document="isabela", dot=None):
     """A function that does one step of training on a document of seven letters: eight positions."""
     program = names_gpt(library, dot)
     tokenizer = program.Tokenizer(["abcdefghijklmnopqrstuvwxyz"])
-    tokens = tokenizer.encode(document)
     model = program.GPT(tokenizer.size)
+    tokens, weights = program.guesses(tokenizer.encode(document), model.context, pad=False)
     optimizer = program.Adam(model.weights, lr=0.01, betas=(0.85, 0.99))
 
     def step():
         start = clock()
-        loss = model.loss(tokens)
+        loss = model.loss(tokens, weights)
         built = clock()
         optimizer.zero_grad()
         loss.backward()

@@ -2,8 +2,10 @@
 
 import math
 import re
+import sys
 from pathlib import Path
 
+import compiled_report
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +32,10 @@ PEERS = {"micrograd": ("micrograd", "micrograd"), "plain": ("plain Python Values
 
 def goals(results, chinese=False):
     """The rows of the main table: name, glassgrad, the peer, ratio, goal, met (True, False or None)."""
+    return [*eager_goals(results, chinese), *compiled_report.goals(results, chinese, sys.modules[__name__])]
+
+
+def eager_goals(results, chinese=False):
     rows = []
     for english, chinese_name, path, peer, goal in RATIOS:
         found = at(results, path)
@@ -113,7 +119,8 @@ def show(results):
         console = Console(width=170)
     marks = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
     table(console, ["", "glassgrad", "peer", "ratio", "goal", ""], [[*r[:5], marks[r[5]]] for r in goals(results)])
-    for title, head, rows in (*details(results), *derivatives(results), *layouts(results), *pages(results)):
+    behind = details, compiled, derivatives, layouts, pages
+    for title, head, rows in (table for tables in behind for table in tables(results)):
         if rows:
             console.print()
             table(console, head, rows, title)
@@ -182,6 +189,11 @@ def details(results):
                 ["the same, backward", seconds(found["backward"])],
             ],
         )
+
+
+def compiled(results):
+    """The same for compiled functions."""
+    return compiled_report.details(results, sys.modules[__name__])
 
 
 def pair(found, scale=1):
@@ -312,11 +324,14 @@ def pages(results):
 
 def publish(results, readmes):
     """Write the tables between their markers."""
-    blocks = [markdown_goals(results), described(results) + "."]
+    blocks = [markdown_goals(eager_goals(results)), described(results) + "."]
     for title, head, rows in details(results):
         if rows:
             blocks += [f"### {title}", markdown(head, rows)]
     between(ROOT / "docs" / "benchmarks.md", "bench", "\n\n".join(blocks))
+    blocks = [markdown_goals(compiled_report.goals(results, False, sys.modules[__name__]))]
+    blocks += [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in compiled(results) if rows]
+    between(ROOT / "docs" / "benchmarks.md", "bench:compiled", "\n\n".join([*blocks, peers(results) + "."]))
     blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in derivatives(results)]
     between(ROOT / "docs" / "benchmarks.md", "bench:derivatives", "\n\n".join([*blocks, peers(results) + "."]))
     blocks = [f"### {title}\n\n{markdown(head, rows)}" for title, head, rows in layouts(results)]
@@ -326,16 +341,16 @@ def publish(results, readmes):
     between(ROOT / "docs" / "benchmarks.md", "bench:viewer", "\n\n".join([*blocks, f"{browser}."]))
     if readmes:
         between(ROOT / "README.md", "bench:en",
-                f"{markdown_goals(results)}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip
+                f"{markdown_goals(goals(results))}\n\nMeasured by `make bench` on {described(results)}.")  # fmt: skip
         between(ROOT / "README.zh-CN.md", "bench:zh",
-                f"{markdown_goals(results, chinese=True)}\n\n"
+                f"{markdown_goals(goals(results, chinese=True), chinese=True)}\n\n"
                 f"由 `make bench` 测得：{described(results, chinese=True)}。")  # fmt: skip
 
 
-def markdown_goals(results, chinese=False):
+def markdown_goals(rows, chinese=False):
     head = ["", "glassgrad", "对照", "倍数", "目标", ""] if chinese else ["", "glassgrad", "peer", "ratio", "goal", ""]
     marks = {True: "✓", False: "未达到" if chinese else "missed", None: ""}
-    return markdown(head, [[*row[:5], marks[row[5]]] for row in goals(results, chinese)])
+    return markdown(head, [[*row[:5], marks[row[5]]] for row in rows])
 
 
 def markdown(head, rows):

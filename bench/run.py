@@ -1,8 +1,8 @@
 """glassgrad against its peers: `make bench`, or `python -m bench [--quick] [ROW ...]`.
 
-Measures every row in a process of its own (`rows.py`, `derivatives.py`, `layout.py`, `viewer.py`), prints tables with
-goals, and after a full run writes `bench/results.json` and the tables of `docs/benchmarks.md`; `--readme` fills the
-READMEs' tables as well.
+Measures every row in a process of its own (`rows.py`, `compiled.py`, `firsts.py`, `derivatives.py`, `layout.py`,
+`viewer.py`), prints tables with goals, and after a full run writes `bench/results.json` and the tables of
+`docs/benchmarks.md`; `--readme` fills the READMEs' tables as well.
 """
 
 import argparse
@@ -39,6 +39,23 @@ DERIVATIVES = [  # the rows of derivatives.py, the others are of rows.py
     "determinant_7",
     "recurrence_1000",
 ]
+COMPILED = [  # those of compiled.py
+    "compiled_gpt",
+    "compiled_gpt_16",
+    "compiled_moons",
+    "compiled_digits",
+    "compiled_mnist",
+    "compiled_growth",
+]
+FIRSTS = ["compiled_logistic", "compiled_lotka", "compiled_first"]  # those of firsts.py
+GROUPS = {"compiled": [*COMPILED, *FIRSTS]}
+SCRIPTS = {
+    **dict.fromkeys(DERIVATIVES, "derivatives"),
+    **dict.fromkeys(COMPILED, "compiled"),
+    **dict.fromkeys(FIRSTS, "firsts"),
+    "layout": "layout",
+    "viewer": "viewer",
+}
 ROUNDS = {  # a full run and a quick one
     "chain": (15, 3),
     "operators": (15, 3),
@@ -49,6 +66,9 @@ ROUNDS = {  # a full run and a quick one
     "growth": (9, 3),
     "importing": (31, 7),
     "torch": (15, 3),
+    **dict.fromkeys(COMPILED, (21, 5)),
+    **dict.fromkeys(FIRSTS, (5, 1)),
+    "compiled_growth": (3, 1),
     "layout": (5, 1),
     "viewer": (5, 1),
     **dict.fromkeys(DERIVATIVES, (3, 1)),
@@ -60,6 +80,7 @@ NEEDS = {
     "memory": "micrograd",
     "torch": "torch",
     **dict.fromkeys(DERIVATIVES, "scipy"),
+    **dict.fromkeys(GROUPS["compiled"], "jax"),
 }
 
 
@@ -68,10 +89,8 @@ def measure(name, rounds):
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         print(f"{name}: skipped, {NEEDS[name]} is not installed (pip install --group bench)", flush=True)
         return None
-    script = "derivatives.py" if name in DERIVATIVES else f"{name}.py" if name in ("layout", "viewer") else "rows.py"
-    done = subprocess.run(
-        [sys.executable, str(HERE / script), name, str(rounds)], capture_output=True, text=True, check=False
-    )
+    script = HERE / f"{SCRIPTS.get(name, 'rows')}.py"
+    done = subprocess.run([sys.executable, str(script), name, str(rounds)], capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{name}: failed\n{done.stderr}", flush=True)
         return None
@@ -146,16 +165,18 @@ def load():
 
 def main():
     options = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
-    options.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(ROUNDS)}")
-    options.add_argument("--quick", action="store_true", help="few rounds, three minutes, nothing written")
+    names = [*GROUPS, *ROUNDS]
+    options.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(names)}")
+    options.add_argument("--quick", action="store_true", help="few rounds, some minutes, nothing written")
     options.add_argument("--readme", action="store_true", help="write the READMEs' tables too")
     given = options.parse_args()
-    if unknown := set(given.rows) - set(ROUNDS):
-        options.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROUNDS)}")
+    if unknown := set(given.rows) - set(names):
+        options.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    rows = [name for row in given.rows or ROUNDS for name in GROUPS.get(row, [row])]
 
     results = {"machine": machine(), "load": [load()]}
     start = time.perf_counter()
-    results |= measure_all(given.rows or list(ROUNDS), given.quick)
+    results |= measure_all(rows, given.quick)
     results["load"].append(load())
     report.show(results)
     print(f"took {time.perf_counter() - start:.0f} s")

@@ -2,11 +2,15 @@
 
     python examples/names_gpt.py                    # learns from ../shared/data/names.txt
     python examples/names_gpt.py poems.txt          # or from any text, one document a line
+    python examples/names_gpt.py --batch 16         # from sixteen at a time
+    python examples/names_gpt.py --eager            # one scalar operation after the other, without compiling
     python examples/names_gpt.py --help             # its size, the number of steps, the learning rate
 
 It reads a name letter by letter and guesses, at each letter, which one comes next. Token and position embeddings,
 rmsnorm, multi-head causal attention, a ReLU MLP, Adam: what a large language model is made of, eight orders of
 magnitude smaller. Read from top to bottom: data, model, training, invention.
+
+glassgrad.compile makes tensor instructions of the loss, once; every document then runs the same ones.
 """
 
 import argparse
@@ -15,14 +19,16 @@ import os
 import random
 import sys
 import time
-from itertools import pairwise
+from importlib.util import find_spec
+from itertools import cycle, pairwise
 from operator import add
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from glassgrad import Value, dot, no_grad
+import glassgrad
+from glassgrad import Value, dot, logsumexp, no_grad, take
 from glassgrad.optim import Adam
 
 NAMES = Path(__file__).resolve().parents[2] / "shared" / "data" / "names.txt"
@@ -61,6 +67,17 @@ class Tokenizer:
         return "".join(self.characters[token] for token in tokens)
 
 
+def guesses(tokens, most, pad):
+    """The tokens of a document, cut to so many guesses, and how much each guess counts: together 1.
+
+    Padded, all documents have the same size, and what is guessed behind the end of one counts 0.
+    """
+    tokens = tokens[: most + 1]
+    count = len(tokens) - 1
+    missing = most - count if pad else 0
+    return tokens + tokens[:1] * missing, [1 / count] * count + [0.0] * missing
+
+
 # ---- model: a vector is a list of Values, a matrix is a list of rows -----------------------------------------------
 
 
@@ -79,17 +96,14 @@ def rmsnorm(x):
 
 
 def softmax(logits):
-    """Positive numbers that sum to 1, larger for larger logits."""
-    top = max(logit.data for logit in logits)  # taken off all of them: no overflow, same result
-    exps = [(logit - top).exp() for logit in logits]
-    scale = sum(exps) ** -1
-    return [e * scale for e in exps]
+    """Positive numbers that sum to 1, larger for larger logits: the shares of the exponentials in their sum."""
+    log_of_sum = logsumexp(logits)  # log(sum of exp(logit)), without overflow
+    return [(logit - log_of_sum).exp() for logit in logits]
 
 
 def cross_entropy(logits, target):
     """-log softmax(logits)[target]: 0 for a target that was certain, large for one that was thought impossible."""
-    top = max(logit.data for logit in logits)
-    return sum((logit - top).exp() for logit in logits).log() + top - logits[target]
+    return logsumexp(logits) - take(logits, target)
 
 
 class Block:
@@ -147,44 +161,60 @@ class GPT:
 
     def __call__(self, token, pasts):
         """A logit for each token that could come after this one; appends to the past."""
-        x = rmsnorm(plus(self.tokens[token], self.positions[len(pasts[0])]))
+        x = rmsnorm(plus(take(self.tokens, token), self.positions[len(pasts[0])]))
         for block, past in zip(self.blocks, pasts, strict=True):
             x = block(x, past)
         return linear(self.unembedding, x)
 
-    def loss(self, tokens):
-        """The mean cross entropy of the tokens of one document, each guessed from those before it."""
+    def loss(self, tokens, weights):
+        """The cross entropy of the tokens of one document, each guessed from those before it, times its weight."""
         pasts = self.start()
-        pairs = list(pairwise(tokens))[: self.context]
-        return sum(cross_entropy(self(token, pasts), following) for token, following in pairs) / len(pairs)
+        return dot(weights, [cross_entropy(self(token, pasts), following) for token, following in pairwise(tokens)])
 
 
 # ---- training ------------------------------------------------------------------------------------------------------
 
 
-def train(model, documents, steps, lr):
-    """One document a step. Yields the loss of each."""
+def train(model, documents, steps, lr, batch=1, eager=False):
+    """Some documents a step. Yields the loss of each step."""
+
+    def loss(tokens, weights):
+        """The mean over a batch of documents."""
+        return glassgrad.mean(glassgrad.vmap(model.loss)(tokens, weights))
+
+    if batch == 1:
+        loss = model.loss
+    if not eager:
+        loss = glassgrad.compile(loss)
     optimizer = Adam(model.weights, lr=lr, betas=(0.85, 0.99))
+    most = min(model.context, max(map(len, documents)) - 1)  # as many as the context holds, or the longest document
+    coming = cycle(guesses(tokens, most, pad=not eager) for tokens in documents)
     for step in range(steps):
+        rows = [next(coming) for _ in range(batch)]
+        tokens, weights = rows[0] if batch == 1 else map(list, zip(*rows, strict=True))
         optimizer.zero_grad()
-        loss = model.loss(documents[step % len(documents)])
-        loss.backward()
+        result = loss(tokens, weights)
+        result.backward()
         optimizer.lr = lr * (1 - step / steps)  # large steps first, small ones to settle
         optimizer.step()
-        yield loss.data
+        yield result.data
 
 
-def watch(losses, steps):
+def watch(losses, steps, eager):
     """Run the training and show how the loss falls, averaged since one name alone says little; Ctrl-C ends it."""
     console = Console()
-    columns = BarColumn(32), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn()
+    texts = TextColumn("{task.description}"), TextColumn("loss {task.fields[loss]:.3f}")
+    columns = BarColumn(32), MofNCompleteColumn(), *texts, TimeRemainingColumn()
     mean, start = 0.0, time.perf_counter()
+    first = "" if eager or not steps else "compiling ..."  # what the first step is busy with
+    if first and not console.is_terminal:
+        print(first, flush=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=steps, loss=math.nan)
+        task = bar.add_task(first, total=steps, loss=math.nan)
         try:
             for step, loss in enumerate(losses, 1):
                 mean += (loss - mean) / min(step, 100)
-                bar.update(task, advance=1, loss=mean)
+                bar.update(task, advance=1, loss=mean, description="")
                 if not console.is_terminal and (step % max(steps // 10, 1) == 0 or step == 1):
                     passed = time.perf_counter() - start
                     print(f"step {step:5} of {steps}   loss {mean:.3f}   {passed:5.1f} s", flush=True)
@@ -228,7 +258,7 @@ def main():
     options = argparse.ArgumentParser(description="A character-level GPT on scalar Values, which invents names.")
     options.add_argument("file", nargs="?", type=Path, default=NAMES, help="text, one document a line (names.txt)")
     for name, default, least, most, text in [
-        ("steps", 1000, 0, 10**9, "training steps, one document each"),
+        ("steps", 1000, 0, 10**9, "training steps"), ("batch", 1, 1, 10**6, "documents a step"),
         ("lr", 0.01, 1e-9, 10.0, "learning rate at the start"),
         ("layers", 1, 1, 100, "blocks of attention and MLP"), ("width", 16, 1, 1000, "numbers in an embedding"),
         ("heads", 4, 1, 1000, "attention heads"), ("context", 16, 1, 10**6, "characters it sees of a document"),
@@ -238,6 +268,7 @@ def main():
         options.add_argument(
             f"--{name}", type=between(least, most), default=default, metavar="N", help=f"{text} ({default})"
         )
+    options.add_argument("--eager", action="store_true", help="train without compiling, which is slower")
     given = options.parse_args()
     if given.width % given.heads:
         options.error(f"--width {given.width} must be a multiple of --heads {given.heads}")
@@ -251,7 +282,12 @@ def main():
     print(f"{count}, {tokenizer.size} tokens, {len(model.weights):,} parameters")
     if cut := sum(len(document) > given.context for document in documents):
         print(f"{cut:,} of {count} are longer than {given.context} characters and are cut (--context)")
-    watch(train(model, list(map(tokenizer.encode, documents)), given.steps, given.lr), given.steps)
+    eager = given.eager
+    if not eager and find_spec("numpy") is None:
+        print("compiling needs NumPy (pip install numpy); without it the training is slower")
+        eager = True
+    training = train(model, list(map(tokenizer.encode, documents)), given.steps, given.lr, given.batch, eager)
+    watch(training, given.steps, eager)
     for _ in range(given.samples):
         print(invent(model, tokenizer, given.temperature, generator), flush=True)
 

@@ -233,7 +233,7 @@ def test_off_gives_exactly_one_pure_wheel_with_every_source(checkout, build, tmp
     version = wheel.name.split("-")[1]
     assert wheel.name == f"glassgrad-{version}-py3-none-any.whl"
     site, names = unpack(wheel, tmp_path / "site")
-    kinds = (".py", ".pxd", ".pyi", "py.typed", ".js", ".css", ".json", ".html")
+    kinds = (".py", ".pxd", ".pyx", ".h", ".pyi", "py.typed", ".js", ".css", ".json", ".html")
     sources = {
         p.relative_to(checkout / "src").as_posix() for p in (checkout / "src").rglob("*") if p.name.endswith(kinds)
     }
@@ -249,7 +249,9 @@ def test_the_sdist_holds_sources_and_tests_and_nothing_generated(checkout, build
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"setup.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile"}
     expected |= {"tests/conftest.py", "src/glassgrad/_build.py"}
-    expected |= {p.relative_to(checkout).as_posix() for p in (checkout / "src").rglob("*.pxd")}
+    kinds = (".pxd", ".pyx", ".h")
+    expected |= {p.relative_to(checkout).as_posix() for p in (checkout / "src").rglob("*") if p.name.endswith(kinds)}
+    assert {"src/glassgrad/compiler/native.pyx", "src/glassgrad/compiler/kernels.h"} <= expected
     assert expected <= names
     assert [name for name in names if name.endswith((".c", ".so", ".pyd", ".pyc"))] == []
 

@@ -294,12 +294,15 @@ def test_the_checker_refuses_what_is_broken():
 
 
 def test_the_scalar_checker_refuses_what_is_broken():
-    for op, operands, reason in [("tangh", (0,), "no operation"), ("tanh", (5,), "before"), ("tanh", (), "operands")]:
+    for operands, reason in [((5,), "before"), ((), "operands")]:
         scalars = Scalars()
         scalars.leaf()
-        scalars._add(op, operands, 0.0, rolled=False)
+        scalars._add("tanh", operands, 0.0, rolled=False)
         with pytest.raises(ValueError, match=reason):
             scalars.check()
+    for op in ("tangh", "tangh'0"):
+        with pytest.raises(ValueError, match="no operation"):
+            scalars.node(op, 0)
 
 
 def test_equal_operations_are_one_node():
@@ -309,6 +312,62 @@ def test_equal_operations_are_one_node():
     assert scalars.node("sub", x, w) != scalars.node("sub", w, x)
     assert scalars.const(0.0) != scalars.const(-0.0)
     assert scalars.const(math.nan) == scalars.const(math.nan)
+
+
+def derivatives(gg, scalars, y, by):
+    """The gradients as nested tuples, operation first."""
+    adjoint = gg.compiler.differentiate.differentiate(scalars, [y], [None], by)
+
+    def shown(i):
+        op = scalars.ops[i]
+        return scalars.numbers[i] if op == "const" else (op, *map(shown, scalars.operands[i])) if op != "leaf" else i
+
+    scalars.check()
+    return [shown(i) for i in adjoint.gradients]
+
+
+def test_one_reading_of_a_rule_serves_each_kind_of_operands(gg):
+    """A constant's number is handed on, looked at where the rule does so, and nodes that nobody asks for have none."""
+    scalars = gg.compiler.scalars.Scalars()
+    x, w, u = scalars.leaf(), scalars.leaf(), scalars.leaf()
+    two, three = scalars.const(2.0), scalars.const(3.0)
+    assert derivatives(gg, scalars, scalars.node("mul", x, three), [x]) == [3.0]
+    assert derivatives(gg, scalars, scalars.node("mul", two, x), [x]) == [2.0]
+    assert derivatives(gg, scalars, scalars.node("mul", x, w), [x]) == [w]
+    assert derivatives(gg, scalars, scalars.node("mul", x, x), [x]) == [("sum", x, x)]
+    assert derivatives(gg, scalars, scalars.node("pow", x, two), [x]) == [("mul", 2.0, x)]
+    assert derivatives(gg, scalars, scalars.node("pow", x, three), [x])[0][0] == "pow'0"
+    assert derivatives(gg, scalars, scalars.node("sum", x, w), [x, w]) == [1.0, 1.0]
+    assert derivatives(gg, scalars, scalars.node("sum", x, w, u), [x, w]) == [1.0, 1.0]
+    assert derivatives(gg, scalars, scalars.node("dot", x, two, w, three, x, x), [x, w]) == [("sum", 3.0, 2.0, w), x]
+
+
+def test_equal_operations_stay_one_node_however_many_there_are(gg):
+    scalars = gg.compiler.scalars.Scalars()
+    leaves = [scalars.leaf() for _ in range(150)]
+
+    def made():
+        pairs = [scalars.node(op, a, b) for op in ("mul", "sub") for a in leaves for b in leaves]
+        consts = [scalars.const(0.1 * i) for i in range(3000)]
+        return pairs, consts, [scalars.node("sum", *leaves[i:]) for i in range(149)]
+
+    first = made()
+    size = len(scalars)
+    assert made() == first
+    assert len(scalars) == size == 150 + 150 * 151 // 2 + 150 * 150 + 3000 + 149
+    a, b = leaves[3], leaves[7]
+    assert scalars.node("mul", a, b) == scalars.node("mul", b, a)
+    assert scalars.operands[scalars.node("sub", a, b)] == (a, b) != scalars.operands[scalars.node("sub", b, a)]
+    scalars.check()
+
+
+def test_a_derivative_is_expanded_before_it_is_differentiated():
+    scalars = Scalars()
+    x = scalars.leaf()
+    y = scalars.node("tanh", x)
+    adjoint = differentiate(scalars, [y], [None], [x])
+    with pytest.raises(ValueError, match="tanh'0 is a derivative"):
+        differentiate(scalars, adjoint.gradients, [None], [x])
 
 
 # ---- the picture -----------------------------------------------------------------------------------------------------

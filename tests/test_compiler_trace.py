@@ -95,7 +95,16 @@ def swept(gg, x, w):
 
 
 def differentiated(gg, x, w):
-    return gg.grad(lambda v: v * v * w)(x)
+    return gg.gradients(x * x * w, x)
+
+
+def by_a_constant(gg, x, w):
+    c = gg.Value(2.0, requires_grad=False)
+    return gg.grad(lambda c: c * c * w)(c) * x
+
+
+def expanded(gg, x, w):
+    return gg.taylor(lambda x: x.exp() * w, x, 3)[2]
 
 
 def assigned(gg, x, w):
@@ -120,7 +129,9 @@ REFUSED = [
     (without_gradients, "no_grad()", "leave it out"),
     (of_constants, "constants", "plain numbers"),
     (swept, "backward()", "outside"),
-    (differentiated, "grad(", "outside"),
+    (differentiated, "gradients()", "outside"),
+    (by_a_constant, "requires no gradient", "outside"),
+    (expanded, "taylor", "outside"),
     (assigned, "assigning", "outside"),
 ]
 

@@ -48,8 +48,8 @@ def run(example, *args, cwd):
 def test_in_a_pipe_from_another_folder_it_learns_and_invents(example, names, tmp_path):
     done = run(example, names, "--steps", 80, "--samples", 7, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    first, *lines = done.stdout.splitlines()
-    assert first == "30 documents, 12 tokens, 3,712 parameters"
+    first, second, *lines = done.stdout.splitlines()
+    assert (first, second) == ("30 documents, 12 tokens, 3,712 parameters", "compiling ...")
     losses = [float(found[1]) for line in lines if (found := re.match(r"step +\d+ of 80   loss ([\d.]+)", line))]
     assert len(losses) == 11
     assert losses[-1] < 0.85 * losses[0]
@@ -73,14 +73,30 @@ def test_the_same_seed_invents_the_same_and_another_does_not(example, names, tmp
 
 
 def test_every_size_can_be_chosen(example, names, tmp_path):
-    sizes = ["--layers", 2, "--width", 6, "--heads", 3, "--context", 3]
+    sizes = ["--layers", 2, "--width", 6, "--heads", 3, "--context", 3, "--batch", 4]
     done = run(example, names, *sizes, "--steps", 2, "--temperature", 2, "--lr", 0.1, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     parameters = 2 * 12 * 6 + 3 * 6 + 2 * 12 * 6 * 6
     assert f"{parameters:,} parameters" in done.stdout
     # all but mia and una
     assert done.stdout.splitlines()[1] == "24 of 30 documents are longer than 3 characters and are cut (--context)"
-    assert all(len(name) <= 3 for name in done.stdout.splitlines()[4:])
+    assert all(len(name) <= 3 for name in done.stdout.splitlines()[5:])
+
+
+def test_without_numpy_it_says_so_and_trains_eagerly(example, names, tmp_path):
+    arguments = [str(example), str(names), "--steps", "10", "--samples", "2", "--seed", "5"]
+    code = (
+        f"import runpy, sys; sys.modules['numpy'] = None; sys.argv = {arguments}; "
+        "runpy.run_path(sys.argv[0], {}, '__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, *rest = done.stdout.splitlines()[1:]
+    assert said.startswith("compiling needs NumPy (pip install numpy)")
+    eager = run(example, *arguments[1:], "--eager", cwd=tmp_path).stdout.splitlines()[1:]
+    without_times = [[re.sub(r" +[\d.]+ s$", "", line) for line in lines] for lines in (rest, eager)]
+    assert without_times[0] == without_times[1]
+    assert len(eager) == 12
 
 
 @pytest.mark.parametrize(
@@ -133,6 +149,7 @@ def test_ctrl_c_ends_the_training_and_still_invents(example, names, tmp_path):
     command = [sys.executable, str(example), str(names), "--steps", "1000000", "--samples", "3"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
+        assert process.stdout.readline() == "compiling ...\n"
         assert process.stdout.readline().startswith("step     1 of 1000000")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -184,6 +201,7 @@ def test_in_a_terminal_a_bar_shows_the_loss(example, names, tmp_path):
     assert "━" in shown.decode()
     assert "20/20" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
     assert b"step " not in shown
+    assert b"compiling ..." in shown
 
 
 # ---- against plain Python scalars ----------------------------------------------------------------------------------
@@ -198,9 +216,9 @@ def test_losses_and_gradients_equal_those_of_plain_python_scalars(gg, programs):
     ]
     for tokens in ([6, 0, 1, 2, 6], [6, 3, 3, 3, 4, 5, 0, 1, 2, 6], [6, 6]):  # the second is longer than the context
         losses = []
-        for model, optimizer in zip(models, optimizers, strict=True):
+        for program, model, optimizer in zip((ours, peer), models, optimizers, strict=True):
             optimizer.zero_grad()
-            loss = model.loss(tokens)
+            loss = model.loss(*program.guesses(tokens, model.context, pad=False))
             loss.backward()
             losses.append(loss.data)
         assert losses[0] == pytest.approx(losses[1], rel=1e-9)
@@ -217,8 +235,25 @@ def test_a_dot_product_written_out_gives_the_same(gg, programs):
     import plain
 
     ours, written_out = (programs.names_gpt(gg.__name__, dot) for dot in (None, plain.dot))
-    losses = [program.GPT(7, width=8, heads=2, seed=3).loss([6, 0, 1, 2, 6]).data for program in (ours, written_out)]
+    losses = [
+        program.GPT(7, width=8, heads=2, seed=3).loss([6, 0, 1, 2, 6], [0.25] * 4).data
+        for program in (ours, written_out)
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_compiled_it_learns_what_it_learns_eagerly(gg, programs, batch):
+    program = programs.names_gpt(gg.__name__)
+    tokenizer = program.Tokenizer(NAMES)
+    documents = [tokenizer.encode(name) for name in [*NAMES, "hannamaria"]]  # the last is longer than the context
+    losses = []
+    for eager in (True, False):
+        model = program.GPT(tokenizer.size, width=6, heads=2, context=5, seed=3)
+        losses.append(list(program.train(model, documents, 50, 0.02, batch, eager)))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+    assert len(losses[0]) == 50
+    assert losses[0][-1] < 0.9 * losses[0][0]
 
 
 def test_no_token_is_guessed_from_what_comes_after_it(gg, programs):

@@ -74,7 +74,9 @@ def test_the_page_of_the_package_has_no_links_that_need_a_checkout():
     assert [link for link in links if not link.startswith("https://")] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/derivatives.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/compile.md", "docs/derivatives.md"]
+)
 def test_links_into_the_repository_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]

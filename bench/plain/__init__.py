@@ -83,5 +83,18 @@ def dot(xs, ws):
     return sum(map(mul, xs, ws))
 
 
+def logsumexp(xs):
+    """One node: it is operations that cost, and its derivatives are at hand, the shares of the exponentials."""
+    top = max(x.data for x in xs)
+    exps = [math.exp(x.data - top) for x in xs]
+    total = sum(exps)
+    return Value(math.log(total) + top, tuple(xs), tuple([e / total for e in exps]))
+
+
+def take(rows, i):
+    """Nothing is compiled: an index is an index."""
+    return rows[i]
+
+
 class no_grad(contextlib.ContextDecorator, contextlib.nullcontext):
     """Nothing to switch off."""

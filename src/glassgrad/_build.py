@@ -2,7 +2,8 @@
 
 Import this module before any other of the package. The modules that have a ``.pxd`` exist twice: as ``.py`` and, where
 compiling worked, as an extension beside it, which Python prefers. With GLASSGRAD_PURE=1 in the environment the ``.py``
-is loaded instead. The choice is made once per package and holds for modules imported later.
+is loaded instead, and a module that is an extension only is not there. The choice is made once per package and holds
+for modules imported later.
 
 Only relative names are used, so the same directory may be loaded a second time under another name; the tests hold
 the two builds side by side that way.
@@ -10,11 +11,10 @@ the two builds side by side that way.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.machinery import SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -24,18 +24,20 @@ _HERE = Path(__file__).parent
 _PACKAGE = __package__ or "glassgrad"
 
 
-class _SourcesFirst:
-    """Import hook that finds the modules directly in this package as ``.py``, even with an extension beside them."""
+class _SourcesOnly:
+    """Import hook that finds the modules of this package as ``.py``, even with an extension beside them."""
 
     def find_spec(
-        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+        self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of the source file of ``name``; None for everything that is not a module of this package."""
-        package, _, module = name.rpartition(".")
-        source = _HERE / f"{module}.py"
-        if package != _PACKAGE or not source.is_file():
+        if not name.startswith(f"{_PACKAGE}.") or path is None:
             return None
-        return importlib.util.spec_from_file_location(name, source)
+        for folder in path:
+            spec = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
+            if spec is not None:
+                return spec
+        raise ModuleNotFoundError(f"No module named {name!r} in Python's own language", name=name)
 
 
 def _pure_wanted() -> bool:
@@ -44,11 +46,12 @@ def _pure_wanted() -> bool:
 
 
 if _pure_wanted():
-    sys.meta_path.insert(0, _SourcesFirst())
+    sys.meta_path.insert(0, _SourcesOnly())
 
 from . import engine as _engine  # noqa: E402, F401 - the hook above must be in place first
 
-_twofold = [sys.modules.get(f"{_PACKAGE}.{path.stem}") for path in _HERE.glob("*.pxd")]
+_names = [path.relative_to(_HERE).with_suffix("").as_posix().replace("/", ".") for path in _HERE.rglob("*.pxd")]
+_twofold = [sys.modules.get(f"{_PACKAGE}.{name}") for name in _names]
 _loaders = [module.__loader__ for module in _twofold if module]
 
 COMPILED: bool = bool(_loaders) and all(isinstance(loader, ExtensionFileLoader) for loader in _loaders)

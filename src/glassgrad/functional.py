@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, overload
 from . import modes, sparsity, symbolic, trees
 from .engine import Value
 from .errors import GlassgradError, OperandError, shown
-from .run import Argnums, Function, Run, as_values, counted, positions, refuse_unused, title
+from .run import Argnums, Function, Run, as_results, as_values, counted, positions, refuse_unused, title
 from .tape import Tape
 
 T = TypeVar("T")
@@ -400,8 +400,8 @@ def _matrix(tape: Tape, m: int, n: int, forward: bool) -> list[Value]:
     table = symbolic.Table(tape.nodes)
     if forward:
         columns = [symbolic.push(tape, _unit(j, n), table) for j in range(n)]
-        return as_values([column[i] for i in range(m) for column in columns])
-    return as_values([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m), table)])
+        return as_results([column[i] for i in range(m) for column in columns])
+    return as_results([x for i in range(m) for x in symbolic.pull(tape, _unit(i, m), table)])
 
 
 def _symmetric(tape: Tape, n: int) -> list[Any]:
@@ -409,7 +409,7 @@ def _symmetric(tape: Tape, n: int) -> list[Any]:
     entries: list[Any] = [None] * (n * n)
     table = symbolic.Table(tape.nodes)
     for i in range(n):
-        row = as_values(symbolic.pull(tape, _unit(i, n), table)[i:])
+        row = as_results(symbolic.pull(tape, _unit(i, n), table)[i:])
         entries[i * n + i : i * n + n] = entries[i * n + i :: n] = row
     return entries
 

@@ -85,7 +85,9 @@ def _apply(name: str, *operands: Scalar) -> Scalar:
     if isinstance(first, Value):
         return getattr(first, name)(*rest)  # type: ignore[no-any-return]
     if any(isinstance(x, Value) for x in rest):
-        return getattr(Value(first, requires_grad=False), name)(*rest)  # type: ignore[no-any-return]
+        traced = modes.current().tracer is not None  # then it is a number of the program, and no parameter
+        lifted = engine.new(rules.LEAF, engine.PLAIN, first) if traced else Value(first, requires_grad=False)
+        return getattr(lifted, name)(*rest)  # type: ignore[no-any-return]
     return checked(name, (first, *rest), rules.RULES[name].value(first, *rest))
 
 

@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from . import engine, functions, modes, rules
@@ -147,6 +147,10 @@ class Primitive:
                     raise
                 return math.nan
         return found if again and isinstance(found, Value) else self.number(found, f"its derivative by {name}")
+
+    def slopes(self, places: Sequence[int], operands: tuple[Any, ...], result: Scalar) -> list[Any]:
+        """The same for several operands."""
+        return [self.slope(place, operands, result) for place in places]
 
     def number(self, found: Any, what: str) -> float:
         """What one of its functions returned, as a float."""

@@ -133,11 +133,11 @@ class Form:
             for i, key in enumerate(tree):
                 if key is not self.keys[i] and key != self.keys[i]:
                     return False
-            return self.read_list(list(tree.values()), into)
-        return self.read_list(tree if type(tree) is list else list(tree), into)
+            return self.read_list(list(tree.values()), into)  # type: ignore[no-any-return]
+        return self.read_list(tree if type(tree) is list else list(tree), into)  # type: ignore[no-any-return]
 
-    @cython.boundscheck(False)
-    @cython.wraparound(False)
+    @cython.boundscheck(False)  # type: ignore[untyped-decorator]
+    @cython.wraparound(False)  # type: ignore[untyped-decorator]
     def read_list(self, items: list[Any], into: Numbers) -> bool:
         """The same for the items of one."""
         if len(items) != self.length:

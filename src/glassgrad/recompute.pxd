@@ -20,7 +20,7 @@ cdef object run_many(Value node, Info info)
 cdef object run_primitive(Value node, object rule, tuple operands, list xs)
 @cython.locals(slopes=tuple, x=double, w=double, y=double)
 cdef int differentiate(Value node) except -1
-cdef bint is_plain(Value operand)
+cpdef bint is_plain(Value operand)
 cdef int check(Value node, double y) except -1
 @cython.locals(info=Info)
-cdef list operands_of(Value node)
+cpdef list operands_of(Value node)

@@ -128,9 +128,9 @@ def run_primitive(node: Value, rule: Any, operands: tuple[Any, ...], xs: list[fl
     y = rule.result(xs)
     check(node, y)
     partials = array("d", [engine.NAN]) * len(xs)
-    for i, operand in enumerate(operands):
-        if isinstance(operand, Value) and operand.requires_grad:
-            partials[i] = rule.slope(i, tuple(xs), y)
+    wanted = [i for i, x in enumerate(operands) if isinstance(x, Value) and x.requires_grad]
+    for i, slope in zip(wanted, rule.slopes(wanted, tuple(xs), y), strict=True):
+        partials[i] = slope
     node._data = y
     return partials
 

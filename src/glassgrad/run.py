@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from . import modes, sweep, symbolic, trees
+from . import engine, modes, sweep, symbolic, trees
 from .engine import Value
 from .errors import GraphError, OperandError, is_numpy_bool, shown
 from .tape import Tape, release, variable
@@ -24,8 +25,8 @@ class Run:
     def __init__(
         self, who: str, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool
     ) -> None:
-        modes.guard(f"{who}, a derivative", None)
         self.who = who
+        self.traced = modes.current().tracer is not None  # what runs becomes part of a compiled function
         self.name = name_of(f)
         argnums = positions(argnums, who)
         self.places = places_of(argnums, who, len(args))
@@ -33,6 +34,11 @@ class Run:
         leaves, self.taken = trees.flatten_all(chosen)
         self.given_values = trees.scalars(leaves, self.called)  # whether there are Values among the inputs
         self.no_grad = modes.current().no_grad > 0
+        if self.traced:  # then derivatives are Values, by Values that no number was taken out of
+            self.given_values = True
+            for x in leaves:
+                if isinstance(x, Value) and not x.requires_grad:
+                    modes.guard(f"{who} by a Value that requires no gradient", x)
         for place, x in zip(self.places, chosen, strict=True):
             if x is None:
                 raise OperandError(f"{who}: argument {place} is None, and there is nothing in it to differentiate by")
@@ -47,7 +53,7 @@ class Run:
         for place, x in zip(self.places, trees.rebuild(self.taken, self.inputs), strict=True):
             given[place] = x
         try:
-            with modes.Recording():
+            with self.recording():
                 result = f(*given, **kwargs)
         finally:
             release(self.inputs)
@@ -63,6 +69,10 @@ class Run:
         results, self.made = trees.flatten(result)
         trees.scalars(results, lambda i: f"{who}: the result{self.made.path(i)} of {self.name}")
         self.outputs = as_values(results)
+
+    def recording(self) -> contextlib.AbstractContextManager[object]:
+        """What runs in it is recorded, as it is anyway while a function is traced."""
+        return contextlib.nullcontext() if self.traced else modes.Recording()
 
     @functools.cached_property
     def tape(self) -> Tape:
@@ -94,7 +104,7 @@ class Run:
     def leaves(self, found: Any) -> Any:
         """These Values or numbers, as Values or numbers, whichever this call gives."""
         if self.symbolic:
-            return as_values(found)
+            return as_results(found)
         if self.values:
             return [Value(x, requires_grad=False) for x in as_numbers(found)]
         return found if type(found) is array else as_numbers(found)
@@ -116,19 +126,19 @@ class Run:
         self.check_scalar()
         if strict:
             self.refuse_unused()
-        with modes.Recording():
+        with self.recording():
             return Tape(as_values(symbolic.pull(self.tape, [1.0])), self.inputs)
 
     def pull(self, seeds: list[Any], values: bool) -> Any:
         """The derivatives of the results, each times its seed; `values` says whether there is a Value among these."""
         tape = self.tape
         found = None if values else self.numbers(tape, lambda: tape.pull(array("d", seeds)))
-        return as_values(symbolic.pull(tape, seeds)) if found is None else self.leaves(found)
+        return as_results(symbolic.pull(tape, seeds)) if found is None else self.leaves(found)
 
     def push(self, tape: Tape, tangents: list[Any], values: bool) -> Any:
         """The velocities of what a tape records; `values` says whether there is a Value among the tangents."""
         found = None if values else self.numbers(tape, lambda: tape.push(array("d", tangents)))
-        return as_values(symbolic.push(tape, tangents)) if found is None else self.leaves(found)
+        return as_results(symbolic.push(tape, tangents)) if found is None else self.leaves(found)
 
     def numbers(self, tape: Tape, sweep: Callable[[], T]) -> T | None:
         """What a sweep over a tape gives with numbers; None where derivatives are to be Values."""
@@ -154,6 +164,13 @@ class Run:
 def as_values(found: Sequence[Any]) -> list[Value]:
     """Each as a Value: a number as a constant, None as 0."""
     return [x if isinstance(x, Value) else Value(x or 0.0, requires_grad=False) for x in found]
+
+
+def as_results(found: Sequence[Any]) -> list[Any]:
+    """Each as a Value; while a function is traced a number as such, which is part of the program."""
+    if modes.current().tracer is None:
+        return as_values(found)
+    return [x if isinstance(x, Value) and x.requires_grad else engine.plain(x) or 0.0 for x in found]
 
 
 def as_numbers(found: Any) -> list[float]:

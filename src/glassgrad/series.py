@@ -94,6 +94,7 @@ def taylor(
             f"{who} expands along a line, and x is {trees.a(structure)}: give the direction to move in, in the "
             "structure of x, as in direction=v"
         )
+    modes.guard(f"{who}, a series", None)
     run = Run(who, f, by, args, {}, has_aux)
     rows: Any = None
     if not values:
@@ -201,7 +202,7 @@ def primitive(
         for e, x in zip(edges, inputs, strict=False):
             operands[tape.places[e]] = x
         try:
-            outputs = [rule.slope(tape.places[e], tuple(operands), inputs[-1]) for e in edges]
+            outputs = rule.slopes([tape.places[e] for e in edges], tuple(operands), inputs[-1])
         finally:
             release(inputs)
         return graph_series(outputs, inputs, [*xs, y], made, table, tape)

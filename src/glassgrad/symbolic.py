@@ -290,6 +290,9 @@ def pull(tape: Tape, seeds: Iterable[Value | float], table: Table | None = None)
     Returns:
         Values; numbers where a derivative does not depend on anything; None for an input that no output depends on.
     """
+    tracer = modes.current().tracer
+    if tracer is not None:  # a branch of a rule would be frozen into the program
+        return tracer.pull(tape, list(seeds))  # type: ignore[no-any-return]
     if table is None:
         table = Table(tape.nodes)
     first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
@@ -313,6 +316,9 @@ def pull(tape: Tape, seeds: Iterable[Value | float], table: Table | None = None)
 
 def push(tape: Tape, tangents: Iterable[Value | float], table: Table | None = None) -> list[Value | float | None]:
     """The derivative of each output where the inputs move with these velocities: a sweep forward. As in `pull`."""
+    tracer = modes.current().tracer
+    if tracer is not None:
+        return tracer.push(tape, list(tangents))  # type: ignore[no-any-return]
     if table is None:
         table = Table(tape.nodes)
     first, sources = tapes.ints(tape.first), tapes.ints(tape.sources)
@@ -429,7 +435,8 @@ def partials_of(tape: Tape, k: int, table: Table) -> list[Any]:
     if node._code == rules.CUSTOM:
         return [as_term(once(node, tape.partials[e]), table) for e in range(start, end)]
     if node._code == rules.PRIMITIVE:
-        found = [info.rule.slope(places[e], info.operands, node) for e in range(start, end)]  # type: ignore[union-attr]
+        wanted = [places[e] for e in range(start, end)]
+        found = info.rule.slopes(wanted, info.operands, node)  # type: ignore[union-attr]
         return [as_term(x, table) for x in found]
     derivatives = rules_on_terms().RULES[rules.NAMES[node._code]].derivatives
     y = term(node, table)

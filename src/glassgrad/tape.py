@@ -74,8 +74,13 @@ def captured(results: list[Value], inputs: list[Value], depth: int) -> list[Valu
         seen.add(id(node))
         if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
             found.append(node)
-        else:
+        elif node._info is not None and node._info.operands is not None:
             todo += reversed(sweep.operands_of(node))
+        else:  # nearly always, and twice as fast without a list
+            if node._b is not None:
+                todo.append(node._b)
+            if node._a is not None:
+                todo.append(node._a)
     return found
 
 

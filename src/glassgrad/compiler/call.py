@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from .. import calls, engine, modes, symbolic, trees
+from .. import calls, engine, modes, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
 from ..flat import Rule, doubles_of, locate, result_of, share
 from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
+from .derived import Differentiable, Source, apart, split
 from .program import Program
 from .rolling import Made
 from .trace import CompileError, Trace
@@ -47,6 +48,7 @@ class Entry:
         counted: whether `values`, and `machine`, take how many examples there are.
         indices: what `take` is given: the argument, the place of the number, and how many rows there are.
         ends: how many results there are, and how many each example has.
+        source: what programs of derivatives are made of.
         seconds: how long each stage took.
     """
 
@@ -64,6 +66,7 @@ class Entry:
     counted: tuple[bool, bool]
     indices: list[tuple[int, int, int]]
     ends: tuple[int, int]
+    source: Source
     seconds: dict[str, float]
 
     def __post_init__(self) -> None:
@@ -163,16 +166,16 @@ def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
     return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
 
 
-class Call(Rule):
+class Call(Rule, Differentiable):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
-    with the gradients of all. What the program cannot do yet, such as derivatives of derivatives, is done eagerly.
+    with the gradients of all.
+
+    Arguments:
+        again: runs the function eagerly, on these numbers and Values in the place of its arguments'.
     """
 
-    several = True
-    captured = 0
-    refers = True
     formula = ""
     derivative_texts: tuple[str, ...] = ()
 
@@ -182,11 +185,12 @@ class Call(Rule):
         symbol: str,
         entry: Entry,
         flat: array[float],
+        leaves: Callable[[], list[Any]],
         by: list[Value],
         examples: int,
-        again: Callable[[], Any],
+        again: Callable[[list[Any]], Any],
     ) -> None:
-        self.entry, self.again = entry, again
+        self.entry, self.source, self.leaves, self.again = entry, entry.source, leaves, again
         self.name, self.symbol = name, symbol
         self.examples = examples
         self.operands = (*entry.operands, *by) if by else entry.operands
@@ -202,11 +206,12 @@ class Call(Rule):
         """The Values that the call gives."""
         entry = self.entry
         if not entry.inside(self.flat, self.examples):
-            return self.again()  # which knows what an index below 0 means, and what to say about one too large
+            # Eager code knows what an index below 0 means, and what to say about one too large.
+            return self.again(self.leaves())
         machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
         found = machine.run(self.given(counted), self.examples)
         if not found.finite and not modes.current().allow_nonfinite:
-            return self.again()
+            return self.again(self.leaves())
         if entry.values is None:
             partials = doubles_of(gradients_of(found) if entry.rolled_by else found.gradients)
             only = result_of(self, float(found.outputs[0]), partials)
@@ -234,73 +239,68 @@ class Call(Rule):
             "Take it out of the graph first, with detach(), or call the function again"
         )
 
-    # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
-
-    def at(self, operands: Sequence[float]) -> Results:
-        """What the program gives where the operands have these numbers."""
+    def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
+        """The numbers of the program's blocks where the operands are these, Values or numbers."""
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
         flat = self.flat[:]
         for i, x in zip(entry.places(self.examples), operands[n:], strict=True):
-            flat[i] = x
-        parameters = [moved.get(id(x), engine.plain(x)) for x in entry.parameters]
-        numbers = entry.numbers(parameters, flat, self.examples)
-        return entry.machine.run([*numbers, [float(self.examples)]] if entry.counted[1] else numbers, self.examples)
+            flat[i] = engine.plain(x)
+        parameters = [engine.plain(moved.get(id(x), x)) for x in entry.parameters]
+        return entry.numbers(parameters, flat, self.examples)
+
+    # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
+
+    def at(self, operands: Sequence[Any]) -> Results:
+        """What the program gives where the operands have these numbers."""
+        count = [[float(self.examples)]] if self.entry.counted[1] else []
+        return self.entry.machine.run([*self.numbers_at(operands), *count], self.examples)
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
         return float(self.at(operands).outputs[0])
 
-    def slope(self, place: int, operands: tuple[Any, ...], result: Scalar) -> Any:
-        """The derivative by an operand."""
+    def slopes(self, places: Sequence[int], operands: tuple[Any, ...], result: Scalar) -> list[Any]:
+        """The derivatives by some operands."""
+        found: Sequence[Any]
         if isinstance(result, Value):
-            return self.pull_values(operands, {0: 1.0})[place]
-        return float(gradients_of(self.at([engine.plain(x) for x in operands]))[place])
+            found = self.pull_values(operands, {0: 1.0})
+        else:
+            found = gradients_of(self.at(operands)).tolist()
+        return [found[place] for place in places]
 
-    # -- of a CALL
+    # -- of a CALL; `Differentiable` has the other ways
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
-        row = self.seeds(seeds)
-        plain, each = self.entry.ends
-        numbers = self.given(self.entry.counted[1])
-        if plain:
-            numbers = [*numbers, row[:plain]]
-        if each:
-            numbers = [*numbers, [row[plain + e * each : plain + (e + 1) * each] for e in range(self.examples)]]
-        found = self.entry.machine.run(numbers, self.examples)
+        row = self.row(seeds)
+        if self.source.single:
+            found = self.at(operands)
+        else:
+            count = [[float(self.examples)]] if self.entry.counted[1] else []
+            blocks = [*self.numbers_at(operands), *count, *split(row, self.source.outputs, self.examples)]
+            found = self.entry.machine.run(blocks, self.examples)
         if found.finite:
-            return gradients_of(found).tolist()  # type: ignore[no-any-return]
+            slopes: list[float] = gradients_of(found).tolist()
+            return [row[0] * x for x in slopes] if self.source.single else slopes
         return self.tape(operands).pull(array("d", row))
-
-    def seeds(self, seeds: dict[int, Any]) -> list[Any]:
-        """The seed of each result, 0 where there is none."""
-        plain, each = self.entry.ends
-        return [seeds.get(i, 0.0) for i in range(plain + each * self.examples)]
-
-    def pull_values(self, operands: tuple[Any, ...], seeds: dict[int, Value | float]) -> Sequence[Scalar | None]:
-        """The same, as Values."""
-        return symbolic.pull(self.tape(operands), self.seeds(seeds))
-
-    def push(self, operands: tuple[Any, ...], tangents: list[float]) -> Sequence[float]:
-        """The velocity of each result."""
-        return self.tape(operands).push(array("d", tangents))
-
-    def push_values(self, operands: tuple[Any, ...], tangents: list[Any]) -> Sequence[Scalar | None]:
-        """The same, as Values."""
-        return symbolic.push(self.tape(operands), tangents)
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
         """The function's graph, recorded eagerly."""
-        if not all(map(operator.is_, operands, self.operands)):
+        inputs = apart(operands)
+        n = len(self.entry.wanted)
+        if not all(map(operator.is_, inputs[:n], self.entry.wanted)):
             raise CompileError(
-                f"the graph with a result of {self.name} was copied, and what a compiled function has no program for, "
-                "such as derivatives of derivatives, works on the original only"
+                f"the graph with a result of {self.name} was copied, and where there is no program for its derivatives "
+                "the function runs again, which would not use the copies of the parameters that it finds by itself"
             )
+        leaves = list(self.leaves())
+        for i, x in zip(self.entry.places(self.examples), inputs[n:], strict=True):
+            leaves[i] = x
         with modes.Recording():
-            leaves, _ = trees.flatten(self.again())
-        return Tape(as_values(leaves), list(operands))
+            results, _ = trees.flatten(self.again(leaves))
+        return Tape(as_values(results), inputs)
 
 
 def gradients_of(found: Results) -> Any:

@@ -147,6 +147,18 @@ class Machine:
             return lambda: np.maximum(x(), 0.0, out=out)
         if name == "relu'0":
             return lambda: np.greater(readers[0](), 0.0, out=out)
+        if name == "where":
+            condition, x, w = readers
+
+            def choose() -> None:
+                c = condition()
+                np.copyto(out, np.where(c != 0.0, x(), w()))
+                np.copyto(out, math.nan, where=c != c)
+
+            return choose
+        if name in ("where'1", "where'2"):
+            compare = np.not_equal if name == "where'1" else np.equal
+            return lambda: compare(readers[0](), 0.0, out=out)
         if name in KERNELS:
             kernel = KERNELS[name]
             return lambda: kernel(*[x() for x in readers], out=out)

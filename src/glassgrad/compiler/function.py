@@ -29,6 +29,7 @@ from ..reader import Numbers, Reader
 from ..run import as_values
 from . import rolling
 from .call import Call, Entry, in_memory_order
+from .derived import Group, Source
 from .differentiate import differentiate
 from .program import PARAMETERS, Program, Shape
 from .scalars import Scalars
@@ -60,7 +61,8 @@ def compile(  # noqa: A001 - JAX has jit
 
     Returns:
         a `Compiled`, to be called as `f` is. Its results are Values, with derivatives by the parameters and the Values
-        among the arguments, once: derivatives of derivatives are not compiled yet.
+        among the arguments, to any order: each gets a program when it is first asked for. Inside of `f`, `grad`,
+        `hvp`, `jvp` and the other transforms become part of its program.
 
     Raises:
         CompileError: where it is called: `f` would freeze a number of the first call, as `if x > 0` does. The message
@@ -88,6 +90,8 @@ class Compiled:
         programs: its programs, the most recently used last.
         program: that of the last call.
         seconds: how long each stage took to make it.
+        derivatives: the programs of its derivatives that were asked for so far, each under the name of what it
+            computes, as "gradient" or "gradient of gradient".
     """
 
     def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, keep: int) -> None:
@@ -126,6 +130,10 @@ class Compiled:
     def seconds(self) -> dict[str, float]:
         return dict(self._last().seconds)
 
+    @property
+    def derivatives(self) -> dict[str, Program]:
+        return dict(self._last().source.programs())
+
     def _last(self) -> Entry:
         if not self._entries:
             raise CompileError(f"{self.name} has no program before it is called: call it with numbers first")
@@ -149,12 +157,14 @@ class Compiled:
                     self._use(entry)
                 values = [x for x in numbers.values if x.requires_grad] if by else []
                 again = functools.partial(self._again, reader, numbers)
-                return Call(self.name, self.symbol, entry, numbers.array, values, numbers.examples, again).values()
+                return Call(
+                    self.name, self.symbol, entry, numbers.array, numbers.leaves, values, numbers.examples, again
+                ).values()
         return self._call(args, kwargs)
 
-    def _again(self, reader: Reader, numbers: Numbers) -> Any:
-        """What the function gives eagerly for arguments that were read."""
-        leaves = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in numbers.leaves()]
+    def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
+        """What the function gives eagerly for arguments that were read, with these leaves."""
+        leaves = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
         results, made = trees.flatten(reader.call(self.f, numbers, leaves))
         return trees.rebuild(made, as_values(results))
 
@@ -204,7 +214,7 @@ class Compiled:
             filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
             return self.f(*filled.args, **filled.kwargs)
 
-        def again() -> Any:
+        def again(leaves: list[Any]) -> Any:
             numbers = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
             results, made = trees.flatten(call(trees.rebuild(structure, numbers)))
             return trees.rebuild(made, as_values(results))
@@ -234,7 +244,7 @@ class Compiled:
             self._use(entry)
         flat = array("d", map(engine.plain, leaves))
         values_by = [leaves[i] for i in entry.places(counts)] if by else []
-        return Call(self.name, self.symbol, entry, flat, values_by, counts, again).values()
+        return Call(self.name, self.symbol, entry, flat, lambda: leaves, values_by, counts, again).values()
 
     def key(
         self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
@@ -264,8 +274,14 @@ class Compiled:
     ) -> Entry:
         """The program for these arguments."""
         try:
-            from .evaluate import Machine
             from .lift import lift
+
+            try:
+                from .native import Machine
+            except ModuleNotFoundError as error:
+                if error.name is None or not error.name.endswith(".native"):
+                    raise
+                from .evaluate import Machine  # it was not compiled
         except ImportError as error:
             raise CompileError(
                 f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
@@ -287,10 +303,13 @@ class Compiled:
             ],
         ]
         by, rolled_by = _places(arguments, leaves, found)
+        operands = Group([*nodes, *[found.inputs[k][i] for k, i in by]], [found.inputs[k][i] for k, i in rolled_by])
         values = None
         seeds: list[int | None] = [None]
         rolled_seeds: list[int] = []
         single = len(found.outputs) == 1 and not found.rolled_outputs
+        outputs = [Group(found.outputs, found.rolled_outputs)]
+        source = Source(scalars, list(blocks), outputs, [operands], len(scalars), single, self.dtype)
         if not single:
             alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
             values = Machine(alone, self.dtype)
@@ -301,10 +320,10 @@ class Compiled:
             scalars,
             [*found.outputs, *found.rolled_outputs],
             [*seeds, *rolled_seeds],
-            [*nodes, *[found.inputs[k][i] for k, i in by], *[found.inputs[k][i] for k, i in rolled_by]],
+            [*operands.plain, *operands.rolled],
         )
         times.append(time.perf_counter())
-        plain = len(nodes) + len(by)
+        plain = len(operands.plain)
         blocks += _counted(scalars)
         if not single:
             blocks += [
@@ -340,6 +359,7 @@ class Compiled:
             counted=(counted, scalars.examples is not None),
             indices=found.indices,
             ends=(len(found.outputs), len(found.rolled_outputs)),
+            source=source,
             seconds={
                 stage: end - start
                 for stage, start, end in zip(

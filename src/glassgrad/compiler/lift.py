@@ -20,23 +20,24 @@ The cost is n log n in the scalar nodes, and nothing depends on hashes or addres
 from __future__ import annotations
 
 import dataclasses
+import gc
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .canonical import Canonical
-from .products import Rows, as_operand, gathered, is_window, products, supersets
+from .canonical import ADJOINT, TOTALS, Canonical
+from .narrow import Narrow, described, ranked
+from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
-from .scalars import CONST, Scalars
+from .scalars import CODES, Scalars, name_of
 
 __all__ = ["lift"]
 
 Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
-
-PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
 
 
 def lift(
@@ -56,13 +57,32 @@ def lift(
         start: the first node of the adjoint.
         rolled_outputs, rolled_gradients: the nodes to compute for each example.
     """
+    with Uncollected():
+        return lifted(scalars, given, outputs, gradients, start, rolled_outputs, rolled_gradients)
+
+
+def lifted(
+    scalars: Scalars,
+    given: Sequence[tuple[str, list[int], tuple[int, ...]]],
+    outputs: list[int],
+    gradients: list[int],
+    start: int,
+    rolled_outputs: Sequence[int],
+    rolled_gradients: Sequence[int],
+) -> Program:
+    """The same, where the garbage collector is at rest."""
     canonical = Canonical(scalars, [*outputs, *gradients, *rolled_outputs, *rolled_gradients], start)
     placing = Placing(canonical, given, start)
-    for (_, adjoint, _, total, op), members in sorted(canonical.groups().items()):
-        if op == "":
-            placing.sums(members, adjoint, total)
+    order, found = groups(canonical)
+    narrow = Narrow(canonical, placing.column_of_ranks, array("q", order.tobytes()))
+    for group in found:
+        if group.narrow and narrow.add(placing, group.start, group.end, group.adjoint, group.total):
+            continue
+        if canonical.codes[order[group.start]]:
+            placing.maps(order[group.start : group.end])
         else:
-            placing.maps(members, op)
+            placing.sums(order[group.start : group.end], group)
+        narrow.look_at(placing.column_of_ranks)
     results = [placing.results(outputs), placing.results(gradients)]
     rolled = [placing.results(rolled_outputs, True), placing.results(rolled_gradients, True)]
     return Program(
@@ -71,7 +91,7 @@ def lift(
         outputs=results[0],
         gradients=results[1],
         size=placing.sizes[False],
-        scalars=sum(canonical.live),
+        scalars=int(np.count_nonzero(canonical.live)),
         notes=tuple(placing.notes),
         rolled_outputs=rolled[0],
         rolled_gradients=rolled[1],
@@ -79,13 +99,76 @@ def lift(
     )
 
 
+class Uncollected:
+    """A block in which the garbage collector rests: of ten thousand small objects without cycles it visits all, often.
+
+    It took half of the time for a recurrence. No code of a user runs here.
+    """
+
+    def __enter__(self) -> None:
+        self.before = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self.before:
+            gc.enable()
+
+
+class Group(NamedTuple):
+    """Nodes that do not depend on each other, from one place to another in the order of `groups`.
+
+    Attributes:
+        narrow: whether no product pays in it.
+    """
+
+    start: int
+    end: int
+    adjoint: bool
+    total: bool
+    narrow: bool
+
+
+def groups(canonical: Canonical) -> tuple[Array, list[Group]]:
+    """The computed nodes in order, and their groups: (level, in the adjoint?, rolled?, a total?, operation).
+
+    Operations go by name and number of operands, sums of products first; of logsumexp, which can be filled up with
+    -inf, any number of operands is in one group. In a group those with the fewest terms or operands come first.
+    """
+    count = canonical.count
+    if not count:
+        return np.zeros(0, dtype=np.int64), []
+    codes, widths = np.array(canonical.codes[:count]), np.array(canonical.widths[:count], dtype=np.int64)
+    any_width = codes == CODES["logsumexp"]
+    shapes, which = np.unique(np.where(codes, codes + (np.where(any_width, 0, widths) << 32), 0), return_inverse=True)
+    names = [f"{name_of(shape & 0xFFFFFFFF)} {shape >> 32 or ''}" if shape else "" for shape in shapes.tolist()]
+    rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")[which.ravel()]
+    kinds = np.array(canonical.kinds[:count], dtype=np.int64)
+    keys = (np.array(canonical.levels[:count], dtype=np.int64) * 8 + kinds) * (len(names) + 1) + rank
+    order = np.lexsort((widths, keys))
+    keys, widths, kinds = keys[order], widths[order], kinds[order]
+    begins = np.concatenate([[True], np.diff(keys) != 0])
+    parts = np.flatnonzero(begins | np.concatenate([[True], np.diff(widths) != 0]))
+    starts = np.flatnonzero(begins)
+    which_part = np.searchsorted(parts, starts)
+    terms = np.diff([*parts, count]) * widths[parts]
+    ragged = (np.diff([*which_part, len(parts)]) > 1) & (np.add.reduceat(terms, which_part) >= PAYS)
+    narrow = (np.maximum.reduceat(terms, which_part) < PAYS) & ~ragged
+    ends = [*starts[1:].tolist(), count]
+    return order, [
+        Group(*fields)
+        for fields in zip(
+            starts.tolist(), ends, (kinds[starts] & ADJOINT > 0).tolist(), (kinds[starts] & TOTALS > 0).tolist(),
+            narrow.tolist(), strict=False,
+        )
+    ]  # fmt: skip
+
+
 class Placing:
     """Instructions, and where everything stands.
 
     Attributes:
-        places: for each node its place in its array, -1 as long as it has none.
-        groups: for each node the number of its block or instruction; constants are last, for no row to begin with one.
-        rolled: for each node whether it is rolled, and so in which array it stands.
+        ranks: what nodes are sorted by: whether a node is rolled, and so in which array it stands; its group, which is
+            the number of its block or instruction, constants last, for no row to begin with one; its place.
         sizes: of both arrays.
         copies: where the rolled copy of a place stands that is not rolled.
     """
@@ -96,9 +179,9 @@ class Placing:
         self.canonical, self.start = canonical, start
         scalars = canonical.scalars
         n = len(scalars)
-        self.places = np.full(n, -1, dtype=np.int64)
-        self.groups = np.zeros(n, dtype=np.int64)
-        self.rolled = np.array(scalars.rolled, dtype=bool)
+        self.column_of_ranks = array("q", [0]) * n
+        self.ranks = np.asarray(self.column_of_ranks)
+        self.ranks[:] = np.asarray(scalars.rolled, dtype=np.int64) << 2 * PLACE
         self.sizes = {False: 0, True: 0}
         self.copies: dict[int, int] = {}
         self.blocks: list[Block] = []
@@ -109,36 +192,52 @@ class Placing:
                 rolled = scalars.rolled[nodes[0]]
                 self.blocks.append(Block(name, self.sizes[rolled], len(nodes), shape, rolled=rolled))
                 self.place(np.array(nodes, dtype=np.int64), number, rolled)
-        live = canonical.live
-        first = [
-            canonical.one,
-            canonical.zero,
-            *[canonical.low] * (canonical.low >= 0),
-        ]  # so that c · 1 is turned the same way for every c
-        constants = [*first, *[i for i in range(n) if scalars.ops[i] == CONST and live[i] and i not in first]]
-        numbers = tuple([scalars.numbers[i] for i in constants])
+        # Those that fill up come first, so that c · 1 is turned the same way for every c.
+        first = [canonical.one, canonical.zero, *[canonical.low] * (canonical.low >= 0)]
+        live = np.array(canonical.live[:n], dtype=bool)
+        live[first] = False
+        others = np.flatnonzero(live & (np.asarray(scalars._codes)[:n] == CODES["const"]))
+        constants = np.concatenate([np.array(first, dtype=np.int64), others])
+        numbers = tuple(np.array(scalars.numbers)[constants].tolist())
         self.blocks.append(Block("c", self.sizes[False], len(constants), (len(constants),), numbers))
-        self.place(np.array(constants, dtype=np.int64), n + len(given), False)
+        self.place(constants, n + len(given), False)
+        count = canonical.count
+        self.nodes = np.array(canonical.nodes[:count], dtype=np.int64)
+        self.firsts = np.array(canonical.firsts[:count], dtype=np.int64)
+        self.widths = np.array(canonical.widths[:count], dtype=np.int64)
+        self.left, self.right = np.asarray(canonical.left), np.asarray(canonical.right)
+        self.signs = 1 - 2 * np.asarray(canonical.negative).astype(np.int64)
+        self.starts, self.below = np.asarray(scalars._starts), np.asarray(scalars._below)
         self.next = len(given)
         self.known = n
 
     def place(self, nodes: Array, group: int, rolled: bool) -> None:
         """Give nodes the next places; -1 is a place that no node has."""
-        places = np.arange(self.sizes[rolled], self.sizes[rolled] + len(nodes))
+        ranks = np.arange(self.sizes[rolled], self.sizes[rolled] + len(nodes)) | ranked(0, group, rolled)
         known = nodes >= 0
-        self.places[nodes[known]] = places[known]
-        self.groups[nodes[known]] = group
+        self.ranks[nodes[known]] = ranks[known]
         self.sizes[rolled] += len(nodes)
 
     def parts(self, count: int, rolled: bool) -> Array:
         """Nodes beyond those of the scalar program, for parts of sums."""
         start, self.known = self.known, self.known + count
-        if self.known > len(self.places):
-            more = np.zeros(self.known, dtype=np.int64)  # twice as many as there were, or as are needed
-            self.places, self.groups = np.concatenate([self.places, more]), np.concatenate([self.groups, more])
-            self.rolled = np.concatenate([self.rolled, more > 0])
-        self.rolled[start : self.known] = rolled
+        if self.known > len(self.ranks):  # twice as many as there were, or as are needed
+            self.column_of_ranks = self.column_of_ranks + array("q", [0]) * self.known
+            self.ranks = np.asarray(self.column_of_ranks)
+        self.ranks[start : self.known] = ranked(0, 0, rolled)
         return np.arange(start, self.known)
+
+    def places(self, nodes: Array) -> Array:
+        """Where nodes stand in their arrays."""
+        return self.ranks[nodes] & PLACES
+
+    def rolled(self, nodes: Array) -> Array:
+        """Whether they are rolled."""
+        return self.ranks[nodes] >> 2 * PLACE > 0
+
+    def groups(self, nodes: Array) -> Array:
+        """Their groups."""
+        return self.ranks[nodes] >> PLACE & PLACES
 
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
@@ -150,7 +249,7 @@ class Placing:
     def results(self, nodes: Sequence[int], rolled: bool = False) -> Operand:
         """Where some nodes stand."""
         some = np.array(nodes, dtype=np.int64)
-        return as_operand(self.aligned(self.places[some], self.rolled[some]) if rolled else self.places[some], rolled)
+        return as_operand(self.aligned(self.places(some), self.rolled(some)) if rolled else self.places(some), rolled)
 
     def aligned(self, places: Array, rolled: Array) -> Array:
         """The places of nodes in the array of rolled ones, to which those are copied that are not."""
@@ -172,79 +271,74 @@ class Placing:
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
 
-    def maps(self, members: list[int], group: str) -> None:
+    def maps(self, members: Array) -> None:
         """An operation, number by number, in the order of its operands' places."""
-        op, _, _ = group.partition(" ")
-        nodes = np.array(members, dtype=np.int64)
-        rows = [self.canonical.scalars.operands[i] for i in members]
-        longest = max(map(len, rows))
-        if longest * len(rows) > 2 * sum(map(len, rows)):  # of logsumexp: filled up, it would do twice the work
-            for short in (True, False):
-                some = [i for i, row in zip(members, rows, strict=True) if (2 * len(row) <= longest) == short]
-                self.maps(some, group)
+        nodes = self.nodes[members]
+        widths = self.widths[members]
+        width = int(widths.max())
+        if width * len(members) > 2 * widths.sum():  # of logsumexp: filled up, it would do twice the work
+            self.maps(members[2 * widths <= width])
+            self.maps(members[2 * widths > width])
             return
-        rows = [(*row, *[self.canonical.low] * (longest - len(row))) for row in rows]
-        operands = np.array(rows, dtype=np.int64)
-        places = self.places[operands]
+        along = np.minimum(np.arange(width), widths[:, None] - 1)
+        operands = self.below[self.starts[nodes][:, None] + along]
+        operands[np.arange(width) >= widths[:, None]] = self.canonical.low
+        places = self.places(operands)
         order = np.lexsort(places.T[::-1])
-        columns = [self.column(places[order, k], self.rolled[operands[order, k]]) for k in range(operands.shape[1])]
+        columns = [self.column(places[order, k], self.rolled(operands[order, k])) for k in range(width)]
         found = tuple([as_operand(column, rolled) for column, rolled in columns])
-        self.add(Map(self.sizes[any(rolled for _, rolled in columns)], op, found), nodes[order])
+        offset = self.sizes[any(rolled for _, rolled in columns)]
+        self.add(Map(offset, name_of(self.canonical.codes[members[0]]), found), nodes[order])
 
-    def sums(self, members: list[int], adjoint: bool, total: bool) -> None:
+    def sums(self, members: Array, group: Group) -> None:
         """Sums of products: products of matrices where there are any, the rest gathered."""
-        by_count: defaultdict[int, list[int]] = defaultdict(list)
-        for i in members:
-            by_count[len(self.canonical.terms[i])].append(i)
-        rest = self.ragged(by_count, adjoint, total)
-        for count in sorted(by_count):
-            if len(by_count[count]) * count < PAYS:
-                rest += self.narrow(by_count[count])
-                continue
-            rest += self.products(np.array(by_count[count], dtype=np.int64), count, adjoint, total)
+        adjoint, total = group.adjoint, group.total
+        rest, members = self.ragged(members, adjoint, total)
+        for some in np.split(members, np.flatnonzero(np.diff(self.widths[members])) + 1) if len(members) else ():
+            terms = self.firsts[some][:, None] + np.arange(self.widths[some[0]])
+            sums = self.nodes[some], self.signs[terms], self.left[terms], self.right[terms]
+            rest += self.narrow(*sums) if terms.size < PAYS else self.products(*sums, adjoint, total)
         for rows in self.padded(rest):
             self.contract(rows, rows.nodes, rows.u[:, None, :], rows.v[:, None, :], adjoint, total)
 
-    def ragged(self, by_count: dict[int, list[int]], adjoint: bool, total: bool) -> list[Rows]:
+    def ragged(self, members: Array, adjoint: bool, total: bool) -> tuple[list[Rows], Array]:
         """Append products among sums of different length, where the shorter ones have some of the longer ones' factors.
 
         As in causal attention, Σ_s w[t, s] · v[s] for s up to t: with w = 0 where there is none, each sum has all of v.
-        The sums are taken out of `by_count`; those that no product pays for are returned.
+        Those that no product pays for are returned, and the sums for which this was not tried.
         """
-        if len(by_count) < 2 or sum([count * len(some) for count, some in by_count.items()]) < PAYS:
-            return []
-        members = [i for count in sorted(by_count) for i in by_count[count]]
-        lengths = np.array([len(self.canonical.terms[i]) for i in members])
-        terms = np.array([term for i in members for term in self.canonical.terms[i]], dtype=np.int64)
-        signs, u, v = terms[:, 0], *self.turned(terms[:, 1], terms[:, 2])
-        kinds = (self.groups[u] * (self.next + len(self.places) + 1) + self.groups[v]) * 2 + (signs > 0)
+        lengths = self.widths[members]
+        if lengths[0] == lengths[-1] or lengths.sum() < PAYS:
+            return [], members
         starts = np.cumsum(lengths) - lengths
+        terms = np.repeat(self.firsts[members] - starts, lengths) + np.arange(lengths.sum())
+        signs, u, v = self.signs[terms], *self.turned(self.left[terms], self.right[terms])
+        kinds = (self.groups(u) << PLACE | self.groups(v)) << 1 | (signs > 0)
         first = np.minimum.reduceat(kinds, starts)
         alone = first == np.maximum.reduceat(kinds, starts)  # all terms have their factors in the same two groups
         rest: list[Rows] = []
-        taken: set[int] = set()
+        left_over = np.ones(len(members), dtype=bool)
         for kind in np.unique(first[alone]):
             some = np.flatnonzero(alone & (first == kind))
-            if len(np.unique(lengths[some])) < 2 or lengths[some].sum() < PAYS:
+            if lengths[some[0]] == lengths[some[-1]] or lengths[some].sum() < PAYS:
                 continue
             rows = [
-                (members[k], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]]) for k in some
+                (self.nodes[members[k]], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]])
+                for k in some
             ]
             sides = (self.filled_up(rows), self.filled_up([(i, w, x) for i, x, w in rows]))
             found = min(sides, key=lambda side: len({row.tobytes() for _, _, right in side for row in right}))
             if sum([left.size for _, left, _ in found]) > 2 * lengths[some].sum():
                 continue
-            taken.update([i for i, _, _ in rows])
+            left_over[some] = False
             for nodes, left, right in found:
                 sums = self.rows((int(signs[starts[some[0]]]),) * left.shape[1], nodes, left, right)
                 rest += self.found_in(sums, adjoint, total)
-        for count, several in by_count.items():
-            by_count[count] = [i for i in several if i not in taken]
-        return rest
+        return rest, members[left_over]
 
     def filled_up(self, sums: list[tuple[int, Array, Array]]) -> list[tuple[Array, Array, Array]]:
         """Sums u · v by their length, each on the longest row of `v` that has all of its own, with 0 for the others."""
-        by_place = [np.argsort(self.places[v]) for _, _, v in sums]
+        by_place = [np.argsort(self.places(v)) for _, _, v in sums]
         rows = [tuple(v[order].tolist()) for (_, _, v), order in zip(sums, by_place, strict=True)]
         wider = supersets(rows)
         if any(len(set(row)) < len(row) for row in wider):  # a factor that occurs twice
@@ -264,39 +358,25 @@ class Placing:
             arrays.append((nodes, left, right))
         return arrays
 
-    def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
-        """Factors of products, turned so that plain numbers stand left of rolled ones and groups are in order."""
-        swap = np.zeros(u.shape, dtype=bool)
-        undecided = ~swap
-        for key in (self.rolled, self.groups, self.places):
-            swap |= undecided & (key[u] > key[v])
-            undecided &= key[u] == key[v]
-        return np.where(swap, v, u), np.where(swap, u, v)
+    def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
+        """Sums too few for a product to pay, by their signs."""
+        u, v = self.turned(u, v)
+        order = np.lexsort((signs, self.ranks[v], self.ranks[u]), axis=-1)
+        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, row in enumerate(signs.tolist()):
+            alike[tuple(row)].append(i)
+        return [self.rows(row, nodes[some], u[some], v[some]) for row, some in alike.items()]
 
-    def narrow(self, members: list[int]) -> list[Rows]:
-        """Sums too few for a product to pay, by their signs: the same order of terms, without arrays of one number."""
-        alike: defaultdict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = defaultdict(list)
-        places, groups, rolled = self.places, self.groups, self.canonical.scalars.rolled
-        for i in members:
-            terms = []
-            for sign, u, v in self.canonical.terms[i]:
-                first = (rolled[u], groups.item(u), places.item(u))
-                second = (rolled[v], groups.item(v), places.item(v))
-                u, v = (v, u) if first > second else (u, v)  # noqa: PLW2901
-                terms.append((min(first, second), max(first, second), sign, u, v))
-            terms.sort()
-            signs = tuple([term[2] for term in terms])
-            alike[signs].append((i, [term[3] for term in terms], [term[4] for term in terms]))
-        found = []
-        for signs, rows in alike.items():
-            columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
-            found.append(self.rows(signs, *columns))
-        return found
+    def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
+        """The factors of terms, each with the lower one first."""
+        swap = self.ranks[u] > self.ranks[v]
+        return (np.where(swap, v, u), np.where(swap, u, v)) if swap.any() else (u, v)
 
     def rows(self, signs: tuple[int, ...], nodes: Array, u: Array, v: Array) -> Rows:
         """Sums, from the nodes of their factors."""
-        left, left_rolled = self.column(self.places[u], self.rolled[u])
-        right, right_rolled = self.column(self.places[v], self.rolled[v])
+        left, left_rolled = self.column(self.places(u), self.rolled(u))
+        right, right_rolled = self.column(self.places(v), self.rolled(v))
         return Rows(signs, nodes, left, right, (left_rolled, right_rolled))
 
     def contract(self, rows: Rows, nodes: Array, u: Array, v: Array, adjoint: bool, total: bool) -> None:
@@ -305,10 +385,8 @@ class Placing:
         step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
         self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
 
-    def products(self, nodes: Array, count: int, adjoint: bool, total: bool) -> list[Rows]:
+    def products(self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
-        terms = np.array([term for i in nodes for term in self.canonical.terms[i]], dtype=np.int64)
-        signs, u, v = np.moveaxis(terms.reshape(len(nodes), count, 3), 2, 0)
         rest: list[Rows] = []
         for some in self.arranged(nodes, signs, u, v):
             sums = some if total else self.peeled(self.parted(some, adjoint), adjoint)
@@ -348,7 +426,7 @@ class Placing:
     def parted(self, sums: Sums, adjoint: bool) -> Sums:
         """Sums whose left factors are all plain numbers or all rolled: spreading a matrix over the examples is dear."""
         _, _, u, _ = sums
-        plain = ~self.rolled[u[0]]
+        plain = ~self.rolled(u[0])
         if plain.sum() < 2 or plain.all() or u[:, plain].size < PAYS:
             return sums
         return self.without(sums, plain, adjoint)
@@ -359,22 +437,22 @@ class Placing:
         So the gradient of a weight stays a product of matrices though a penalty adds one more term.
         """
         signs, nodes, u, v = sums
-        if u.size < PAYS:
+        if u.size < PAYS or len(nodes) == 1:
             return sums
-        _, pairs = np.unique(np.stack([self.groups[u[0]], self.groups[v[0]]]), axis=1, return_inverse=True)
-        pairs = pairs.ravel()
-        if len(np.unique(pairs)) == 1:
+        _, pairs, counts = np.unique(
+            self.groups(u[0]) << PLACE | self.groups(v[0]), return_inverse=True, return_counts=True
+        )
+        if len(counts) == 1 or counts.max() < 3:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
         after = 2 * len(nodes) * len(signs)
         found: list[Array] = []
-        for pair in np.unique(pairs) if before else ():
-            inside = pairs == pair
+        for pair in np.flatnonzero(counts > 2).tolist() if before else ():
+            inside = pairs.ravel() == pair
             part = rows.terms(inside)
             tables = products(part.u, part.v)
-            alone = len(tables) == 1 and len(tables[0].sums) < tables[0].sums.size and tables[0].full
-            if len(part.signs) > 2 and alone:
+            if len(tables) == 1 and len(tables[0].sums) < tables[0].sums.size and tables[0].full:
                 found.append(inside)
                 after += gathered(tables, part) - 2 * len(nodes) * (len(part.signs) - 1)
         if not found or 2 * after > before:
@@ -411,7 +489,7 @@ class Placing:
         """Rows of places, longer by a constant."""
         if not fill:
             return places
-        place = self.places[[node]]
+        place = self.places(np.array([node]))
         if rolled:
             place = self.aligned(place, np.zeros(1, dtype=bool))
         return np.pad(places, ((0, 0), (0, fill)), constant_values=place[0])
@@ -419,10 +497,16 @@ class Placing:
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
         u, v = self.turned(u, v)
-        order = np.lexsort((self.places[v], self.places[u], signs, self.groups[v], self.groups[u]), axis=-1)
-        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        first, second = self.ranks[u], self.ranks[v]
+        kinds = ((first >> PLACE & PLACES) << PLACE | second >> PLACE & PLACES) << 1 | (signs > 0)
+        places = (first & PLACES) << PLACE | second & PLACES
+        keys = (places,) if (kinds == kinds[:, :1]).all() else (places, kinds)
+        order = np.lexsort(keys, axis=-1)
+        signs, u, v, kinds = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v, kinds)]
+        if (kinds == kinds[0]).all():
+            return [(tuple(signs[0].tolist()), nodes, u, v)]
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
-        for i, row in enumerate(np.concatenate([self.groups[u], self.groups[v], signs], axis=1)):
+        for i, row in enumerate(kinds):
             alike[row.tobytes()].append(i)
         return [(tuple(signs[some[0]].tolist()), nodes[some], u[some], v[some]) for some in alike.values()]
 
@@ -431,5 +515,4 @@ def note(scalars: Scalars, nodes: Array) -> str:
     """Which scalars an instruction stands for, for a reader."""
     if len(nodes) and nodes[0] >= len(scalars):
         return f"parts of {len(nodes)} sums"
-    names = dict.fromkeys([scalars.ops[i] for i in nodes[:1000]])
-    return f"{len(nodes)} scalar{'s' * (len(nodes) != 1)}: {', '.join(names)}"
+    return described(len(nodes), list(dict.fromkeys([scalars.op(i) for i in nodes[:1000].tolist()])))

@@ -8,15 +8,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .program import Gather, Operand, View
 
-__all__ = ["Rows", "Table", "as_operand", "gathered", "is_window", "products", "supersets"]
+__all__ = [
+    "PAYS", "PLACE", "PLACES", "SECOND", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
+    "supersets",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
+
+PAYS: Final = 256  # products of scalars from which an instruction of their own costs less than gathering them
+PLACE: Final = 31  # bits of a place in a node's rank: see `lift.Placing`
+PLACES: Final = (1 << PLACE) - 1
+SECOND: Final = 1 << 2 * PLACE  # in the rank of a node that is rolled
 
 
 @dataclass(frozen=True)
@@ -69,17 +77,22 @@ def products(u: Array, v: Array) -> list[Table]:
     does not double the work.
     """
     left, right = numbered(u), numbered(v)
-    best: list[Table] | None = None
-    for fill in (False, True):
-        for a, b, turned in ((left, right, False), (right, left, True)):
-            found = complete(a, b, turned, fill)
-            if found is None:  # a pair that occurs twice
-                each = np.arange(len(u))[:, None]
-                return [Table(each[:, :, None], each, each)]
-            cells = sum([table.sums.size for table in found])
-            if cells <= 2 * len(u) and (best is None or count(found) < count(best)):
-                best = found
-    assert best is not None  # noqa: S101 - those not filled up have as many cells as there are rows
+    pairs = Pairs.of(left, right)
+    if pairs is None:  # a pair that occurs twice
+        each = np.arange(len(u))[:, None]
+        return [Table(each[:, :, None], each, each)]
+    best = pairs.tables(False, False)
+    if count(best) == 1:
+        return best
+    others = Pairs.of(right, left)
+    assert others is not None  # noqa: S101 - no pair occurs twice
+    for some, turned, fill in ((others, True, False), (pairs, False, True), (others, True, True)):
+        if fill and some.alike:  # none meets part of what another one meets
+            continue
+        found = some.tables(turned, fill)
+        cells = sum([table.sums.size for table in found])
+        if cells <= 2 * len(u) and count(found) < count(best):
+            best = found
     return best
 
 
@@ -87,42 +100,115 @@ def count(tables: list[Table]) -> int:
     return sum([len(table.sums) for table in tables])
 
 
-def numbered(rows: Array) -> list[int]:
-    """For each row a number, equal for equal rows and in the order of the rows."""
-    _, found = np.unique(rows, axis=0, return_inverse=True)
-    return found.ravel().tolist()
+def numbered(rows: Array) -> Array:
+    """For each row a number from 0 on, equal for equal rows and in the order of the rows."""
+    first = rows[:, 0] - rows[:, 0].min()
+    room = int(first.max()) + 1
+    if room <= 4 * len(rows):  # no need to sort
+        there = np.zeros(room, dtype=bool)
+        there[first] = True
+        found: Array = (np.cumsum(there) - 1)[first]
+    else:
+        found = np.unique(first, return_inverse=True)[1].ravel()
+    if rows.shape[1] == 1:
+        return found
+    some = np.zeros(len(rows), dtype=np.int64)
+    some[found] = np.arange(len(rows))
+    if np.array_equal(rows[some[found]], rows):  # rows that begin alike are equal, as they nearly always are
+        return found
+    order = np.lexsort(rows.T[::-1])
+    differs = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
+    found[order[0]] = 0
+    found[order[1:]] = np.cumsum(differs)
+    return found
 
 
-def complete(a: list[int], b: list[int], turned: bool, fill: bool) -> list[Table] | None:
-    """Pairs (a, b) as complete products, batches by their sizes. None where a pair occurs twice.
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs (a, b) in order, each once.
 
-    Those a that meet the same b are together; with `fill` also those that meet part of what others meet.
-
-    Arguments:
-        turned: whether a is what stands on the right.
+    Attributes:
+        which: where a pair was among those given.
+        a, b: the numbers.
+        starts, counts: of each a where its pairs are, and how many.
+        classes: for each a the first a that meets the same b.
     """
-    partners: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for i, (x, w) in enumerate(zip(a, b, strict=True)):
-        partners[x][w] = i
-    if sum(map(len, partners.values())) < len(a):
-        return None
-    met = {x: tuple(sorted(row)) for x, row in partners.items()}
-    wider = supersets(met.values()) if fill else {}
-    alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for x in sorted(partners):
-        alike[wider.get(met[x], met[x])].append(x)
-    found: defaultdict[tuple[int, int], list[tuple[list[list[int]], list[int], list[int]]]] = defaultdict(list)
-    for columns, rows in alike.items():
-        sums = [[partners[x].get(w, -1) for w in columns] for x in rows]
-        first = [next(iter(partners[x].values())) for x in rows]
-        second = [next(row[k] for row in sums if row[k] >= 0) for k in range(len(columns))]
-        if turned:
-            found[(len(columns), len(rows))].append(([list(x) for x in zip(*sums, strict=True)], second, first))
-        else:
-            found[(len(rows), len(columns))].append((sums, first, second))
-    return [
-        Table(*[np.array(column, dtype=np.int64) for column in zip(*batch, strict=True)]) for batch in found.values()
-    ]
+
+    which: Array
+    a: Array
+    b: Array
+    starts: Array
+    counts: Array
+    classes: Array
+
+    @staticmethod
+    def of(a: Array, b: Array) -> Pairs | None:
+        """The pairs; None where one occurs twice."""
+        order = np.argsort(a * (int(b.max()) + 1) + b, kind="stable")
+        a, b = a[order], b[order]
+        if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
+            return None
+        counts = np.bincount(a)
+        starts = np.cumsum(counts) - counts
+        classes = np.zeros(len(counts), dtype=np.int64)
+        first = np.zeros(len(counts), dtype=np.int64)
+        for size in np.flatnonzero(np.bincount(counts)).tolist() if len(counts) > 1 else ():
+            some = np.flatnonzero(counts == size)
+            kinds = numbered(b[starts[some][:, None] + np.arange(size)])
+            first[kinds[::-1]] = some[::-1]
+            classes[some] = first[kinds]
+        return Pairs(order, a, b, starts, counts, classes)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all a meet as many b."""
+        return bool((self.counts == self.counts[0]).all())
+
+    def row(self, a: int) -> tuple[int, ...]:
+        """What an a meets."""
+        return tuple(self.b[self.starts[a] : self.starts[a] + self.counts[a]].tolist())
+
+    def tables(self, turned: bool, fill: bool) -> list[Table]:
+        """The pairs as complete products, batches by their sizes.
+
+        Those a that meet the same b are together; with `fill` also those that meet part of what others meet.
+
+        Arguments:
+            turned: whether a is what stands on the right.
+        """
+        if not self.classes.any():  # all meet the same
+            sums = self.which.reshape(1, len(self.counts), -1)
+            left, right = sums[:, :, 0], sums[:, 0]
+            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
+        classes, columns = self.classes, np.arange(len(self.a)) - self.starts[self.a]
+        if fill:
+            rows = {self.row(a): a for a in np.unique(classes).tolist()}
+            wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
+            classes = np.array([wider[a] for a in classes.tolist()], dtype=np.int64)
+            width = int(self.b.max()) + 1
+            at = np.searchsorted(self.a * width + self.b, classes[self.a] * width + self.b)
+            columns = at - self.starts[classes[self.a]]
+        sizes = np.bincount(classes, minlength=len(classes))[classes]
+        widths = self.counts[classes]
+        _, first, shapes = np.unique(sizes * (len(self.a) + 1) + widths, return_index=True, return_inverse=True)
+        _, leaders = np.unique(classes, return_index=True)
+        leader = np.zeros(len(classes), dtype=np.int64)  # for each class the first that is in it
+        leader[classes[leaders]] = leaders
+        found = []
+        for shape in np.argsort(first).tolist():
+            some = np.flatnonzero(shapes.ravel() == shape)
+            size, width = int(sizes[some[0]]), int(widths[some[0]])
+            some = some[np.argsort(leader[classes[some]], kind="stable")]
+            place = np.full(len(classes), -1)
+            place[some] = np.arange(len(some))
+            inside = place[self.a] >= 0
+            sums = np.full((len(some), width), -1)
+            sums[place[self.a[inside]], columns[inside]] = self.which[inside]
+            sums = sums.reshape(-1, size, width)
+            left = self.which[self.starts[some]].reshape(-1, size)
+            right = self.which[self.starts[classes[some[::size]]][:, None] + np.arange(width)]
+            found.append(Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right))
+        return found
 
 
 def supersets(rows: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:

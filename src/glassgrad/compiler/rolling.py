@@ -90,6 +90,7 @@ class Examples:
         if not isinstance(self.row, Value):
             return [self.row] if name == "mean" else [self.row * self.count()]
         total = Total(0.0, (self.row,), "total")
+        total._backward = lambda: None  # tapes ask for one
         return [total if name == "sum" else total / self.count()]
 
     def _look(self, *_args: object) -> NoReturn:

@@ -13,23 +13,59 @@ is not; what such a sum is made of counts once for each example, rolled or not.
 
 What holds: an operand's id is smaller than the node's own; no two nodes have the same operation and operands; 0.0 and
 -0.0 are two constants, and all nan are one.
+
+A node takes about 40 bytes: a small number for its operation, and where its operands start in one long column.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
+
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
 
 from .. import rules
+from . import columns
 
-__all__ = ["COMMUTE", "CONST", "LEAF", "TOTAL", "Scalars"]
+__all__ = ["CODES", "COMMUTE", "CONST", "LEAF", "NAMES", "TOTAL", "Scalars", "code_of", "name_of"]
 
 LEAF: Final = "leaf"
 CONST: Final = "const"
 TOTAL: Final = "total"
 COMMUTE: Final = frozenset({"add", "mul", "hypot", "logaddexp", "maximum", "minimum"})
 
+# A code is the place of a name here; that of a derivative by operand i has 256 · (i + 1) more.
+NAMES: Final = (LEAF, CONST, TOTAL, *rules.RULES)
+CODES: Final = {name: code for code, name in enumerate(NAMES)}
+COMMUTES: Final = bytes([name in COMMUTE for name in NAMES] + [False] * (256 - len(NAMES)))
+OF_LEAF: Final = CODES[LEAF]
+OF_CONST: Final = CODES[CONST]
+OF_TOTAL: Final = CODES[TOTAL]
+OF_MUL: Final = CODES["mul"]
+ROOM: Final = 1000
+SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio, and a step of SplitMix64
+MIX: Final = 0xBF58476D1CE4E5B9
 
+
+def name_of(code: int) -> str:
+    """The operation that a code stands for."""
+    return f"{NAMES[code & 255]}'{(code >> 8) - 1}" if code > 255 else NAMES[code]
+
+
+def code_of(op: str) -> int:
+    """The code of an operation."""
+    name, _, place = op.partition("'")
+    if name not in CODES:
+        raise ValueError(f"{op!r} is no operation of the table")
+    return CODES[name] + 256 * (int(place) + 1) if place else CODES[name]
+
+
+@cython.final
+@cython.cclass
 class Scalars:
     """A growing scalar program.
 
@@ -41,33 +77,114 @@ class Scalars:
         examples: the leaf for how many examples there are, None where nothing depends on it.
     """
 
+    __slots__ = (
+        "_below", "_codes", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
+        "examples", "is_rolled", "length", "made", "room", "slots", "starts", "table", "values", "wide",
+    )  # fmt: skip
+
     def __init__(self) -> None:
-        self.ops: list[str] = []
-        self.operands: list[tuple[int, ...]] = []
-        self.numbers: list[float] = []
-        self.rolled: list[bool] = []
         self.examples: int | None = None
-        self._made: dict[object, int] = {}
+        self.length = self.edges = 0
+        self.room = self.wide = ROOM
+        self._codes, self._starts, self._below = (
+            columns.zeros("i", ROOM),
+            columns.zeros("i", ROOM + 1),
+            columns.zeros("i", ROOM),
+        )
+        self._rolled, self._numbers = columns.zeros("B", ROOM), columns.zeros("d", ROOM)
+        self.constants: dict[object, int] = {}
+        self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty, `table` is it
+        self.slots = 1
+        self._table = columns.zeros("i", 1)
+        self.point()
+
+    def point(self) -> None:
+        """Note where the columns are."""
+        self.codes, self.starts, self.below = (
+            columns.ints(self._codes),
+            columns.ints(self._starts),
+            columns.ints(self._below),
+        )
+        self.is_rolled, self.values = columns.flags(self._rolled), columns.doubles(self._numbers)
+        self.table = columns.ints(self._table)
 
     def __len__(self) -> int:
-        return len(self.ops)
+        return self.length
+
+    @property
+    def ops(self) -> Ops:
+        return Ops(self)
+
+    @property
+    def operands(self) -> Operands:
+        return Operands(self)
+
+    @property
+    def numbers(self) -> memoryview[float]:
+        return memoryview(self._numbers)[: self.length]  # type: ignore[return-value]  # of doubles
+
+    @property
+    def rolled(self) -> memoryview[bool]:
+        return memoryview(self._rolled).cast("?")[: self.length]
+
+    def op(self, i: int) -> str:
+        """What makes a node."""
+        return name_of(self.codes[i])
+
+    def operands_of(self, i: int) -> tuple[int, ...]:
+        """The ids of its operands."""
+        return tuple([self.below[k] for k in range(self.starts[i], self.starts[i + 1])])
+
+    def reserve(self, operands: int) -> None:
+        """Make room for one more node, with so many operands."""
+        if self.length == self.room:
+            self.room *= 2
+            self._codes, self._starts = (
+                columns.longer(self._codes, self.room),
+                columns.longer(self._starts, self.room + 1),
+            )
+            self._rolled, self._numbers = (
+                columns.longer(self._rolled, self.room),
+                columns.longer(self._numbers, self.room),
+            )
+            self.point()
+        if self.edges + operands > self.wide:
+            if self.edges + operands > 0x7FFFFFFF:
+                raise MemoryError("a scalar program has room for 2,147,483,647 operands")
+            self.wide = min(2 * self.wide + operands, 0x7FFFFFFF)
+            self._below = columns.longer(self._below, self.wide)
+            self.point()
+
+    def append(self, code: int, count: int, rolled: bool) -> int:
+        """A new node, for which there is room, and whose operands stand in the column already."""
+        i = self.length
+        self.codes[i] = code
+        self.is_rolled[i] = rolled
+        self.edges += count
+        self.length += 1
+        self.starts[self.length] = self.edges
+        return i
 
     def _add(self, op: str, operands: tuple[int, ...], number: float, rolled: bool) -> int:
-        self.ops.append(op)
-        self.operands.append(operands)
-        self.numbers.append(number)
-        self.rolled.append(rolled)
-        return len(self.ops) - 1
+        """A new node, whatever there is."""
+        code = code_of(op)
+        self.reserve(len(operands))
+        for k in range(len(operands)):
+            self.below[self.edges + k] = operands[k]
+        i = self.append(code, len(operands), rolled)
+        self.values[i] = number
+        return i
 
     def leaf(self, rolled: bool = False) -> int:
         """A new leaf."""
-        return self._add(LEAF, (), 0.0, rolled)
+        self.reserve(0)
+        return self.append(OF_LEAF, 0, rolled)
 
     def total(self, i: int) -> int:
         """The sum of a node over the examples."""
-        if self.rolled[i]:
-            return self.node(TOTAL, i)
-        return self.node("mul", i, self.count())
+        if self.is_rolled[i]:
+            return self.unary(OF_TOTAL, i)
+        return self.binary(OF_MUL, i, self.count())
 
     def count(self) -> int:
         """The leaf for how many examples there are."""
@@ -77,32 +194,139 @@ class Scalars:
 
     def const(self, x: float) -> int:
         """The node of a number."""
-        key = (CONST, x, math.copysign(1.0, x)) if x == x else (CONST, "nan")
-        found = self._made.get(key)
+        key: object = x
+        if x == 0.0 or x != x:
+            key = "nan" if x != x else math.copysign(1.0, x) < 0.0
+        found = self.constants.get(key)
         if found is None:
-            found = self._made[key] = self._add(CONST, (), x, False)
+            self.reserve(0)
+            found = self.constants[key] = self.append(OF_CONST, 0, False)
+            self.values[found] = x
         return found
 
     def node(self, op: str, *operands: int) -> int:
         """The node of an operation."""
-        key: object = (op, operands)
-        if op in COMMUTE and operands[0] > operands[1]:
-            key = (op, (operands[1], operands[0]))
-        found = self._made.get(key)
-        if found is None:
-            rolled = op != TOTAL and any([self.rolled[i] for i in operands])  # noqa: C419 - a third faster
-            found = self._made[key] = self._add(op, operands, 0.0, rolled)
-        return found
+        code = code_of(op)
+        self.reserve(len(operands))
+        for k in range(len(operands)):
+            self.below[self.edges + k] = operands[k]
+        return self.make(code, len(operands))
+
+    def unary(self, code: int, a: int) -> int:
+        """The node of an operation on one node."""
+        self.reserve(1)
+        self.below[self.edges] = a
+        return self.make(code, 1)
+
+    def binary(self, code: int, a: int, b: int) -> int:
+        """The node of an operation on two nodes."""
+        self.reserve(2)
+        self.below[self.edges] = a
+        self.below[self.edges + 1] = b
+        return self.make(code, 2)
+
+    def make(self, code: int, count: int) -> int:
+        """The node of an operation on what stands at the column's end, for which there is room: an old one if it is."""
+        key: tuple[int, ...] = ()
+        slot = 0
+        if cython.compiled:
+            if 2 * self.length >= self.slots:
+                self.enlarge()
+            slot = self.slot(code, self.edges, count)
+            if self.table[slot]:
+                return self.table[slot] - 1
+        else:
+            operands = self.below[self.edges : self.edges + count]
+            key = (code, *(sorted(operands) if code < 256 and COMMUTES[code] else operands))
+            if key in self.made:
+                return self.made[key]
+        rolled = False
+        for k in range(self.edges, self.edges + count):
+            if self.is_rolled[self.below[k]] and code != OF_TOTAL:
+                rolled = True
+        i = self.append(code, count, rolled)
+        if cython.compiled:
+            self.table[slot] = i + 1
+        else:
+            self.made[key] = i
+        return i
+
+    def slot(self, code: int, start: int, count: int) -> int:
+        """Compiled: where an operation stands in the table, or would stand."""
+        below = self.below
+        first = below[start] if count else 0
+        second = below[start + 1] if count > 1 else 0
+        commutes = count == 2 and code < 256 and COMMUTES[code]
+        if commutes and first > second:
+            first, second = second, first
+        mixed = cython.cast(cython.ulonglong, code)
+        mixed = (mixed + cython.cast(cython.ulonglong, first)) * SPREAD
+        mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, second)) * MIX
+        for k in range(start + 2, start + count):
+            mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, below[k])) * MIX
+        slot: int = cython.cast(
+            cython.Py_ssize_t, (mixed ^ (mixed >> 31)) & cython.cast(cython.ulonglong, self.slots - 1)
+        )
+        while self.table[slot]:
+            i = self.table[slot] - 1
+            at = self.starts[i]
+            if self.codes[i] == code and self.starts[i + 1] - at == count:
+                k = 0
+                while k < count and below[at + k] == below[start + k]:
+                    k += 1
+                if k == count or (commutes and below[at] == below[start + 1] and below[at + 1] == below[start]):
+                    return slot
+            slot = (slot + 1) & (self.slots - 1)
+        return slot
+
+    def enlarge(self) -> None:
+        """Compiled: a table of four times the size."""
+        self.slots = max(4 * self.slots, 4096)
+        self._table = columns.zeros("i", self.slots)
+        self.point()
+        for i in range(self.length):
+            if self.starts[i + 1] > self.starts[i]:
+                self.table[self.slot(self.codes[i], self.starts[i], self.starts[i + 1] - self.starts[i])] = i + 1
 
     def check(self) -> None:
         """Raise ValueError unless the columns are as the module says; for tests."""
         for i, (op, below) in enumerate(zip(self.ops, self.operands, strict=True)):
             name = op.partition("'")[0]
-            if name not in (LEAF, CONST, TOTAL) and name not in rules.RULES:
-                raise ValueError(f"node {i} is {op!r}, no operation of the table")
             if (name in (LEAF, CONST)) != (not below):
                 raise ValueError(f"node {i}, {op!r}, has {len(below)} operands")
             if not all(0 <= operand < i for operand in below):
                 raise ValueError(f"node {i} has the operands {below}: they stand before it")
             if below and self.rolled[i] != (op != TOTAL and any(self.rolled[operand] for operand in below)):
                 raise ValueError(f"node {i}, {op!r}, has operands that say otherwise of whether it is rolled")
+
+
+class Ops(Sequence[str]):
+    """What makes each node."""
+
+    def __init__(self, scalars: Scalars) -> None:
+        self.scalars = scalars
+
+    def __len__(self) -> int:
+        return len(self.scalars)
+
+    def __getitem__(self, i: Any) -> Any:
+        n = len(self.scalars)
+        if isinstance(i, slice):
+            return [self.scalars.op(k) for k in range(n)[i]]
+        return self.scalars.op(range(n)[i])
+
+
+class Operands(Sequence[tuple[int, ...]]):
+    """The operands of each node."""
+
+    def __init__(self, scalars: Scalars) -> None:
+        self.scalars = scalars
+
+    def __len__(self) -> int:
+        return len(self.scalars)
+
+    def __getitem__(self, i: Any) -> Any:
+        n = len(self.scalars)
+        if isinstance(i, slice):
+            return [self.scalars.operands_of(k) for k in range(n)[i]]
+        return self.scalars.operands_of(range(n)[i])

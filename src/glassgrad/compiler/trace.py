@@ -24,7 +24,9 @@ from typing import Any, Final, NoReturn
 from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
 from ..errors import GlassgradError, named
-from ..tape import captured
+from ..recompute import is_plain
+from ..tape import Tape, captured
+from .reading import Reader
 from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .scalars import Scalars
 
@@ -79,6 +81,10 @@ class Condition(Value):
         return True
 
 
+def no_gradient() -> None:
+    """The way back through what is made by hand here: tapes ask for one, and `read` knows better."""
+
+
 class Tracer:
     """What the engine asks while a function is traced.
 
@@ -105,7 +111,9 @@ class Tracer:
         holds = (x - w).sign().relu()  # x > w for > and <, of which the others are the opposite
         if sign in ("<=", ">="):
             holds = 1.0 - holds
-        return Condition(0.0, (holds,), sign)
+        condition = Condition(0.0, (holds,), sign)
+        condition._backward = no_gradient
+        return condition
 
     def take(self, rows: Any, i: Value) -> Any:
         """The row that a stand-in will say: Σ row · [its place is i]."""
@@ -123,6 +131,18 @@ class Tracer:
             chosen = self.places[id(i), n] = [(1.0 - functions.abs(i - float(k))).relu() for k in range(n)]
             self.indices.append((i, n))
         return trees.rebuild(structures[0], [functions.dot(chosen, column) for column in zip(*leaves, strict=True)])
+
+    def pull(self, tape: Tape, seeds: list[Any]) -> list[Any]:
+        """The derivatives that a sweep back gives, for all numbers."""
+        from . import within  # which rests on the stages after this one
+
+        return within.pull(tape, seeds, Condition, self.refuse)
+
+    def push(self, tape: Tape, tangents: list[Any]) -> list[Any]:
+        """The velocities that a sweep forward gives, for all numbers."""
+        from . import within
+
+        return within.push(tape, tangents, Condition, self.refuse)
 
     def count(self) -> Value:
         """How many examples there are."""
@@ -279,7 +299,8 @@ def read(
 ) -> Trace:
     """The scalar program of a recorded graph."""
     scalars = Scalars()
-    ids: dict[int, int] = {}
+    reader = Reader(scalars)
+    ids = reader.ids
     where: dict[int, tuple[int, int]] = {}
     inputs: list[list[int]] = []
     for number, row in enumerate(stand_ins):
@@ -288,47 +309,39 @@ def read(
         where |= {id(x): (number, place) for place, x in enumerate(row)}
         inputs.append(nodes)
     parameters: dict[int, Value] = {}
-    depth = [0] * len(scalars)
-    deepest: dict[int, int] = {}
-    for node in sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]):
-        key, op = id(node), node._rule
-        if key in ids:
-            continue
+
+    def other(node: Value, below: list[int]) -> int:
+        """The node of a Value that is no operation of the table on Values."""
+        op = node._rule
         if isinstance(node, Count):
-            ids[key] = scalars.count()
-            continue
+            return scalars.count()
+        if is_plain(node):
+            return scalars.const(node.data)
         if op == "leaf":
-            ids[key] = scalars.leaf()
-            parameters[ids[key]] = node
-            continue
-        # What the walk left out is a plain number.
-        below = [ids[id(x)] if id(x) in ids else scalars.const(x.data) for x in node._prev]
-        depth += [0] * (len(scalars) - len(depth))
-        deep = 1 + max([depth[i] for i in below])
-        for i in below:
-            if i in parameters:
-                deepest[i] = max(deep, deepest.get(i, 0))
+            leaf = scalars.leaf()
+            parameters[leaf] = node
+            return leaf
         if isinstance(node, Condition):
-            ids[key] = below[0]
-        elif isinstance(node, Total):
-            ids[key] = scalars.total(below[0])
-        elif op == "softmax":  # the shares of all have one normalization in common
-            ids[key] = scalars.node("exp", scalars.node("sub", below[0], scalars.node("logsumexp", *sorted(below))))
-        elif op in rules.RULES:
-            ids[key] = scalars.node(op, *below)
-        else:
-            raise CompileError(
-                f"{tracer.name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write "
-                "it with glassgrad's functions, or call it outside of the compiled function"
-            )
-        depth += [deep] * (len(scalars) - len(depth))
+            return below[0]
+        if isinstance(node, Total):
+            return scalars.total(below[0])
+        if op == "softmax":  # the shares of all have one normalization in common
+            return scalars.node("exp", scalars.node("sub", below[0], scalars.node("logsumexp", *sorted(below))))
+        if op in rules.RULES:
+            return scalars.node(op, *below)
+        raise CompileError(
+            f"{tracer.name} uses {op!r}, which is not in the table of operations and cannot be compiled yet: write it "
+            "with glassgrad's functions, or call it outside of the compiled function"
+        )
+
+    reader.read(sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]), other)
 
     def nodes_of(results: list[Any]) -> list[int]:
         return [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
 
     # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
     # deepest use they stand together, so that products find windows.
-    order = sorted(parameters, key=lambda i: deepest.get(i, 0))
+    order = sorted(parameters, key=reader.deepest_use)
     return Trace(
         scalars=scalars,
         inputs=inputs,

@@ -1,0 +1,266 @@
+"""Layout: where a program's numbers are while the native machine runs it, and the steps that copy them.
+
+Pipeline: trace → differentiate → lift → program → **plan** → native; the half of plan that knows no operation.
+
+All numbers stand in one arena: the program's first array; the second, a row of examples for each place, rows being as
+long as whole vectors; then whatever a step needs in another order. Such copies are made once, however many steps read
+them, and copies of constants before the program runs. Results may stand in another order than the program says.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from .program import Operand, Program, ProgramError, View
+
+__all__ = ["FIELDS", "KINDS", "Array", "Factor", "Layout", "as_factor", "window"]
+
+Array = np.ndarray[Any, Any]
+
+# As in native.h.
+KINDS: Final = (
+    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
+    "map", "rule", "python",
+)  # fmt: skip
+FIELDS: Final = (
+    "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
+    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "sign", "table", "count",
+)  # fmt: skip
+ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
+LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
+
+END: Final = 0  # of a tape
+
+
+@dataclass
+class Factor:
+    """An operand of a product: a place in the arena for each [b, r, n], with their steps if it is a window."""
+
+    shape: tuple[int, int, int]
+    find: Callable[[], Array]
+    offset: int = 0
+    strides: tuple[int, int, int] | None = None
+
+    @functools.cached_property
+    def places(self) -> Array:
+        return self.find()
+
+    def listed(self) -> list[list[list[int]]]:
+        """The places as lists: of a few numbers that takes less time than an array."""
+        if not self.strides:
+            found: list[list[list[int]]] = self.places.tolist()
+            return found
+        (b, r, n), (i, j, k) = self.shape, self.strides
+        return [[[self.offset + x * i + y * j + z * k for z in range(n)] for y in range(r)] for x in range(b)]
+
+
+def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> Factor:
+    """A window as a factor. Along an axis of length 1 the step is 0."""
+    b, r, n = [0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)]
+
+    def find() -> Array:
+        i, j, k = [np.arange(size) * stride for size, stride in zip(shape, (b, r, n), strict=True)]
+        found: Array = offset + i[:, None, None] + j[:, None] + k
+        return found
+
+    return Factor(shape, find, offset, (b, r, n))
+
+
+def as_factor(places: Array) -> Factor:
+    """Places as a factor: as a window if they are one."""
+    b, r, n = places.shape
+    start = places.item(0)
+    strides = [
+        places.item(tuple(np.eye(3, dtype=int)[axis])) - start if size > 1 else 0
+        for axis, size in enumerate(places.shape)
+    ]
+    found = window(start, (b, r, n), (strides[0], strides[1], strides[2]))
+    return found if np.array_equal(found.places, places) else Factor((b, r, n), lambda: places)
+
+
+class Layout:
+    """The arena of a program for so many examples, and the steps so far.
+
+    Arguments:
+        lanes: how many numbers a vector has.
+
+    Attributes:
+        rows: the steps' columns, as `FIELDS` has them.
+        names: for each step the number of the instruction that it belongs to; that of a copy reads it first.
+        table: places and tapes that steps refer to.
+        size: of the arena.
+        row: how many numbers a row of examples takes.
+        constants: what it holds before a run: where, and the numbers.
+        tape: what will be the next step, if there is anything.
+    """
+
+    def __init__(self, program: Program, examples: int, lanes: int, dtype: Any) -> None:
+        self.program, self.examples, self.lanes, self.dtype = program, examples, lanes, np.dtype(dtype)
+        self.row = up(examples, lanes)
+        self.rolled_start = up(program.size + ROOM, 16)
+        self.size = self.rolled_start + up(program.rolled_size * self.row + ROOM, 16)
+        self.rows: list[list[int]] = []
+        self.names: list[int] = []
+        self.tables: list[Array] = []
+        self.table_size = 0
+        self.constants: list[tuple[int, Array]] = []
+        self.copies: dict[object, int] = {}
+        self.tape: list[int] = []
+        self.now = 0
+        self.at = np.arange(program.size)  # where each place of the first array is
+        self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
+        self.numbers: dict[int, float] = {}  # the constants of the first array
+        self.known = np.full(self.size, np.nan)  # the constants, by place
+        self.is_known = np.zeros(self.size, dtype=bool)
+        for block in program.blocks:
+            if block.constants is not None:
+                row = np.repeat(np.array(block.constants, dtype=float), self.row if block.rolled else 1)
+                start = self.rolled_start + block.offset * self.row if block.rolled else block.offset
+                self.constants.append((start, row))
+                self.known[start : start + len(row)] = row
+                self.is_known[start : start + len(row)] = True
+                if not block.rolled:
+                    self.numbers.update(enumerate(block.constants, start))
+
+    def step(self, kind: str, **columns: int) -> None:
+        """Append a step; the tape ends before it."""
+        self.close()
+        columns["kind"] = KINDS.index(kind)
+        self.rows.append([columns.get(name, 0) for name in FIELDS])
+        self.names.append(self.now)
+
+    def close(self) -> None:
+        """Append the tape as a step, if there is one."""
+        if self.tape:
+            code, self.tape = [*self.tape, END], []
+            self.step("tape", table=self.put(np.array(code)))
+
+    def put(self, entries: Array) -> int:
+        """Append to the tables; where."""
+        start = self.table_size
+        self.tables.append(entries.ravel())
+        self.table_size += entries.size
+        return start
+
+    def room(self, size: int) -> int:
+        """The start of so many new places."""
+        start = self.size
+        self.size += up(size + ROOM, 16)
+        return start
+
+    # ---- where numbers are
+
+    def places(self, operand: Operand) -> Array:
+        """The places of an operand in the arena; of a rolled one those of its first example."""
+        found = operand.indices()
+        if operand.rolled:
+            return self.rolled_start + found * self.row
+        return self.at[found] if self.moved else found
+
+    def stays(self, view: View) -> bool:
+        """Whether a window is one in the arena too."""
+        if view.rolled or not self.moved:
+            return True
+        low = view.offset + sum([min(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
+        high = view.offset + sum([max(0, (n - 1) * stride) for n, stride in zip(view.shape, view.strides, strict=True)])
+        k = bisect.bisect_right(self.moved, (high, self.size))
+        return k == 0 or self.moved[k - 1][1] <= low
+
+    def reorder(self, out: int, order: Array) -> None:
+        """Have the results from `out` on in this order."""
+        if bool((order[1:] > order[:-1]).all()):
+            return
+        self.at[out + order] = out + np.arange(len(order))
+        self.moved.append((out, out + len(order)))
+
+    def factor(self, operand: Operand) -> Factor:
+        """An operand of a contract."""
+        b, r, n = operand.shape
+        if isinstance(operand, View) and self.stays(operand):
+            scale, start = (self.row, self.rolled_start) if operand.rolled else (1, 0)
+            i, j, k = operand.strides
+            return window(start + operand.offset * scale, (b, r, n), (i * scale, j * scale, k * scale))
+        return Factor((b, r, n), lambda: self.places(operand))
+
+    def constant(self, places: Array) -> bool:
+        """Whether nothing but constants stands there."""
+        return bool((places < len(self.is_known)).all() and self.is_known[places].all())
+
+    def copy(self, places: Array) -> int:
+        """The start of a copy of the numbers at some places, in their order."""
+        flat = np.ascontiguousarray(places).ravel()
+        if len(flat) and flat[0] + len(flat) - 1 == flat[-1] and bool((np.diff(flat) == 1).all()):
+            return int(flat[0])
+        key = flat.tobytes()
+        if key in self.copies:
+            return self.copies[key]
+        start = self.copies[key] = self.room(len(flat))
+        if self.constant(flat):
+            self.constants.append((start, self.known[flat]))
+        else:
+            self.gather(flat, start)
+        return start
+
+    def gather(self, flat: Array, start: int) -> None:
+        """Copy the numbers at some places: stretches of neighbours, if there are long ones."""
+        ends = np.flatnonzero(np.diff(flat) != 1)
+        if 4 * (len(ends) + 1) <= len(flat) or len(flat) == 1:
+            starts = np.concatenate([[0], ends + 1])
+            lengths = np.diff(np.concatenate([starts, [len(flat)]]))
+            table = self.put(np.stack([flat[starts], lengths], axis=1))
+            self.step("runs", out=start, count=len(starts), n=len(flat), table=table)
+            return
+        padded = np.concatenate([flat, np.zeros(-len(flat) % self.lanes, dtype=np.int64)])
+        self.step("gather", out=start, count=len(flat), n=len(flat), table=self.put(padded))
+
+    def copy_rows(self, places: Array) -> int:
+        """The start of a copy of rows of examples."""
+        flat = places.ravel()
+        key = ("rows", flat.tobytes())
+        if key not in self.copies:
+            self.copies[key] = self.room(flat.size * self.row)
+            self.step("rows", out=self.copies[key], count=len(flat), columns=self.row, table=self.put(flat))
+        return self.copies[key]
+
+    def spread(self, places: Array, start: int | None = None) -> int:
+        """The start of rows in which every example has the number at a place."""
+        flat = places.ravel()
+        key = ("spread", flat.tobytes())
+        if start is None and key in self.copies:
+            return self.copies[key]
+        if start is None:
+            start = self.copies[key] = self.room(flat.size * self.row)
+            if self.constant(flat):
+                self.constants.append((start, np.repeat(self.known[flat], self.row)))
+                return start
+        self.step("spread", out=start, count=len(flat), columns=self.row, table=self.put(flat))
+        return start
+
+    def value(self, place: int) -> float | None:
+        """The constant at a place."""
+        return self.numbers.get(place)
+
+    def is_number(self, places: Array, x: float) -> Array:
+        """Where the constant x stands."""
+        inside = places < len(self.known)
+        found: Array = inside & (self.known[np.where(inside, places, 0)] == x)
+        return found
+
+    def finish(self) -> None:
+        """Put the steps and the table into arrays."""
+        self.close()
+        if self.size > LARGEST:
+            raise ProgramError(f"a program with {self.size} numbers at work is too large for the native machine")
+        self.steps = np.array(self.rows, dtype=np.int64).reshape(-1, len(FIELDS))
+        self.table = np.concatenate([*self.tables, np.zeros(ROOM, dtype=np.int64)]).astype(np.int32)
+
+
+def up(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple

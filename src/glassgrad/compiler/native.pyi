@@ -1,0 +1,2 @@
+# The interface of the NumPy machine.
+from .evaluate import Machine as Machine
