@@ -118,7 +118,7 @@ class Form:
     def read(self, tree: Any, into: Numbers) -> bool:
         """Read the numbers of a tree of this form. False, at any time, if it is none."""
         if self.kind == ROW and type(tree) is list and self.type is list:
-            return self.read_list(tree, into)
+            return self.read_list(tree, into)  # type: ignore[no-any-return]
         if self.kind == NUMBER:
             return into.number(tree)
         if self.kind == NOTHING:
