@@ -52,6 +52,11 @@ def cast(_type: object, value: T, *, typecheck: bool = False) -> T:
     return value
 
 
+def address(value: T) -> T:
+    """The value: there is no address to be had of it."""
+    return value
+
+
 def declare(_type: object = None, value: Any = None, **_named: object) -> Any:
     """The initial value of a declared variable, None if it has none."""
     return value

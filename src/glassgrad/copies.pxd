@@ -1,6 +1,6 @@
 # The C types of copies.py.
 cimport cython
-from . cimport engine, modes, rules, sweep
+from . cimport engine, flat, modes, rules, sweep
 from .engine cimport Value
 from .modes cimport Info
 

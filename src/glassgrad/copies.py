@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import engine, modes, rules, sweep
+from . import engine, flat, modes, rules, sweep
 from .engine import Value
 from .errors import GraphError, named
 from .modes import Info
@@ -32,6 +32,8 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
 
     `duplicate` copies what an instance of a subclass holds besides.
     """
+    if node._away:
+        flat.home(node)
     info: Info | None = node._info
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "copy"))
@@ -51,8 +53,9 @@ def copy_node(node: Value, copies: dict[int, Any], duplicate: Callable[[Any], An
     twin._flags = node._flags & ~engine.OF_THIS_OBJECT | twin._flags & engine.TRACKED
     twin._a = copies.get(id(node._a), node._a)
     twin._b = copies.get(id(node._b), node._b)
-    twin._da = node._da
-    twin._db = node._db
+    if node._code != rules.LEAF:  # a leaf's have its place in a store
+        twin._da = node._da
+        twin._db = node._db
     twin._info = info
     copies[id(node)] = twin  # before its attributes, which may refer to it
     state = None if type(node) is Value else state_of(node)
@@ -109,6 +112,8 @@ def reduce(node: Value) -> tuple[Any, ...]:
     To pickle a list of every node of a graph costs quadratic time, because each walks what lies below it: pickle cannot
     tell what it has written already. Pickle the roots and find the other nodes below them, or use `copy.deepcopy`.
     """
+    if node._away:
+        flat.home(node)
     info: Info | None = node._info
     if info is not None and info.backward is not None:
         raise GraphError(closed_over(node, "pickle"))
@@ -119,7 +124,8 @@ def reduce(node: Value) -> tuple[Any, ...]:
         )
     parts = None if info is None else (info.label, info.scope, info.op, info.operands, info.partials, info.rule)
     flags = node._flags & ~engine.OF_THIS_OBJECT
-    state = rules.NAMES[node._code], node._data, node._grad, flags, node._a, node._b, node._da, node._db, parts
+    da, db = (0.0, 0.0) if node._code == rules.LEAF else (node._da, node._db)  # a leaf's have its place in a store
+    state = rules.NAMES[node._code], node._data, node._grad, flags, node._a, node._b, da, db, parts
     return restore, (type(node), _Below(node), state), None if type(node) is Value else state_of(node)
 
 

@@ -1,6 +1,6 @@
 # The C types of engine.py. A Value takes 96 bytes with the collector's header: one more field would cost 16.
 cimport cython
-from . cimport modes, rules
+from . cimport flat, modes, rules
 from .modes cimport Info
 
 cdef extern from "Python.h":
@@ -13,7 +13,8 @@ cdef class Value:
     cdef Value _a, _b
     cdef Info _info
     cdef unsigned int _stamp
-    cdef unsigned short _code, _flags
+    cdef unsigned char _code, _away
+    cdef unsigned short _flags
 
 cdef double NAN
 cdef int REQUIRES_GRAD, HAS_GRAD, TRACKED, LEFT_NUMBER, RIGHT_NUMBER, PLAIN, HOOKED, IN_SWEEP, ALL_TRACKED, ACTIVE, DEPTH, OF_THIS_OBJECT
@@ -41,8 +42,8 @@ cdef Value binary(
 cdef Value many(int code, tuple operands, int inherited, double y, object partials)
 @cython.locals(flags=int)
 cdef int flags_of(tuple operands) except -1
-@cython.locals(code=int, inherited=int, out=Value, info=Info)
-cpdef Value by_rule(str kind, object rule, tuple operands, double y, object partials)
+@cython.locals(code=int, out=Value, info=Info)
+cpdef Value by_rule(str kind, object rule, tuple operands, double y, object partials, int inherited=*)
 @cython.locals(x=double, w=double, v=double, y=double)
 cdef Value ternary(
     tuple operands, int code,
@@ -54,6 +55,8 @@ cdef object forward(
 cdef object reflected(
     object a, Value b, int code,
     rules.BinaryValue value, rules.BinaryDerivative dx, rules.BinaryDerivative dw)
+cpdef double data_of(Value x) except? -1
+cdef int bring_home(Value a, Value b) except -1
 cdef double as_float(object x, int code) except? -1
 cdef Value method(
     Value a, object b, int code,

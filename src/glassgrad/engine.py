@@ -13,7 +13,7 @@ import inspect
 from array import array
 from collections.abc import Callable, Iterable
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import cython
@@ -43,6 +43,7 @@ IN_SWEEP = 128  # a sweep that runs functions written by hand passes through the
 ALL_TRACKED = 256  # the garbage collector knows the node and everything below it
 ACTIVE = 512  # an input of a transform that is running
 DEPTH = modes.DEPTH  # how deep in `modes.Recording` blocks an operation was recorded
+OUTSIDE = {kind: rules.NAMES.index(kind) for kind in ("primitive", "call", "pick")}  # codes of what no table has
 OF_THIS_OBJECT = TRACKED | IN_SWEEP | ALL_TRACKED | ACTIVE | DEPTH  # what a copy does not share
 
 
@@ -108,6 +109,8 @@ def constant(now: modes.Modes, y: float) -> Value:
 
 def unary(x: Value, code: int, value: Callable[..., float], dx: Callable[..., float]) -> Value:
     """The node for an operation on one Value."""
+    if x._away:
+        flat.home(x)
     y = value(x._data)
     now: modes.Modes = modes.current()
     if y - y != 0.0 and not now.allow_nonfinite:
@@ -193,10 +196,16 @@ def flags_of(operands: tuple[object, ...]) -> int:
     return flags
 
 
-def by_rule(kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float]) -> Value:
-    """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'."""
-    code = rules.NAMES.index(kind)
-    inherited = flags_of(operands)
+def by_rule(
+    kind: str, rule: Any, operands: tuple[object, ...], y: float, partials: array[float], inherited: int = -1
+) -> Value:
+    """The node for an operation outside the table, on Values and floats: a 'primitive', a 'call' or a 'pick'.
+
+    `inherited` has the flags of all operands, or is to be found out.
+    """
+    code = OUTSIDE[kind]
+    if inherited < 0:
+        inherited = flags_of(operands)
     if y - y != 0.0 and not modes.current().allow_nonfinite:
         raise not_finite(rule.name, operands, y, modes.scope_name())
     out: Value = many(code, operands, inherited, y, partials)
@@ -231,9 +240,14 @@ def forward(
     """a op b, NotImplemented where b is no scalar: Python then asks b, which may be an array."""
     if type(b) is Value or (type(b) is not float and isinstance(b, Value)):  # exact types first: subclasses are rare
         right: Value = cython.cast(Value, b)
+        if a._away or right._away:
+            bring_home(a, right)
         return binary(a, right, a._data, right._data, code, value, dx, dw)
     if type(b) is float or type(b) is int or is_number(b):
-        return binary(a, None, a._data, as_float(b, code), code, value, dx, dw)
+        w = as_float(b, code)
+        if a._away:
+            flat.home(a)
+        return binary(a, None, a._data, w, code, value, dx, dw)
     return NotImplemented
 
 
@@ -242,8 +256,25 @@ def reflected(
 ) -> Any:
     """a op b for an a that is no Value."""
     if type(a) is float or type(a) is int or is_number(a):
-        return binary(None, b, as_float(a, code), b._data, code, value, dx, dw)
+        x = as_float(a, code)
+        if b._away:
+            flat.home(b)
+        return binary(None, b, x, b._data, code, value, dx, dw)
     return NotImplemented
+
+
+def data_of(x: Value) -> float:
+    """A Value's number, wherever it stands."""
+    if x._away:
+        flat.home(x)
+    return x._data
+
+
+def bring_home(a: Value, b: Value) -> None:
+    """Bring those operands home whose numbers stand in a store."""
+    for operand in (a, b):
+        if operand._away:
+            flat.home(operand)
 
 
 def as_float(x: object, code: int) -> float:
@@ -323,6 +354,8 @@ def all_values(operands: tuple[Any, ...]) -> tuple[Value, ...]:
 
 def become_custom(node: Value, symbol: str, operands: tuple[Any, ...]) -> None:
     """Make the node an operation written by hand on these operands, shown as `symbol`."""
+    if node._away:
+        flat.home(node)
     info: Info = own_info(node)
     info.op = symbol
     info.operands = operands
@@ -402,6 +435,8 @@ class Value:
     _db: float
     _info: Info | None
 
+    if not cython.compiled:
+        _away: ClassVar[bool] = False  # whether the number stands in a `flat.Store`
     if not cython.compiled and TYPE_CHECKING:  # there is none at run time; NumPy's stubs have no other word for objects
 
         def __array__(self) -> np.ndarray[Any, np.dtype[np.object_]]:
@@ -416,6 +451,8 @@ class Value:
         label: str = "",
         requires_grad: bool = True,
     ) -> None:
+        if self._away:  # made a second time
+            flat.home(self)
         self._data = data if type(data) is float else number(data, "Value")
         self._grad = self._da = self._db = 0.0
         self._a = self._b = self._info = None
@@ -451,22 +488,30 @@ class Value:
     def data(self) -> float:
         """The number. Assigning to it changes nothing of a graph already built, until `recompute()`."""
         modes.guard(".data", self)
-        return self._data
+        return data_of(self)
 
     @data.setter
     def data(self, data: Number) -> None:
         modes.guard("assigning to .data", self)
-        self._data = data if type(data) is float else number(data, "data")
+        y = data if type(data) is float else number(data, "data")
+        if self._away:
+            flat.home(self)
+        self._data = y
 
     @property
     def grad(self) -> float:
         """The derivative of what `backward()` was called on by this node; 0.0 before that. Assigning 0 clears it."""
         modes.guard(".grad", self)
+        if self._away:
+            flat.home(self)
         return self._grad
 
     @grad.setter
     def grad(self, grad: Number) -> None:
-        self._grad = grad if type(grad) is float else number(grad, "grad")
+        g = grad if type(grad) is float else number(grad, "grad")
+        if self._away:
+            flat.home(self)
+        self._grad = g
         self._flags = self._flags & ~HAS_GRAD if self._grad == 0.0 else self._flags | HAS_GRAD
 
     @property
@@ -493,7 +538,10 @@ class Value:
             raise GraphError(
                 f"{self._data!r} is a plain number in the program; to differentiate by it, make it a Value"
             )
-        self._flags = self._flags | REQUIRES_GRAD if requires_grad else self._flags & ~REQUIRES_GRAD
+        wanted = bool(requires_grad)
+        if self._away:
+            flat.home(self)
+        self._flags = self._flags | REQUIRES_GRAD if wanted else self._flags & ~REQUIRES_GRAD
 
     @property
     def _prev(self) -> tuple[Value, ...]:
@@ -537,7 +585,7 @@ class Value:
                 return symbol + exponent(self._db)
             power: Value | None = self._b
             if power is not None and not power._flags & REQUIRES_GRAD and not power.label:
-                return symbol + exponent(power._data)
+                return symbol + exponent(data_of(power))
         return symbol
 
     @_op.setter
@@ -570,6 +618,8 @@ class Value:
             if self._prev:
                 become_custom(self, self._op, self._prev)
             else:  # still a leaf, whose gradient accumulates
+                if self._away:
+                    flat.home(self)
                 self._flags |= HOOKED
                 track(self)
             info: Info = own_info(self)
@@ -600,6 +650,8 @@ class Value:
     @property
     def _has_grad(self) -> bool:
         """Whether `grad` was computed since it was last cleared."""
+        if self._away:
+            flat.home(self)
         return self._flags & HAS_GRAD != 0 or self._grad != 0.0
 
     # -- differentiating
@@ -659,7 +711,7 @@ class Value:
     def detach(self) -> Value:
         """A constant with this number and label, outside the graph."""
         modes.guard("detach()", self)
-        out: Value = new(rules.LEAF, 0, self._data)
+        out: Value = new(rules.LEAF, 0, data_of(self))
         if self.label:
             out.label = self.label
         return out
@@ -715,25 +767,25 @@ class Value:
         now: modes.Modes = modes.current()
         if now.tracer is not None and is_scalar(other):
             return now.tracer.compare("<", self, other)  # type: ignore[no-any-return]
-        return self._data < plain(other) if is_scalar(other) else NotImplemented
+        return data_of(self) < plain(other) if is_scalar(other) else NotImplemented
 
     def __le__(self, other: Scalar) -> bool:
         now: modes.Modes = modes.current()
         if now.tracer is not None and is_scalar(other):
             return now.tracer.compare("<=", self, other)  # type: ignore[no-any-return]
-        return self._data <= plain(other) if is_scalar(other) else NotImplemented
+        return data_of(self) <= plain(other) if is_scalar(other) else NotImplemented
 
     def __gt__(self, other: Scalar) -> bool:
         now: modes.Modes = modes.current()
         if now.tracer is not None and is_scalar(other):
             return now.tracer.compare(">", self, other)  # type: ignore[no-any-return]
-        return self._data > plain(other) if is_scalar(other) else NotImplemented
+        return data_of(self) > plain(other) if is_scalar(other) else NotImplemented
 
     def __ge__(self, other: Scalar) -> bool:
         now: modes.Modes = modes.current()
         if now.tracer is not None and is_scalar(other):
             return now.tracer.compare(">=", self, other)  # type: ignore[no-any-return]
-        return self._data >= plain(other) if is_scalar(other) else NotImplemented
+        return data_of(self) >= plain(other) if is_scalar(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -924,11 +976,13 @@ class Value:
         return copies.reduce(self)
 
     def __repr__(self) -> str:
+        if self._away:
+            flat.home(self)
         return f"Value(data={self._data}, grad={self._grad})"
 
     def __format__(self, spec: str) -> str:
         modes.guard("formatting", self)
-        return format(self._data, spec) if spec else repr(self)
+        return format(data_of(self), spec) if spec else repr(self)
 
     def __float__(self) -> float:
         modes.guard("float()", self)
@@ -962,7 +1016,7 @@ def choose(condition: object, a: object, b: object) -> Value:
 
 def plain(x: Any) -> Any:
     """The number of a Value, any other number as it is: 2**53 + 1 is no float, but comparable with one."""
-    return cython.cast(Value, x)._data if isinstance(x, Value) else x
+    return data_of(cython.cast(Value, x)) if isinstance(x, Value) else x
 
 
 def exponent(x: float) -> str:
@@ -975,4 +1029,4 @@ def is_scalar(x: object) -> bool:
     return isinstance(x, Value) or is_number(x)
 
 
-from . import copies, recompute, sweep  # noqa: E402 - they work on Values, and Value's methods call them
+from . import copies, flat, recompute, sweep  # noqa: E402 - they work on Values, and Value's methods call them

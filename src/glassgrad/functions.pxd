@@ -1,6 +1,6 @@
 # The C types of functions.py: lists are long, so what runs for each element is compiled.
 cimport cython
-from . cimport engine, modes, rules
+from . cimport engine, flat, modes, rules
 from .engine cimport Value
 
 cdef object ZERO

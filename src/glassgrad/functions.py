@@ -15,7 +15,7 @@ try:
 except ImportError:
     from . import _cython as cython
 
-from . import engine, modes, rules
+from . import engine, flat, modes, rules
 from .engine import Scalar, Value
 from .errors import GlassgradError, Number, OperandError, not_finite, number, shown
 
@@ -382,6 +382,8 @@ def _many(
     for i in range(n):
         operand = operands[i]
         if isinstance(operand, Value):
+            if cython.cast(Value, operand)._away:
+                flat.home(operand)
             data[i] = cython.cast(Value, operand)._data
             inherited |= cython.cast(Value, operand)._flags
             values = True

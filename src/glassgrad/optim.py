@@ -5,6 +5,7 @@ What this module guarantees:
 - A step is all or nothing. It computes new parameters and state beside the old ones and takes them over at the end; a
   gradient, parameter or state that is not finite raises `NonFiniteError`, names the parameter and changes nothing.
 - The update loops are compiled (`optim.pxd` has their C types) and give the same numbers interpreted.
+- Parameters of a compiled function are updated where they stand between its calls (`flat`), none by itself.
 - Parameters with `requires_grad=False` stay as they are.
 
 The formulas are those of torch.optim's documentation. Learning-rate schedules are in `lr_scheduler`, below this module;
@@ -16,10 +17,15 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+try:
+    import cython
+except ImportError:
+    from . import _cython as cython
 
 from . import _libm as libm
-from . import engine, lr_scheduler
+from . import engine, flat, lr_scheduler, modes
 from .engine import Value
 from .errors import NonFiniteError, OperandError, is_numpy_bool, shown
 from .lr_scheduler import (
@@ -40,6 +46,11 @@ __all__ = [
     "OptimError", "Optimizer", "StepLR", "clip_grad_norm_", "lr_scheduler",
 ]  # fmt: skip
 
+Doubles: TypeAlias = "array[float]"  # one for each parameter
+State: TypeAlias = dict[str, "array[float]"]
+
+
+STRETCH = 512  # parameters at a time: their numbers are in the nearest cache when they are needed again
 
 # ---- the compiled loops: arrays of doubles in, changed in place ----------------------------------------------------
 
@@ -48,6 +59,8 @@ def _gather(params: list[Value], data: array[float], grad: array[float], n: int)
     """Copy parameters and gradients into arrays; the index of the first gradient that is not finite, or -1."""
     for i in range(n):
         p = params[i]
+        if p._away:
+            flat.home(p)
         data[i] = p._data
         grad[i] = p._grad
     return _first_not_finite(grad, n)
@@ -65,6 +78,8 @@ def _scatter(params: list[Value], data: array[float], n: int) -> None:
     """Make the numbers in the array the parameters' data."""
     for i in range(n):
         p = params[i]
+        if p._away:
+            flat.home(p)
         p._data = data[i]
 
 
@@ -72,46 +87,80 @@ def _clear(params: list[Value]) -> None:
     """Set every gradient to 0, not computed: what `p.grad = 0` does."""
     for i in range(len(params)):
         p = params[i]
+        if p._away:
+            flat.home(p)
         p._grad = 0.0
         p._flags = p._flags & ~engine.HAS_GRAD
 
 
+def _frozen(params: list[Value]) -> list[int]:
+    """Which parameters require no gradient."""
+    found = []
+    for i in range(len(params)):
+        p = params[i]
+        if not p._flags & engine.REQUIRES_GRAD:
+            found.append(i)
+    return found
+
+
+def _bits_of(zero: float) -> int:
+    """0 for 0.0, anything else for nan: see `flat.bits_of`. A function of another module could not be inlined."""
+    found = 0
+    if cython.compiled:
+        memcpy(cython.address(found), cython.address(zero), 8)  # type: ignore[name-defined]  # noqa: F821 - optim.pxd
+        return found
+    return int(zero != 0.0)
+
+
 def _sgd(
-    data: array[float], grad: array[float], velocity: array[float], n: int, lr: float,
-    momentum: float, dampening: float, weight_decay: float, nesterov: bool, first: bool,
-) -> None:  # fmt: skip
-    """One step of `SGD`."""
+    data: array[float], grad: array[float], velocity: array[float], new: array[float], new_velocity: array[float],
+    n: int, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, first: bool,
+) -> bool:  # fmt: skip
+    """One step of `SGD`: the new numbers, which may replace the old ones as they come. Whether all are finite."""
+    strange = 0
     for i in range(n):
         g = grad[i]
         if weight_decay != 0.0:
             g = g + weight_decay * data[i]
         if momentum != 0.0:
             v = g if first else momentum * velocity[i] + (1.0 - dampening) * g
-            velocity[i] = v
+            new_velocity[i] = v
+            strange |= _bits_of(v - v)
             g = g + momentum * v if nesterov else v
-        data[i] = data[i] - lr * g
+        x = data[i] - lr * g
+        new[i] = x
+        strange |= _bits_of(x - x)
+    return strange == 0
 
 
 def _adam(
-    data: array[float], grad: array[float], mean: array[float], square: array[float], n: int, lr: float,
-    beta1: float, beta2: float, eps: float, decay: float, coupled: bool, bias1: float, bias2: float,
-) -> None:  # fmt: skip
-    """One step of `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t."""
-    root = libm.sqrt(bias2)
-    for i in range(n):
-        g = grad[i]
-        x = data[i]
-        if coupled:
-            g = g + decay * x
-        else:
-            x = x * (1.0 - lr * decay)
-        m = mean[i] + (1.0 - beta1) * (g - mean[i])
-        s = beta2 * square[i] + (1.0 - beta2) * g * g
-        mean[i] = m
-        square[i] = s
-        size = libm.sqrt(s) / root + eps
-        # 0 for a gradient of 0 and eps=0, where Python raises and C does not
-        data[i] = x - lr / bias1 * (m / size if size != 0.0 else libm.NAN)
+    data: array[float], grad: array[float], mean: array[float], square: array[float], new: array[float],
+    new_mean: array[float], new_square: array[float], n: int, lr: float, beta1: float, beta2: float, eps: float,
+    decay: float, coupled: bool, bias1: float, bias2: float,
+) -> bool:  # fmt: skip
+    """The same for `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t.
+
+    There is one root and one division for each parameter, which take all of the time. Compilers put loops into the
+    vector registers that write two or three arrays, not more, so there are two, over a stretch that the cache holds.
+    """
+    factor, rate, keep = 1.0 / libm.sqrt(bias2), lr / bias1, 1.0 - (0.0 if coupled else lr * decay)
+    strange = 0
+    for start in range(0, n, STRETCH):
+        end = min(start + STRETCH, n)
+        for i in range(start, end):
+            g = grad[i] + decay * data[i] if coupled else grad[i]
+            m = mean[i] + (1.0 - beta1) * (g - mean[i])
+            s = beta2 * square[i] + (1.0 - beta2) * g * g
+            new_mean[i] = m
+            new_square[i] = s
+            strange |= _bits_of((m - m) + (s - s))
+        for i in range(start, end):
+            size = libm.sqrt(new_square[i]) * factor + eps
+            # 0 for a gradient of 0 and eps=0, where Python raises and C does not
+            x = data[i] * keep - rate * (new_mean[i] / size if size != 0.0 else libm.NAN)
+            new[i] = x
+            strange |= _bits_of(x - x)
+    return strange == 0
 
 
 # ---- optimizers ----------------------------------------------------------------------------------------------------
@@ -151,7 +200,22 @@ class Optimizer:
         for name, value in checked.items():
             setattr(self, name, value)
         self.steps = 0
-        self._state = {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
+        self._state = self._room()
+        self._spare: dict[str, array[float]] = {}  # as large as `_state`, for the next one
+        self._part = flat.share(self.params)  # where they go if a compiled function has them: in this order
+
+    def _room(self) -> dict[str, array[float]]:
+        return {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
+
+    def _away(self) -> flat.Part | None:
+        """Where the parameters stand, if that is in a store."""
+        part = self._part
+        if part is None or not part.store.live or part.count != len(self.params):
+            part = self._part = flat.locate(self.params)
+        return part if part is not None and part.store.away else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_part": None, "_spare": {}}
 
     @property
     def lr(self) -> float:
@@ -164,27 +228,42 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
-        _clear(self.params)
+        part = self._away()
+        if part is None:
+            _clear(self.params)
+        else:
+            part.clear()
 
     def step(self) -> None:
         """Change every parameter once, as its gradient says.
 
         Raises `NonFiniteError`, with nothing changed, if a gradient or a result is nan or infinite.
         """
+        part = self._away()
+        if part is not None and part.store.frozen == 0 and self._step_in_store(part):
+            return
         n = len(self.params)
-        data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
-        self._refuse(_gather(self.params, data, grad, n), "the gradient", grad)
+        if part is None:
+            data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
+            self._refuse(_gather(self.params, data, grad, n), "the gradient", grad)
+        else:
+            data, grad = part.copy_data(), part.copy_grad()
+            self._refuse(_first_not_finite(grad, n), "the gradient", grad)
         before, old_state = data[:], self._state
         state = {name: numbers[:] for name, numbers in old_state.items()}
         self.update(data, grad, state)
-        for i, p in enumerate(self.params):
-            if not p.requires_grad:
-                data[i] = before[i]
-                for name, numbers in state.items():
-                    numbers[i] = old_state[name][i]
+        for i in _frozen(self.params):
+            data[i] = before[i]
+            for name, numbers in state.items():
+                numbers[i] = old_state[name][i]
         self._refuse(_first_not_finite(data, n), "the new value", data, grad)
         for name, numbers in state.items():
             self._refuse(_first_not_finite(numbers, n), f"the new {name}", numbers, grad)
+        if part is not None and part.store.away:  # `update` may have looked at one
+            part.set_data(data)
+            self._state = state
+            self.steps += 1
+            return
         try:
             _scatter(self.params, data, n)
             self._state = state
@@ -193,6 +272,27 @@ class Optimizer:
             _scatter(self.params, before, n)
             self._state = old_state
             raise
+
+    def _step_in_store(self, part: flat.Part) -> bool:
+        """Make the step on the store's own arrays. False, with nothing changed, where it is to be made the long way."""
+        if type(self).update not in (SGD.update, Adam.update) or "update" in vars(self):
+            return False
+        new, new_state = part.room(), self._state
+        if self._changes_state():
+            new_state = self._spare = self._spare or self._room()
+        if not self._loop(part.data(), part.grad(), self._state, new, new_state):
+            return False
+        part.replace_data(new)  # nothing fails any more
+        self._state, self._spare = new_state, self._state
+        self.steps += 1
+        return True
+
+    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
+        """Put the numbers of a step beside the old ones, or in their place. Whether all are finite."""
+        raise NotImplementedError
+
+    def _changes_state(self) -> bool:
+        return True
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """Change `data`, and the arrays in `state`, in place: one step from the gradients in `grad`."""
@@ -282,10 +382,18 @@ class SGD(Optimizer):
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """One step of gradient descent."""
-        _sgd(
-            data, grad, state["velocity"], len(data), self.lr,
+        self._loop(data, grad, state, data, state)
+
+    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
+        velocity, new_velocity = state["velocity"], new_state["velocity"]
+        return _sgd(
+            modes.doubles(data), modes.doubles(grad), modes.doubles(velocity), modes.doubles(new),
+            modes.doubles(new_velocity), len(data), self.lr,
             self.momentum, self.dampening, self.weight_decay, self.nesterov, self.steps == 0,
         )  # fmt: skip
+
+    def _changes_state(self) -> bool:
+        return self.momentum != 0.0
 
 
 class Adam(Optimizer):
@@ -319,12 +427,18 @@ class Adam(Optimizer):
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """One step of Adam."""
+        self._loop(data, grad, state, data, state)
+
+    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
         (beta1, beta2), t = self.betas, self.steps + 1
         coupled = self._coupled and self.weight_decay != 0.0
         decay = self.weight_decay if coupled or not self._coupled else 0.0
-        _adam(
-            data, grad, state["exp_avg"], state["exp_avg_sq"], len(data), self.lr,
-            beta1, beta2, self.eps, decay, coupled, 1.0 - beta1**t, 1.0 - beta2**t,
+        mean, new_mean = state["exp_avg"], new_state["exp_avg"]
+        square, new_square = state["exp_avg_sq"], new_state["exp_avg_sq"]
+        return _adam(
+            modes.doubles(data), modes.doubles(grad), modes.doubles(mean), modes.doubles(square), modes.doubles(new),
+            modes.doubles(new_mean), modes.doubles(new_square), len(data), self.lr, beta1, beta2, self.eps, decay,
+            coupled, 1.0 - beta1**t, 1.0 - beta2**t,
         )  # fmt: skip
 
 
@@ -361,17 +475,27 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
         (5.0, 0.6, 0.8)
     """
     max_norm = to_number("clip_grad_norm_", "max_norm", max_norm)
-    params, names = _parameters(parameters)
-    n = len(params)
-    data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
-    i = _gather(params, data, grad, n)
+    part = flat.locate(parameters) if type(parameters) is list else None
+    if part is not None and part.runs == 1 and part.store.away:  # in a row: each is there once
+        params, n = parameters, part.count
+        names: list[str] = []
+        grad = part.copy_grad()
+        i = _first_not_finite(grad, n)
+    else:
+        part = None
+        params, names = _parameters(parameters)
+        n = len(params)
+        data, grad = array("d", bytes(8 * n)), array("d", bytes(8 * n))
+        i = _gather(params, data, grad, n)
     if i >= 0:
         raise NonFiniteError(f"clip_grad_norm_: the gradient of {_name(params, names, i)} is {grad[i]!r}")
     norm = math.hypot(*grad)
     if not math.isfinite(norm):
         raise NonFiniteError(f"clip_grad_norm_: the norm of {n} gradients is beyond the largest float")
     factor = max_norm / (norm + 1e-6)
-    if factor < 1.0:
+    if factor < 1.0 and part is not None:
+        part.scale_grads(factor)
+    elif factor < 1.0:
         for p, g in zip(params, grad, strict=True):
             if g:
                 p.grad = g * factor

@@ -1,7 +1,7 @@
 # The C types of sweep.py.
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from . cimport engine, modes, rules
+from . cimport engine, flat, modes, rules
 from .engine cimport Value
 from .modes cimport Info
 
@@ -15,7 +15,10 @@ cdef extern from *:
         Node* _a
         Node* _b
         unsigned int _stamp
-        unsigned short _code, _flags
+        unsigned char _code, _away
+        unsigned short _flags
+
+cpdef bint is_running() except -1
 
 cdef class Nodes:
     cdef Node** items
@@ -46,7 +49,6 @@ cdef bint is_trained(Node* leaf)
 cpdef bint is_open(list values) except -1
 @cython.locals(node=Value, calls=bint)
 cdef bint only_calls(list nodes) except -1
-@cython.locals(value=Value)
 cdef double number_of(found, list used) except? -1
 
 cdef class Sweep:

@@ -24,7 +24,7 @@ try:
 except ImportError:
     from . import _cython as cython
 
-from . import engine, modes, rules
+from . import engine, flat, modes, rules
 from .engine import Value
 from .errors import GraphError, NonFiniteError, level_of_caller, named, number
 from .modes import Info
@@ -43,6 +43,16 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def is_running() -> bool:
+    """Whether a sweep is running, in whatever thread: it may be in the middle of Python code that it calls."""
+    if _one_at_a_time._is_owned():  # type: ignore[attr-defined]  # by this thread: `threading.Condition` asks so too
+        return True
+    if not _one_at_a_time.acquire(blocking=False):
+        return True
+    _one_at_a_time.release()
+    return False
 
 
 @cython.final
@@ -151,6 +161,8 @@ def order_below(
         elif node._code == leaf:
             node._stamp = seen
             by_hand = by_hand or node._flags & engine.HOOKED != 0
+            if node._away:
+                flat.home(cython.cast(Value, node))
             leaves.append(node)
         else:
             node._stamp = seen
@@ -233,7 +245,7 @@ def backward(root: Value, gradient: object) -> None:
     if finite and seed - seed != 0.0:
         raise NonFiniteError(f"backward({seed}) starts from a gradient that is not finite")
     with _one_at_a_time:
-        done = Sweep(finite).run(root, seed)
+        done = (root._code == rules.PRIMITIVE and flat.pull(root, seed)) or Sweep(finite).run(root, seed)
     if not done:
         through_calls(root, seed)  # type: ignore[misc]  # whoever makes a CALL has loaded `tape`
 
@@ -498,9 +510,8 @@ def propagate_call(node: Value, g: float, sweep: Sweep) -> None:
 def number_of(found: Any, used: list[Value]) -> float:
     """The number that a CALL gave; a Value, which depends on more than its operands, is noted."""
     if isinstance(found, Value):
-        value: Value = found
-        used.append(value)
-        return value._data
+        used.append(found)
+        return engine.data_of(found)
     return float(found)
 
 

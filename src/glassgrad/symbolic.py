@@ -123,22 +123,22 @@ class Term:
         return negate(self)
 
     def __lt__(self, other: Any) -> bool:
-        return self.node._data < number(other)
+        return number(self) < number(other)
 
     def __le__(self, other: Any) -> bool:
-        return self.node._data <= number(other)
+        return number(self) <= number(other)
 
     def __gt__(self, other: Any) -> bool:
-        return self.node._data > number(other)
+        return number(self) > number(other)
 
     def __ge__(self, other: Any) -> bool:
-        return self.node._data >= number(other)
+        return number(self) >= number(other)
 
     def __eq__(self, other: object) -> bool:
-        return self.node._data == number(other)
+        return number(self) == number(other)
 
     def __ne__(self, other: object) -> bool:
-        return self.node._data != number(other)
+        return number(self) != number(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -152,7 +152,7 @@ def term(node: Value, table: Table) -> Term:
 
 def number(x: Any) -> float:
     """The number of a Term, or of a plain number."""
-    return cython.cast(Term, x).node._data if isinstance(x, Term) else x  # type: ignore[no-any-return]
+    return engine.data_of(cython.cast(Term, x).node) if isinstance(x, Term) else x
 
 
 def apply(name: str, *operands: Any) -> Any:
@@ -417,7 +417,7 @@ def as_term(x: Value | float | None, table: Table) -> Any:
     """A Term for a Value that requires a gradient, the number of any other."""
     if isinstance(x, Value):
         value: Value = x
-        return term(value, table) if value._flags & engine.REQUIRES_GRAD else value._data
+        return term(value, table) if value._flags & engine.REQUIRES_GRAD else engine.data_of(value)
     return x
 
 

@@ -1,7 +1,7 @@
 # The C types of tape.py.
 cimport cython
 from cpython.array cimport array as Array
-from . cimport engine, modes, rules, sweep
+from . cimport engine, flat, modes, rules, sweep
 from .engine cimport Value
 from .modes cimport Info
 from .sweep cimport Node, Nodes

@@ -23,7 +23,7 @@ try:
 except ImportError:
     from . import _cython as cython
 
-from . import engine, modes, rules, sweep
+from . import engine, flat, modes, rules, sweep
 from .engine import Value
 from .errors import GraphError, NonFiniteError, named
 from .modes import Info
@@ -259,6 +259,8 @@ class Tape:
         totals = modes.doubles(adjoints)
         for k in range(len(self.nodes)):
             node: Value = self.nodes[k]
+            if node._away:  # what was asked on the way may have called a compiled function
+                flat.home(node)
             if node._code == rules.LEAF:
                 grad = totals[k]
                 totals[k] += node._grad

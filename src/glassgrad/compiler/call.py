@@ -10,17 +10,20 @@ import operator
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import calls, engine, modes, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
+from ..flat import Rule, doubles_of, locate, result_of, share
+from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
 from .derived import Differentiable, Source, apart, split
 from .program import Program
 from .rolling import Made
-from .trace import CompileError
+from .trace import CompileError, Trace
 
 if TYPE_CHECKING:
     from .evaluate import Machine, Results
@@ -66,6 +69,43 @@ class Entry:
     source: Source
     seconds: dict[str, float]
 
+    def __post_init__(self) -> None:
+        self.part = locate(self.parameters)
+        self.wanted_part = locate(self.wanted)
+        self.operands = tuple(self.wanted)
+        self.key: object = None  # what it is kept under
+        self.alone = self.values is None and str(self.made.structure) == "number"
+        self.reader: Reader | None = None
+        self.tries = 8  # so many times a reader is made
+        self.version = -1  # of the store, when it was found that the constants still are
+        self.slices: tuple[int, list[slice]] = (-1, [])  # where each argument's numbers stand among so many examples
+        self.rows: tuple[int, Any, Any] = (-1, None, None)  # the same for `indices`
+
+    def in_store(self) -> bool:
+        """Whether the parameters' numbers stand in a store, after taking them in if need be."""
+        part = self.part
+        if part is not None and not part.store.live:  # they went into a larger one, with those of another function
+            part = self.part = locate(self.parameters)
+            self.wanted_part = locate(self.wanted)
+        return part is not None and part.ready()
+
+    def parameter_numbers(self) -> Any:
+        """Their numbers: with one result to be read at once, with several for the gradients as well."""
+        if not self.in_store():
+            return list(map(DATA, self.parameters))
+        return self.part.data() if self.values is None else self.part.copy_data()  # type: ignore[union-attr]
+
+    def is_constant(self) -> bool:
+        """Whether those are still constants that were when the program was made."""
+        if not self.constants:
+            return True
+        version = self.part.store.version if self.in_store() else -1  # type: ignore[union-attr]
+        if version < 0 or version != self.version:
+            if any(x.requires_grad for x in self.constants):
+                return False
+            self.version = version
+        return True
+
     def starts(self, examples: int) -> list[int]:
         """Where each argument's numbers start, among those of all."""
         found, start = [], 0
@@ -84,32 +124,49 @@ class Entry:
             for k, i in self.rolled_by
         ]
 
-    def numbers(self, parameters: list[float], flat: list[float], examples: int) -> list[Any]:
+    def numbers(self, parameters: Sequence[float], flat: array[float], examples: int) -> list[Any]:
         """What the machine takes: the numbers of each block."""
-        import numpy as np
+        found: list[Any] = [parameters] if self.parameters else []
+        if self.slices[0] != examples:
+            ends = [*self.starts(examples), len(flat)]
+            self.slices = examples, [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
+        if len(self.slices[1]) < 2:
+            return [*found, flat] if self.slices[1] else found
+        source: Any = flat if len(flat) < 1000 else memoryview(flat)  # which takes longer than to copy so many
+        return found + [source[part] for part in self.slices[1]]
 
-        found: list[Any] = [parameters] if parameters else []
-        start = 0
-        for size, rolled in self.arguments:
-            stop = start + size * (examples if rolled else 1)
-            if size:
-                found.append(np.reshape(flat[start:stop], (examples, size)) if rolled else flat[start:stop])
-            start = stop
-        return found
-
-    def inside(self, flat: list[float], examples: int) -> bool:
+    def inside(self, flat: array[float], examples: int) -> bool:
         """Whether every index that `take` is given is that of a row, counted from the start."""
-        starts = self.starts(examples)
-        for k, i, n in self.indices:
-            size, rolled = self.arguments[k]
-            first = starts[k] + i
-            for place in range(first, first + size * examples, size) if rolled else (first,):
-                if not (0.0 <= flat[place] < n and flat[place].is_integer()):
-                    return False
-        return True
+        if not self.indices:
+            return True
+        if self.rows[0] != examples:
+            starts = self.starts(examples)
+            places, counts = array("i"), array("d")
+            for k, i, n in self.indices:
+                size, rolled = self.arguments[k]
+                count = examples if rolled else 1
+                places.extend(range(starts[k] + i, starts[k] + i + size * count, size))
+                counts.extend([n] * count)
+            self.rows = examples, places, counts
+        return are_rows(flat, *self.rows[1:])
 
 
-class Call(Differentiable):
+def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
+    """A function's parameters in the order in which they stand in a store, and the node of each.
+
+    So that a program can read the store itself, it is given all that is there, unless that is much more than it needs.
+    """
+    part = share(found.parameters)
+    if part is None:
+        return found.parameters, found.parameter_nodes
+    nodes = dict(zip(map(id, found.parameters), found.parameter_nodes, strict=True))
+    together = part.store.values
+    if len(together) > 2 * len(nodes):
+        together = [x for x in together if id(x) in nodes]
+    return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
+
+
+class Call(Rule, Differentiable):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
@@ -123,15 +180,23 @@ class Call(Differentiable):
     derivative_texts: tuple[str, ...] = ()
 
     def __init__(
-        self, name: str, symbol: str, entry: Entry, leaves: list[Any], examples: int, again: Callable[[list[Any]], Any]
+        self,
+        name: str,
+        symbol: str,
+        entry: Entry,
+        flat: array[float],
+        leaves: Callable[[], list[Any]],
+        by: list[Value],
+        examples: int,
+        again: Callable[[list[Any]], Any],
     ) -> None:
         self.entry, self.source, self.leaves, self.again = entry, entry.source, leaves, again
         self.name, self.symbol = name, symbol
         self.examples = examples
-        self.by = entry.places(examples)
-        self.operands = (*entry.wanted, *[leaves[i] for i in self.by])
-        self.flat: list[float] = list(map(engine.plain, leaves))
-        self.numbers = entry.numbers(list(map(DATA, entry.parameters)), self.flat, examples)
+        self.operands = (*entry.operands, *by) if by else entry.operands
+        self.flat = flat
+        self.numbers = entry.numbers(entry.parameter_numbers(), flat, examples)
+        self.part = None if by else entry.wanted_part
 
     def given(self, counted: bool) -> list[Any]:
         """The numbers of a machine's blocks, seeds left out."""
@@ -141,17 +206,16 @@ class Call(Differentiable):
         """The Values that the call gives."""
         entry = self.entry
         if not entry.inside(self.flat, self.examples):
-            return self.again(
-                self.leaves
-            )  # which knows what an index below 0 means, and what to say about one too large
+            # Eager code knows what an index below 0 means, and what to say about one too large.
+            return self.again(self.leaves())
         machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
         found = machine.run(self.given(counted), self.examples)
         if not found.finite and not modes.current().allow_nonfinite:
-            return self.again(self.leaves)
+            return self.again(self.leaves())
         if entry.values is None:
-            partials = array("d", gradients_of(found).tobytes())
-            only = engine.by_rule("primitive", self, self.operands, float(found.outputs[0]), partials)
-            return entry.made.rebuild([only], [])
+            partials = doubles_of(gradients_of(found) if entry.rolled_by else found.gradients)
+            only = result_of(self, float(found.outputs[0]), partials)
+            return only if entry.alone else entry.made.rebuild([only], [])
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
 
@@ -180,8 +244,8 @@ class Call(Differentiable):
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
-        flat = list(self.flat)
-        for i, x in zip(self.by, operands[n:], strict=True):
+        flat = self.flat[:]
+        for i, x in zip(entry.places(self.examples), operands[n:], strict=True):
             flat[i] = engine.plain(x)
         parameters = [engine.plain(moved.get(id(x), x)) for x in entry.parameters]
         return entry.numbers(parameters, flat, self.examples)
@@ -231,8 +295,8 @@ class Call(Differentiable):
                 f"the graph with a result of {self.name} was copied, and where there is no program for its derivatives "
                 "the function runs again, which would not use the copies of the parameters that it finds by itself"
             )
-        leaves = list(self.leaves)
-        for i, x in zip(self.by, inputs[n:], strict=True):
+        leaves = list(self.leaves())
+        for i, x in zip(self.entry.places(self.examples), inputs[n:], strict=True):
             leaves[i] = x
         with modes.Recording():
             results, _ = trees.flatten(self.again(leaves))

@@ -79,7 +79,7 @@ class Machine:
         """Run the program once.
 
         Arguments:
-            numbers: for each block that is given, its numbers; of a rolled one as [examples, size].
+            numbers: for each block that is given, its numbers; of a rolled one example by example.
 
         Where an output or a gradient is not finite the program runs again with 0 times anything being 0 in derivatives:
         so what `where` does not choose may be infinite.
@@ -88,7 +88,7 @@ class Machine:
             if examples != self.examples:
                 self.prepare(examples)
             for block, given in zip(self.given, numbers, strict=True):
-                self.place(block)[:] = np.transpose(given) if block.rolled else given
+                self.place(block)[:] = np.reshape(given, (examples, block.size)).T if block.rolled else given
             found = self.once(self.steps)
             if not found.finite:
                 self.careful = self.careful or [self.step(x, careful=True) for x in self.program.instructions]

@@ -16,6 +16,7 @@ import math
 import sys
 import threading
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -24,9 +25,10 @@ from .. import engine, modes, trees
 from ..engine import Value
 from ..errors import GraphError, OperandError, is_number, shown
 from ..primitives import name_in_graphs
+from ..reader import Numbers, Reader
 from ..run import as_values
 from . import rolling
-from .call import Call, Entry
+from .call import Call, Entry, in_memory_order
 from .derived import Group, Source
 from .differentiate import differentiate
 from .program import PARAMETERS, Program, Shape
@@ -36,6 +38,7 @@ from .trace import Argument, CompileError, Trace, trace
 __all__ = ["Compiled", "compile"]
 
 KEPT: Final = 64  # programs of one function, the least recently used leaving first
+READ: Final = 8  # programs whose arguments' structure is looked for before all are looked up
 
 
 def compile(  # noqa: A001 - JAX has jit
@@ -112,6 +115,7 @@ class Compiled:
                 raise CompileError(f"compile({self.name}): static names {name!r}, which is no argument of it")
         self._entries: OrderedDict[object, Entry] = OrderedDict()
         self._rolled: dict[object, frozenset[str]] = {}  # which arguments vmap takes, by what is static
+        self._readable: tuple[Entry, ...] = ()  # those with a reader that were used last, the latest first
         self._lock = threading.RLock()  # a function is traced by one thread, while others that call it wait
 
     @property
@@ -142,6 +146,59 @@ class Compiled:
         """The result of the function."""
         if modes.current().tracer is not None:  # inside another compiled function: part of its program
             return self.f(*args, **kwargs)
+        for entry in self._readable:
+            reader: Reader = entry.reader  # type: ignore[assignment]  # these have one
+            numbers = reader.read(args, kwargs)
+            if numbers is not None and entry.is_constant():
+                by = numbers.wanted
+                if (entry.by or by) and by != entry.places(numbers.examples):
+                    continue
+                if entry is not self._readable[0]:
+                    self._use(entry)
+                values = [x for x in numbers.values if x.requires_grad] if by else []
+                again = functools.partial(self._again, reader, numbers)
+                return Call(
+                    self.name, self.symbol, entry, numbers.array, numbers.leaves, values, numbers.examples, again
+                ).values()
+        return self._call(args, kwargs)
+
+    def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
+        """What the function gives eagerly for arguments that were read, with these leaves."""
+        leaves = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
+        results, made = trees.flatten(reader.call(self.f, numbers, leaves))
+        return trees.rebuild(made, as_values(results))
+
+    def _use(self, entry: Entry) -> None:
+        """Note that an entry was used."""
+        with self._lock:
+            if self._entries.get(entry.key) is entry:  # another thread may just have dropped it
+                self._entries.move_to_end(entry.key)
+                others = [x for x in self._readable if x is not entry]
+                self._readable = (entry, *others[: READ - 1]) if entry.reader is not None else self._readable
+
+    def _learn(
+        self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str], fixed: list[str]
+    ) -> None:
+        """Make the reader of calls like this one, if that can be."""
+        if entry.rolled_by or entry.tries == 0:
+            return
+        entry.tries -= 1
+        positions = {
+            name: i
+            for i, (name, parameter) in enumerate(self.signature.parameters.items())
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        }
+        places = {name: -1 if name in kwargs else positions.get(name, len(args)) for name in (*names, *fixed)}
+        if len(places) != len(args) + len(kwargs) or max(places.values(), default=-1) >= len(args):
+            return  # there are *args or **kwargs
+        reader = Reader(
+            args, kwargs, {name: places[name] for name in names}, {name: places[name] for name in fixed}, entry.rolled
+        )
+        if reader.is_able():
+            entry.reader = reader
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same, for arguments that no reader knows."""
         bound = self.signature.bind(*args, **kwargs)
         fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
         names = [name for name in bound.arguments if name not in fixed]
@@ -173,16 +230,21 @@ class Compiled:
             given = [bound.arguments[name] for name in names]
             key, counts = self.key(form, names, given, by, roll)
             entry = self._entries.get(key)
-            if entry is None or any(x.requires_grad for x in entry.constants):
+            if entry is None or not entry.is_constant():
                 entry = self.make(names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
                 key, counts = self.key(form, names, given, by, entry.rolled)
+                entry.key = key
                 self._entries[key] = entry
                 while len(self._entries) > self.keep:
-                    self._entries.popitem(last=False)
-            self._entries.move_to_end(key)
-        return Call(self.name, self.symbol, entry, leaves, counts, again).values()
+                    _, dropped = self._entries.popitem(last=False)
+                    self._readable = tuple([x for x in self._readable if x is not dropped])
+            self._learn(entry, args, kwargs, names, list(fixed))
+            self._use(entry)
+        flat = array("d", map(engine.plain, leaves))
+        values_by = [leaves[i] for i in entry.places(counts)] if by else []
+        return Call(self.name, self.symbol, entry, flat, lambda: leaves, values_by, counts, again).values()
 
     def key(
         self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
@@ -229,10 +291,12 @@ class Compiled:
         found = trace(self.f, arguments, call)
         times.append(time.perf_counter())
         scalars = found.scalars
-        wanted = [x for x in found.parameters if x.requires_grad]
-        nodes = [i for x, i in zip(found.parameters, found.parameter_nodes, strict=True) if x.requires_grad]
+        parameters, parameter_nodes = in_memory_order(found)
+        used = set(map(id, found.parameters))
+        wanted = [x for x in parameters if x.requires_grad and id(x) in used]
+        nodes = [i for x, i in zip(parameters, parameter_nodes, strict=True) if x.requires_grad and id(x) in used]
         blocks: list[tuple[str, list[int], Shape]] = [
-            (PARAMETERS, found.parameter_nodes, (len(found.parameters),)),
+            (PARAMETERS, parameter_nodes, (len(parameters),)),
             *[
                 (x.name, inputs, _shape(x.row if x.row and x.name in found.rolled else x.structure))
                 for x, inputs in zip(arguments, found.inputs, strict=True)
@@ -283,7 +347,7 @@ class Compiled:
             machine=machine,
             values=values,
             made=found.made,
-            parameters=found.parameters,
+            parameters=parameters,
             wanted=wanted,
             constants=[x for x in found.parameters if not x.requires_grad],
             arguments=[
