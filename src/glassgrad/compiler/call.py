@@ -21,9 +21,9 @@ from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
 from .derived import Differentiable, Source, apart, split
-from .program import Program
+from .program import CompileError, Program
 from .rolling import Made
-from .trace import CompileError, Trace
+from .trace import Trace
 
 if TYPE_CHECKING:
     from .evaluate import Machine, Results
@@ -80,6 +80,10 @@ class Entry:
         self.version = -1  # of the store, when it was found that the constants still are
         self.slices: tuple[int, list[slice]] = (-1, [])  # where each argument's numbers stand among so many examples
         self.rows: tuple[int, Any, Any] = (-1, None, None)  # the same for `indices`
+
+    def call(self, name: str, symbol: str, *given: Any) -> Any:
+        """The result of the function, for what else a `Call` is made of."""
+        return Call(name, symbol, self, *given).values()
 
     def in_store(self) -> bool:
         """Whether the parameters' numbers stand in a store, after taking them in if need be."""

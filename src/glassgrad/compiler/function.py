@@ -9,31 +9,26 @@ not finite, the call runs again eagerly, so that an error names the operation, a
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
-import math
 import sys
 import threading
-import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import engine, modes, trees
 from ..engine import Value
-from ..errors import GraphError, OperandError, is_number, shown
+from ..errors import GraphError, OperandError, shown
 from ..primitives import name_in_graphs
 from ..reader import Numbers, Reader
 from ..run import as_values
 from . import rolling
-from .call import Call, Entry, in_memory_order
-from .derived import Group, Source
-from .differentiate import differentiate
-from .program import PARAMETERS, Program, Shape
-from .scalars import Scalars
-from .trace import Argument, CompileError, Trace, trace
+from .program import CompileError, Program
+
+if TYPE_CHECKING:
+    from .call import Entry
 
 __all__ = ["Compiled", "compile"]
 
@@ -157,9 +152,9 @@ class Compiled:
                     self._use(entry)
                 values = [x for x in numbers.values if x.requires_grad] if by else []
                 again = functools.partial(self._again, reader, numbers)
-                return Call(
-                    self.name, self.symbol, entry, numbers.array, numbers.leaves, values, numbers.examples, again
-                ).values()
+                return entry.call(
+                    self.name, self.symbol, numbers.array, numbers.leaves, values, numbers.examples, again
+                )
         return self._call(args, kwargs)
 
     def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
@@ -231,7 +226,9 @@ class Compiled:
             key, counts = self.key(form, names, given, by, roll)
             entry = self._entries.get(key)
             if entry is None or not entry.is_constant():
-                entry = self.make(names, given, leaves, structure, call)
+                from .build import build  # what compiling needs is imported by who compiles
+
+                entry = build(self.f, self.dtype, names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
                 key, counts = self.key(form, names, given, by, entry.rolled)
@@ -244,7 +241,7 @@ class Compiled:
             self._use(entry)
         flat = array("d", map(engine.plain, leaves))
         values_by = [leaves[i] for i in entry.places(counts)] if by else []
-        return Call(self.name, self.symbol, entry, flat, lambda: leaves, values_by, counts, again).values()
+        return entry.call(self.name, self.symbol, flat, lambda: leaves, values_by, counts, again)
 
     def key(
         self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
@@ -256,117 +253,13 @@ class Compiled:
         """
         batches = [x for name, x in zip(names, given, strict=True) if name in roll]
         counts = set(map(len, batches))
-        if len(counts) != 1 or not all(rolling.alike(x, _kind) for x in batches):
-            return (form, tuple(map(_kind, given)), tuple(by)), 1
+        if len(counts) != 1 or not all(rolling.alike(x) for x in batches):
+            return (form, tuple(map(rolling.kind_of, given)), tuple(by)), 1
         kinds: list[object] = []
         for name, x in zip(names, given, strict=True):
             part = x[0] if name in roll else x
-            kinds.append((name in roll and type(x), _kind(part), rolling.wanted(part)))
+            kinds.append((name in roll and type(x), rolling.kind_of(part), rolling.wanted(part)))
         return (form, tuple(kinds)), counts.pop()
-
-    def make(
-        self,
-        names: list[str],
-        given: list[Any],
-        leaves: list[Any],
-        structure: trees.Container,
-        call: Callable[[list[Any]], Any],
-    ) -> Entry:
-        """The program for these arguments."""
-        try:
-            from .lift import lift
-
-            try:
-                from .native import Machine
-            except ModuleNotFoundError as error:
-                if error.name is None or not error.name.endswith(".native"):
-                    raise
-                from .evaluate import Machine  # it was not compiled
-        except ImportError as error:
-            raise CompileError(
-                f"compiled functions run in NumPy, which is missing: pip install numpy ({error})"
-            ) from None
-        times = [time.perf_counter()]
-        arguments = _arguments(names, given, leaves, structure)
-        found = trace(self.f, arguments, call)
-        times.append(time.perf_counter())
-        scalars = found.scalars
-        parameters, parameter_nodes = in_memory_order(found)
-        used = set(map(id, found.parameters))
-        wanted = [x for x in parameters if x.requires_grad and id(x) in used]
-        nodes = [i for x, i in zip(parameters, parameter_nodes, strict=True) if x.requires_grad and id(x) in used]
-        blocks: list[tuple[str, list[int], Shape]] = [
-            (PARAMETERS, parameter_nodes, (len(parameters),)),
-            *[
-                (x.name, inputs, _shape(x.row if x.row and x.name in found.rolled else x.structure))
-                for x, inputs in zip(arguments, found.inputs, strict=True)
-            ],
-        ]
-        by, rolled_by = _places(arguments, leaves, found)
-        operands = Group([*nodes, *[found.inputs[k][i] for k, i in by]], [found.inputs[k][i] for k, i in rolled_by])
-        values = None
-        seeds: list[int | None] = [None]
-        rolled_seeds: list[int] = []
-        single = len(found.outputs) == 1 and not found.rolled_outputs
-        outputs = [Group(found.outputs, found.rolled_outputs)]
-        source = Source(scalars, list(blocks), outputs, [operands], len(scalars), single, self.dtype)
-        if not single:
-            alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
-            values = Machine(alone, self.dtype)
-            seeds = [scalars.leaf() for _ in found.outputs]
-            rolled_seeds = [scalars.leaf(rolled=True) for _ in found.rolled_outputs]
-        counted = scalars.examples is not None
-        adjoint = differentiate(
-            scalars,
-            [*found.outputs, *found.rolled_outputs],
-            [*seeds, *rolled_seeds],
-            [*operands.plain, *operands.rolled],
-        )
-        times.append(time.perf_counter())
-        plain = len(operands.plain)
-        blocks += _counted(scalars)
-        if not single:
-            blocks += [
-                ("seeds", [i for i in seeds if i is not None], (len(seeds),)),
-                ("rolled seeds", rolled_seeds, (len(rolled_seeds),)),
-            ]
-        program = lift(
-            scalars,
-            blocks,
-            found.outputs,
-            adjoint.gradients[:plain],
-            adjoint.start,
-            found.rolled_outputs,
-            adjoint.gradients[plain:],
-        )
-        times.append(time.perf_counter())
-        machine = Machine(program, self.dtype)
-        times.append(time.perf_counter())
-        return Entry(
-            program=program,
-            machine=machine,
-            values=values,
-            made=found.made,
-            parameters=parameters,
-            wanted=wanted,
-            constants=[x for x in found.parameters if not x.requires_grad],
-            arguments=[
-                (len(inputs), x.name in found.rolled) for x, inputs in zip(arguments, found.inputs, strict=True)
-            ],
-            by=by,
-            rolled_by=rolled_by,
-            rolled=found.rolled,
-            counted=(counted, scalars.examples is not None),
-            indices=found.indices,
-            ends=(len(found.outputs), len(found.rolled_outputs)),
-            source=source,
-            seconds={
-                stage: end - start
-                for stage, start, end in zip(
-                    ("trace", "differentiate", "lift", "prepare"), times, times[1:], strict=False
-                )
-            },
-        )
 
     def __reduce__(self) -> str:
         """Its name: it is pickled as functions are, without its programs."""
@@ -389,78 +282,6 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
-
-
-def _kind(tree: Any) -> object:
-    """How a tree is put together, to be looked up: two with the same kind may share a program."""
-    kind = type(tree)
-    if kind in trees.SCALARS:
-        return None
-    if kind is list or kind is tuple or isinstance(tree, list | tuple):
-        if trees.SCALARS.issuperset(map(type, tree)):
-            return kind, len(tree)
-        return kind, *map(_kind, tree)
-    if isinstance(tree, Value) or is_number(tree):
-        return None
-    if isinstance(tree, dict):
-        return kind, *[(key, _kind(x)) for key, x in tree.items()]
-    if dataclasses.is_dataclass(tree):
-        fields = dataclasses.fields(tree)
-        fixed = [(field.name, getattr(tree, field.name)) for field in fields if field.metadata.get("static")]
-        moving = [(x.name, _kind(getattr(tree, x.name))) for x in fields if not x.metadata.get("static")]
-        return kind, *fixed, *moving
-    return kind, getattr(tree, "shape", None)
-
-
-def _arguments(names: list[str], given: list[Any], leaves: list[Any], structure: trees.Container) -> list[Argument]:
-    """The arguments to trace."""
-    found = []
-    start = 0
-    for name, x, child in zip(names, given, structure.children or [trees.LEAF] * len(names), strict=True):
-        numbers = [engine.plain(leaf) for leaf in leaves[start : start + child.size]]
-        start += child.size
-        row = None
-        if isinstance(child, trees.Array) and child.shape:
-            shape = child.shape[1:]
-            row = trees.Array(shape, math.prod(shape)) if shape else trees.LEAF
-        elif isinstance(child, trees.Container) and (type(x) is tuple or isinstance(x, list)):
-            row = child.children[0] if child.children else trees.LEAF
-        found.append(Argument(name, child, numbers, x, row if row is not None and rolling.alike(x, _kind) else None))
-    return found
-
-
-def _places(
-    arguments: list[Argument], leaves: list[Any], found: Trace
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Which numbers derivatives are by: argument and place; and the same for those of each example."""
-    by: list[tuple[int, int]] = []
-    rolled_by: list[tuple[int, int]] = []
-    start = 0
-    for k, (x, inputs) in enumerate(zip(arguments, found.inputs, strict=True)):
-        some = [
-            (k, i)
-            for i in range(len(inputs))
-            if isinstance(leaves[start + i], Value) and leaves[start + i].requires_grad
-        ]
-        (rolled_by if x.name in found.rolled else by).extend(some)
-        start += x.structure.size
-    return by, rolled_by
-
-
-def _counted(scalars: Scalars) -> list[tuple[str, list[int], Shape]]:
-    """The block for how many examples there are, where something depends on it."""
-    return [] if scalars.examples is None else [("n", [scalars.examples], ())]
-
-
-def _shape(structure: trees.Structure) -> Shape:
-    """A tree's sizes if it is an array or lists as regular as one, else how many numbers it has."""
-    if isinstance(structure, trees.Array):
-        return structure.shape
-    if isinstance(structure, trees.Container) and structure.children:
-        shapes = {_shape(child) for child in structure.children}
-        if len(shapes) == 1:
-            return (len(structure.children), *shapes.pop())
-    return () if str(structure) == "number" else (structure.size,)
 
 
 def _path(names: list[str], structure: trees.Container, i: int) -> str:

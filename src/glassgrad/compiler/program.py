@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "Block", "Contract", "Gather", "Instruction", "Map", "Operand", "Program", "ProgramError", "Spread", "View",
-    "check",
+    "Block", "CompileError", "Contract", "Gather", "Instruction", "Map", "Operand", "Program", "ProgramError", "Spread",
+    "View", "check",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -46,6 +46,10 @@ Shape = tuple[int, ...]
 PARAMETERS: Final = "params"  # the block of the Values that a function found by itself
 
 viewers: dict[str, Callable[..., Any]] = {}  # by the name of the method: filled by the package, viz being beside us
+
+
+class CompileError(GlassgradError, TypeError):
+    """A function cannot be compiled: it uses a number of the run that is traced, or what is not built yet."""
 
 
 class ProgramError(GlassgradError, ValueError):

@@ -9,14 +9,16 @@ only vmap can see the row. A function that looks at one all the same is traced o
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from .. import trees
 from ..engine import Value
+from ..errors import is_number
 
-__all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "wanted"]
+__all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "kind_of", "wanted"]
 
 
 class Restart(BaseException):
@@ -164,12 +166,12 @@ class Made:
         return ""
 
 
-def alike(rows: Sequence[Any], kind: Callable[[Any], object]) -> bool:
+def alike(rows: Sequence[Any]) -> bool:
     """Whether a batch can be rolled: its rows are put together alike, with derivatives by the same of their numbers."""
     if not len(rows):
         return False
-    first = kind(rows[0]), wanted(rows[0])
-    return all((kind(row), wanted(row)) == first for row in rows[1:])
+    first = kind_of(rows[0]), wanted(rows[0])
+    return all((kind_of(row), wanted(row)) == first for row in rows[1:])
 
 
 def wanted(row: Any) -> tuple[int, ...]:
@@ -178,3 +180,24 @@ def wanted(row: Any) -> tuple[int, ...]:
         return ()
     leaves = trees.flatten(row)[0]
     return tuple([i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad])
+
+
+def kind_of(tree: Any) -> object:
+    """How a tree is put together, to be looked up: two with the same kind may share a program."""
+    kind = type(tree)
+    if kind in trees.SCALARS:
+        return None
+    if kind is list or kind is tuple or isinstance(tree, list | tuple):
+        if trees.SCALARS.issuperset(map(type, tree)):
+            return kind, len(tree)
+        return kind, *map(kind_of, tree)
+    if isinstance(tree, Value) or is_number(tree):
+        return None
+    if isinstance(tree, dict):
+        return kind, *[(key, kind_of(x)) for key, x in tree.items()]
+    if dataclasses.is_dataclass(tree):
+        fields = dataclasses.fields(tree)
+        fixed = [(field.name, getattr(tree, field.name)) for field in fields if field.metadata.get("static")]
+        moving = [(x.name, kind_of(getattr(tree, x.name))) for x in fields if not x.metadata.get("static")]
+        return kind, *fixed, *moving
+    return kind, getattr(tree, "shape", None)

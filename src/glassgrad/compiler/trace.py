@@ -23,14 +23,15 @@ from typing import Any, Final, NoReturn
 
 from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
-from ..errors import GlassgradError, named
+from ..errors import named
 from ..recompute import is_plain
 from ..tape import Tape, captured
+from .program import CompileError
 from .reading import Reader
 from .rolling import Batch, Count, Examples, Made, Restart, Total
 from .scalars import Scalars
 
-__all__ = ["Argument", "CompileError", "Trace", "trace"]
+__all__ = ["Argument", "Trace", "trace"]
 
 PACKAGE: Final = __name__.partition(".")[0]
 
@@ -57,10 +58,6 @@ WAYS_OUT: Final = {
     "copying": "copy outside",
     "backward()": "call it on the result, outside",
 }
-
-
-class CompileError(GlassgradError, TypeError):
-    """A function cannot be compiled: it uses a number of the run that is traced, or what is not built yet."""
 
 
 class Input(Value):
