@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import BUILDS, environment
 
-TEN_MILLION = 10_000_000
-GIGABYTES = {"compiled": 3.5, "interpreted": 5.0}
+MANY = {"compiled": 10_000_000, "interpreted": 2_000_000}  # a minute and a half for ten million
+GIGABYTES = {"compiled": 3.5, "interpreted": 1.5}
 
 # Every script below starts so; it prints one JSON object.
 START = """
@@ -242,14 +242,14 @@ def memory_free():
 
 
 @pytest.mark.slow
-def test_ten_million_operations_live_and_die(build):
+def test_millions_of_operations_live_and_die(build):
     needs_proc()
     if memory_free() < GIGABYTES[build]:
         pytest.skip(f"{GIGABYTES[build]} GB of memory are needed, {memory_free():.1f} are free")
-    found = run(LIFE, TEN_MILLION, build)
+    found = run(LIFE, MANY[build], build)
     assert found["text"] == "Value(data=1.0, grad=1.0)" * 2 + "1.00"
     assert found["grad"] == 1.0
-    assert found["top"] > 1.8 * TEN_MILLION * 90, "there were two chains of them"
+    assert found["top"] > 1.8 * MANY[build] * 90, "there were two chains of them"
     assert found["left"] < 0.25 * found["top"], "the memory came back"
 
 

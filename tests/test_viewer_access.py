@@ -344,7 +344,9 @@ def test_the_keys_of_the_page_work_before_the_stage_is_touched(page_of):
     page.keyboard.press("?")
     assert page.locator("#gg-help").is_visible()
     page.keyboard.press("Escape")
+    page.locator("#gg-help").wait_for(state="hidden")
     page.keyboard.press("/")
+    page.wait_for_function("() => document.activeElement.id === 'gg-search'")
     page.keyboard.type("a,?")
     assert page.locator("#gg-search").input_value() == "a,?"
     assert not page.locator("#gg-help").is_visible()
