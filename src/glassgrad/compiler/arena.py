@@ -26,11 +26,11 @@ Array = np.ndarray[Any, Any]
 # As in native.h.
 KINDS: Final = (
     "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
-    "map", "rule", "python",
+    "map", "rule", "logsumexp", "python",
 )  # fmt: skip
 FIELDS: Final = (
     "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
-    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "sign", "table", "count",
+    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "v_next", "out_next", "sign", "table", "count",
 )  # fmt: skip
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each

@@ -15,7 +15,8 @@ typedef REAL NAME(vec);
 #define vec NAME(vec)
 #define LOAD(p) (*(const vec *)(p))
 #define STORE(p, x) (*(vec *)(p) = (x))
-#define MOST_ROWS 6
+#define ALL(x) ((vec){0} + (REAL)(x))
+#define MOST_ROWS 8
 
 /* Numbers from anywhere. One by one: vgatherdpd takes twice as long since processors were mended against Downfall. */
 #define F(i) m[t[i]]
@@ -51,18 +52,19 @@ INLINE REAL NAME(total)(vec x) {
 
 /* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors */
 
-INLINE void NAME(tile)(const int rows, const int vectors, REAL *out, int64_t out_row, const REAL *u, int64_t u_row,
-                       int64_t u_n, const REAL *v, int64_t v_n, int64_t n, REAL sign) {
+INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v,
+                       int64_t v_n) {
+    const int64_t out_row = s->out_row, out_next = s->out_next, u_row = s->u_row, u_n = s->u_n, v_next = s->v_next;
     vec sum[MOST_ROWS][TILE_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = (vec){0};
     }
-    for (int64_t k = 0; k < n; k++, u += u_n, v += v_n) {
+    for (int64_t k = s->n; k > 0; k--, u += u_n, v += v_n) {
         vec right[TILE_VECTORS];
         UNROLL
-        for (int j = 0; j < vectors; j++) right[j] = LOAD(v + j * WIDTH);
+        for (int j = 0; j < vectors; j++) right[j] = LOAD(v + j * v_next);
         UNROLL
         for (int i = 0; i < rows; i++) {
             const REAL left = u[i * u_row];
@@ -70,31 +72,31 @@ INLINE void NAME(tile)(const int rows, const int vectors, REAL *out, int64_t out
             for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
         }
     }
+    const REAL sign = (REAL)s->sign;
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
-        for (int j = 0; j < vectors; j++) STORE(out + i * out_row + j * WIDTH, sign * sum[i][j]);
+        for (int j = 0; j < vectors; j++) STORE(out + i * out_row + j * out_next, sign * sum[i][j]);
     }
 }
 
-INLINE void NAME(panel)(const int vectors, REAL *out, int64_t out_row, const REAL *u, int64_t u_row, int64_t u_n,
-                        const REAL *v, int64_t v_n, int64_t rows, int64_t n, REAL sign) {
-#define TILE(k) NAME(tile)(k, vectors, out, out_row, u, u_row, u_n, v, v_n, n, sign)
-    for (; rows >= MOST_ROWS + 2 || rows == MOST_ROWS; rows -= MOST_ROWS) {
-        TILE(MOST_ROWS);
-        out += MOST_ROWS * out_row;
-        u += MOST_ROWS * u_row;
-    }
-    for (; rows >= 4; rows -= 4) {
-        TILE(4);
-        out += 4 * out_row;
-        u += 4 * u_row;
-    }
+INLINE void NAME(panel)(const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v, int64_t v_n) {
+    int64_t rows = s->rows;
+#define TILE(k) NAME(tile)(k, vectors, s, out, u, v, v_n)
+#define TILES(k) \
+    TILE(k); \
+    out += k * s->out_row; \
+    u += k * s->u_row
+    if (vectors < 3)
+        for (; rows >= MOST_ROWS; rows -= MOST_ROWS) { TILES(MOST_ROWS); }
+    for (; rows >= 6 + 2 || rows == 6; rows -= 6) { TILES(6); }
+    for (; rows >= 4; rows -= 4) { TILES(4); }
     switch (rows) {
         case 3: TILE(3); break;
         case 2: TILE(2); break;
         case 1: TILE(1); break;
     }
+#undef TILES
 #undef TILE
 }
 
@@ -107,17 +109,15 @@ static void NAME(product)(const Step *s, REAL *m) {
                 const int64_t wide = t < tiles - 1 ? TILE_VECTORS : vectors - t * TILE_VECTORS;
                 const REAL *v = m + s->v + a * s->v_outer + b * s->v_inner + t * s->v_tile;
                 const int64_t v_n = s->code ? wide * WIDTH : s->v_n; /* packed, tile after tile */
-                REAL *out = m + s->out + a * s->out_outer + b * s->out_inner + t * TILE_VECTORS * WIDTH;
-#define PANEL(k) NAME(panel)(k, out, s->out_row, u, s->u_row, s->u_n, v, v_n, s->rows, s->n, (REAL)s->sign)
+                REAL *out = m + s->out + a * s->out_outer + b * s->out_inner + t * TILE_VECTORS * s->out_next;
                 switch (wide) {
-                    case 1: PANEL(1); break;
-                    case 2: PANEL(2); break;
+                    case 1: NAME(panel)(1, s, out, u, v, v_n); break;
+                    case 2: NAME(panel)(2, s, out, u, v, v_n); break;
 #if TILE_VECTORS == 4
-                    case 3: PANEL(3); break;
-                    case 4: PANEL(4); break;
+                    case 3: NAME(panel)(3, s, out, u, v, v_n); break;
+                    case 4: NAME(panel)(4, s, out, u, v, v_n); break;
 #endif
                 }
-#undef PANEL
             }
         }
 }
@@ -169,45 +169,116 @@ static void NAME(lanes)(const Step *s, const int32_t *t, REAL *m) {
     }
 }
 
-/* ---- with examples: a place is a row of them; the table has the places of the factors, those that are added first */
+/* ---- with examples: a place is a row of them; the tables have the places of the factors, those that are added first */
 
-INLINE void NAME(rolled_part)(const int vectors, const int both, const Step *s, const int32_t *t, REAL *m, REAL *out,
-                              int64_t at) {
-    vec sum[4];
-    UNROLL
-    for (int j = 0; j < vectors; j++) sum[j] = (vec){0};
-    for (int64_t k = 0; k < s->n; k++, t += 2) {
-        const REAL *u = m + t[0] + at, *v = m + t[1] + (both ? at : 0), sign = k < s->inner ? 1 : -1;
-        UNROLL
-        for (int j = 0; j < vectors; j++) {
-            if (both)
-                sum[j] += sign * LOAD(u + j * WIDTH) * LOAD(v + j * WIDTH);
-            else
-                sum[j] += (sign * v[0]) * LOAD(u + j * WIDTH);
-        }
-    }
-    UNROLL
-    for (int j = 0; j < vectors; j++) STORE(out + at + j * WIDTH, sum[j]);
+INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at) {
+    if (rolled) return LOAD(m + place + at);
+    return ALL(m[place]);
 }
 
-static void NAME(rolled)(const Step *s, const int32_t *t, REAL *m) {
-    REAL *out = m + s->out;
-    for (int64_t i = 0; i < s->count; i++, out += s->columns, t += 2 * s->n)
-        for (int64_t at = 0; at < s->columns;) {
-            const int wide = s->columns - at >= 4 * WIDTH ? 4 : s->columns - at >= 2 * WIDTH ? 2 : 1;
-#define PART(k, both) NAME(rolled_part)(k, both, s, t, m, out, at)
-            if (s->code) {
-                if (wide == 4) PART(4, 1);
-                else if (wide == 2) PART(2, 1);
-                else PART(1, 1);
-            } else {
-                if (wide == 4) PART(4, 0);
-                else if (wide == 2) PART(2, 0);
-                else PART(1, 0);
-            }
-#undef PART
-            at += wide * WIDTH;
+/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. */
+INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
+                              const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
+    const int64_t n = s->n;
+    for (int64_t at = 0; at < s->count; at += WIDTH) {
+        vec sum[4][4];
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
         }
+#define TERMS(from, to, plus) \
+    for (int64_t k = from; k < to; k++) { \
+        vec right[4]; \
+        UNROLL \
+        for (int j = 0; j < columns; j++) right[j] = NAME(row)(vs, m, v[j * n + k], at); \
+        UNROLL \
+        for (int i = 0; i < rows; i++) { \
+            const vec left = NAME(row)(us, m, u[i * n + k], at); \
+            UNROLL \
+            for (int j = 0; j < columns; j++) \
+                sum[i][j] = plus ? sum[i][j] + left * right[j] : sum[i][j] - left * right[j]; \
+        } \
+    }
+        TERMS(0, s->inner, 1)
+        TERMS(s->inner, n, 0)
+#undef TERMS
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sum[i][j]);
+        }
+    }
+}
+
+INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const int32_t *table, REAL *m) {
+    const int64_t n = s->n;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t i = 0; i < s->rows;) {
+            const int32_t *u = table + s->u + (a * s->rows + i) * n, *v = table + s->v + a * s->columns * n;
+            REAL *out = m + s->out + (a * s->rows + i) * s->out_row;
+            const int64_t some = s->rows - i < 4 ? 1 : 4;
+            for (int64_t j = 0; j < s->columns;) {
+                const int64_t across = s->columns - j < 4 ? 1 : 4;
+                if (some == 4 && across == 4)
+                    NAME(rolled_tile)(4, 4, us, vs, s, u, v, m, out);
+                else if (some == 4)
+                    NAME(rolled_tile)(4, 1, us, vs, s, u, v, m, out);
+                else if (across == 4)
+                    NAME(rolled_tile)(1, 4, us, vs, s, u, v, m, out);
+                else
+                    NAME(rolled_tile)(1, 1, us, vs, s, u, v, m, out);
+                j += across;
+                v += across * n;
+                out += across * s->count;
+            }
+            i += some;
+        }
+}
+
+/* Sums that share none, four at a time. */
+INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const int32_t *u, const int32_t *v,
+                              const REAL *m, REAL *out) {
+    const int64_t n = s->n, size = s->count;
+    for (int64_t at = 0; at < size; at += WIDTH) {
+        vec sum[4];
+        UNROLL
+        for (int i = 0; i < sums; i++) sum[i] = (vec){0};
+#define TERMS(from, to, plus) \
+    for (int64_t k = from; k < to; k++) { \
+        UNROLL \
+        for (int i = 0; i < sums; i++) { \
+            const vec term = LOAD(m + u[i * n + k] + at) * NAME(row)(vs, m, v[i * n + k], at); \
+            sum[i] = plus ? sum[i] + term : sum[i] - term; \
+        } \
+    }
+        TERMS(0, s->inner, 1)
+        TERMS(s->inner, n, 0)
+#undef TERMS
+        UNROLL
+        for (int i = 0; i < sums; i++) STORE(out + i * size + at, sum[i]);
+    }
+}
+
+static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
+    const int32_t *u = table + s->u, *v = table + s->v;
+    REAL *out = m + s->out;
+    const int us = (int)s->u_n, vs = (int)s->v_n;
+    if (s->code) {
+        if (us && vs) NAME(rolled_tiles)(1, 1, s, table, m);
+        else if (us) NAME(rolled_tiles)(1, 0, s, table, m);
+        else NAME(rolled_tiles)(0, 1, s, table, m);
+        return;
+    }
+    int64_t left = s->outer;
+    for (; left >= 4; left -= 4, u += 4 * s->n, v += 4 * s->n, out += 4 * s->count) {
+        if (vs) NAME(rolled_sums)(4, 1, s, u, v, m, out);
+        else NAME(rolled_sums)(4, 0, s, u, v, m, out);
+    }
+    for (; left > 0; left--, u += s->n, v += s->n, out += s->count) {
+        if (vs) NAME(rolled_sums)(1, 1, s, u, v, m, out);
+        else NAME(rolled_sums)(1, 0, s, u, v, m, out);
+    }
 }
 
 /* ---- sums in which 0 times anything is 0; the tables have the places of both factors and the signs */
@@ -247,33 +318,49 @@ typedef int32_t BITS;
 #define MAGIC 12582912.0f
 #endif
 
+/* Vectors as integers and back, and a choice between two number by number. */
+#if defined(__GNUC__)
+typedef BITS NAME(bits_vec) __attribute__((vector_size(BYTES)));
+#define bits_vec NAME(bits_vec)
+#define TO_BITS(x) ((bits_vec)(vec)(x))
+#define OF_BITS(i) ((vec)(bits_vec)(i))
+#define CHOOSE(condition, x, w) OF_BITS(((condition) & TO_BITS(x)) | (~(condition) & TO_BITS(w)))
+#define TO_REAL(i) __builtin_convertvector(i, vec)
+#else
+#define bits_vec BITS
 INLINE BITS NAME(to_bits)(REAL x) {
     BITS i;
     memcpy(&i, &x, sizeof x);
     return i;
 }
-
 INLINE REAL NAME(of_bits)(BITS i) {
     REAL x;
     memcpy(&x, &i, sizeof x);
     return x;
 }
-
-/* exp(x) = 2**k exp(r), |r| <= ln 2 / 2; 2**k in two factors, so that subnormal results are rounded once. */
-INLINE REAL NAME(exp)(REAL x) {
-#if DOUBLE
-    const REAL most = 710.0, least = -746.0;
-#else
-    const REAL most = 89.5f, least = -104.5f;
+#define TO_BITS(x) NAME(to_bits)(x)
+#define OF_BITS(i) NAME(of_bits)(i)
+#define CHOOSE(condition, x, w) ((condition) ? (x) : (w))
+#define TO_REAL(i) ((REAL)(i))
 #endif
-    x = x > most ? most : x;
-    x = x < least ? least : x;
-    const REAL shifted = x * (REAL)1.4426950408889634 + MAGIC, k = shifted - MAGIC;
-    const BITS whole = NAME(to_bits)(shifted) - NAME(to_bits)(MAGIC), half = ((whole + 4096) >> 1) - 2048;
-    const REAL one = NAME(of_bits)((half + BIAS) << EXPONENT), other = NAME(of_bits)((whole - half + BIAS) << EXPONENT);
+
+/* exp(x) = 2**k exp(r), |r| <= ln 2 / 2; 2**k in two factors, so that subnormal results are rounded once. What is 0 is
+   not computed: processors take a hundred cycles for a subnormal number, and masks are full of exp(-inf). */
+INLINE vec NAME(exp)(vec x) {
 #if DOUBLE
-    const REAL r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
-    REAL p = 1.0 / 6227020800.0;
+    const vec most = ALL(710.0), least = ALL(-745.13321910194122);
+#else
+    const vec most = ALL(89.5), least = ALL(-103.972081);
+#endif
+    const bits_vec none = x < least;
+    x = CHOOSE(x > most, most, x);
+    x = CHOOSE(none, ALL(0), x);
+    const vec shifted = x * (REAL)1.4426950408889634 + MAGIC, k = shifted - MAGIC;
+    const bits_vec whole = TO_BITS(shifted) - TO_BITS(ALL(MAGIC)), half = ((whole + 4096) >> 1) - 2048;
+    const vec one = OF_BITS((half + BIAS) << EXPONENT), other = OF_BITS((whole - half + BIAS) << EXPONENT);
+#if DOUBLE
+    const vec r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
+    vec p = ALL(1.0 / 6227020800.0);
     p = p * r + 1.0 / 479001600.0;
     p = p * r + 1.0 / 39916800.0;
     p = p * r + 1.0 / 3628800.0;
@@ -284,15 +371,38 @@ INLINE REAL NAME(exp)(REAL x) {
     p = p * r + 1.0 / 120.0;
     p = p * r + 1.0 / 24.0;
 #else
-    const REAL r = (x - k * 0.693359375f) - k * -2.12194440e-4f;
-    REAL p = 1.0f / 5040.0f;
+    const vec r = (x - k * 0.693359375f) - k * -2.12194440e-4f;
+    vec p = ALL(1.0 / 5040.0);
     p = p * r + 1.0f / 720.0f;
     p = p * r + 1.0f / 120.0f;
     p = p * r + 1.0f / 24.0f;
 #endif
     p = p * r + (REAL)(1.0 / 6.0);
     p = p * r + (REAL)0.5;
-    return (1 + (r + r * r * p)) * one * other;
+    return CHOOSE(none, ALL(0), (1 + (r + r * r * p)) * one * other);
+}
+
+/* log(1 + x) for x >= 0, as in FreeBSD's msun: 1 + x = 2**k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), where
+   log(1 + f) = f - f**2 / 2 + s (f**2 / 2 + R(s**2)) with s = f / (2 + f). What 1 + x rounds off is put back. */
+INLINE vec NAME(log1p)(vec x) {
+#if DOUBLE
+    const REAL high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
+#else
+    const REAL high = 6.9313812256e-01f, low = 9.0580006145e-06f;
+#endif
+    const vec y = 1 + x, lost = CHOOSE(x < 1, x - (y - 1), 1 - (y - x));
+    const bits_vec whole = (TO_BITS(y) - TO_BITS(ALL(0.70710678118654752))) >> EXPONENT;
+    const vec k = TO_REAL(whole), f = CHOOSE(whole == 0, x, OF_BITS(TO_BITS(y) - (whole << EXPONENT)) - 1);
+    const vec half = (REAL)0.5 * f * f, s = f / (2 + f), z = s * s;
+    vec p = ALL(1.479819860511658591e-01);
+    p = p * z + (REAL)1.531383769920937332e-01;
+    p = p * z + (REAL)1.818357216161805012e-01;
+    p = p * z + (REAL)2.222219843214978396e-01;
+    p = p * z + (REAL)2.857142874366239149e-01;
+    p = p * z + (REAL)3.999999999940941908e-01;
+    p = p * z + (REAL)6.666666666666735130e-01;
+    const vec rest = k * low + CHOOSE(whole == 0, ALL(0), lost / y);
+    return k * high - ((half - (s * (half + z * p) + rest)) - f);
 }
 
 INLINE REAL NAME(sqrt)(REAL x) {
@@ -303,6 +413,9 @@ INLINE REAL NAME(sqrt)(REAL x) {
 #endif
 }
 
+#define VECTORS(x, function) \
+    for (int64_t i = 0; i < n; i += WIDTH) STORE(out + i, function(LOAD(x + i))); \
+    break
 #define LOOP(formula) \
     for (int64_t i = 0; i < n; i++) out[i] = (formula); \
     break
@@ -338,7 +451,7 @@ static void NAME(map)(const Step *s, REAL *m) {
         case NAME(MAXIMUM): LOOP(x[i] >= w[i] || x[i] != x[i] ? x[i] : w[i]);
         case NAME(MINIMUM): LOOP(x[i] <= w[i] || x[i] != x[i] ? x[i] : w[i]);
         case NAME(WHERE): LOOP(x[i] != x[i] ? x[i] : x[i] != 0 ? w[i] : y[i]);
-        case NAME(EXP): LOOP(NAME(exp)(x[i]));
+        case NAME(EXP): VECTORS(x, NAME(exp));
         case NAME(SCALE): LOOP(first * x[i]);
         case NAME(RSQRT): LOOP(1 / NAME(root)(x[i]));
         case NAME(ROOT): LOOP(NAME(root)(x[i]));
@@ -368,6 +481,44 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
     const REAL *x = m + s->u, *w = m + s->v, *y = m + s->w, *z = m + s->y;
     const int operands = (int)s->n;
     for (int64_t i = 0; i < s->count; i++) out[i] = NAME(call)(operands, rule, x + i, w + i, y + i, z + i);
+}
+
+/* Logarithms of sums of n exponentials, for two vectors at a time. The table has, for them, the places of the first
+   operands, those of the second, ...: a place for each number or, if code says so, for each vector.
+
+   As in rules.py: the largest operand is taken off, and the errors of that and of the sum of the others carried along. */
+static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
+    REAL *out = m + s->out, *x = m + s->u;
+    for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
+        for (int64_t k = 0; k < 2 * s->n; k++, t += s->code ? 1 : WIDTH)
+            STORE(x + k * WIDTH, s->code ? LOAD(m + *t) : NAME(gather)(m, t));
+        vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {{0}, {0}};
+        UNROLL
+        for (int j = 0; j < 2; j++) top[j] = LOAD(x + j * WIDTH);
+        for (int64_t k = 1; k < s->n; k++) {
+            UNROLL
+            for (int j = 0; j < 2; j++) {
+                const vec other = LOAD(x + (2 * k + j) * WIDTH);
+                top[j] = CHOOSE((other > top[j]) | (other != other), other, top[j]);
+            }
+        }
+        for (int64_t k = 0; k < s->n; k++) {
+            UNROLL
+            for (int j = 0; j < 2; j++) {
+                const vec one = LOAD(x + (2 * k + j) * WIDTH), less = one - top[j], back = less + top[j];
+                const vec error = (one - back) + (top[j] - (back - less)), nothing = {0};
+                const vec e = CHOOSE(one == top[j], nothing, NAME(exp)(less)), now = sum[j] + e, part = now - sum[j];
+                lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
+                ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
+                sum[j] = now;
+            }
+        }
+        UNROLL
+        for (int j = 0; j < 2; j++) {
+            const vec found = top[j] + NAME(log1p)((ties[j] - 1) + (sum[j] + lost[j]));
+            STORE(out + i + j * WIDTH, CHOOSE(top[j] - top[j] == 0, found, top[j]));
+        }
+    }
 }
 
 /* ---- the tape: instructions of a few numbers, one after the other */
@@ -443,7 +594,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
             case PRODUCT: NAME(product)(s, m); break;
             case DOT: NAME(dot)(s, m); break;
             case LANES: NAME(lanes)(s, t, m); break;
-            case ROLLED: NAME(rolled)(s, t, m); break;
+            case ROLLED: NAME(rolled)(s, table, m); break;
             case CAREFUL: NAME(careful)(s, table, m); break;
             case EXAMPLES: /* summed */
                 for (int64_t k = 0; k < s->count; k++) {
@@ -464,6 +615,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
                 break;
             case MAP: NAME(map)(s, m); break;
             case RULE: NAME(rule)(s, rules[s->code], m); break;
+            case LOGSUMEXP: NAME(logsumexp)(s, t, m); break;
             default: return i;
         }
     }
@@ -536,4 +688,11 @@ static const Kernels NAME(kernels) = {WIDTH, NAME(run), NAME(collect), NAME(take
 #undef BIAS
 #undef MAGIC
 #undef LOOP
+#undef VECTORS
+#undef bits_vec
+#undef TO_BITS
+#undef OF_BITS
+#undef CHOOSE
+#undef TO_REAL
+#undef ALL
 #undef MOST_ROWS

@@ -14,10 +14,11 @@ typedef struct {
     int64_t kind, code, out, u, v, w, y; /* y: a fourth operand */
     int64_t outer, inner, rows, columns, n; /* how often each loop of a product runs */
     int64_t out_outer, out_inner, out_row, u_outer, u_inner, u_row, u_n, v_outer, v_inner, v_n, v_tile;
+    int64_t v_next, out_next; /* from one vector of a tile to the next */
     int64_t sign, table, count;
 } Step;
 
-enum { TAPE, GATHER, RUNS, ROWS, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, SPREAD, MAP, RULE, PYTHON }; /* as in plan.py */
+enum { TAPE, GATHER, RUNS, ROWS, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
 
 typedef struct {
     int lanes; /* numbers in a vector */

@@ -110,6 +110,9 @@ class Plan(Layout):
                 else:
                     self.tape += [RULE + len(row) - 1, out + k, rule, *row]
             return
+        if name == "logsumexp":
+            self.logsumexp(instruction, out)
+            return
         if rule is None and name not in MAPS:
             places = [self.places(operand).ravel() for operand in instruction.operands]
             if instruction.rolled:
@@ -136,6 +139,23 @@ class Plan(Layout):
             self.step("map", code=MAPS[name], out=out, count=count, sign=1, **where)
         else:
             self.step("rule", code=rule, out=out, count=count, n=len(starts), **where)
+
+    def logsumexp(self, instruction: Map, out: int) -> None:
+        """Logarithms of sums of exponentials, two vectors at a time."""
+        places = [self.places(operand).ravel() for operand in instruction.operands]
+        count, each = len(places[0]), self.lanes
+        if instruction.rolled:
+            starts = np.arange(0, self.row, self.lanes)
+            for k, operand in enumerate(instruction.operands):
+                rows = places[k] if operand.rolled else self.spread(places[k]) + self.row * np.arange(count)
+                places[k] = (rows[:, None] + starts).ravel()
+            count, each = count * self.row, 1
+        table = np.stack(places)
+        table = np.pad(table, ((0, 0), (0, -table.shape[1] % (2 * each))), "edge")
+        self.step(
+            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), count=count,
+            n=len(places), table=self.put(table.reshape(len(places), -1, 2 * each).swapaxes(0, 1)),
+        )  # fmt: skip
 
     def power(self, instruction: Map) -> str:
         """The name of a map: of a power with a constant exponent, often -1 or ±1/2, a name of its own."""
@@ -286,7 +306,8 @@ class Plan(Layout):
         assert u.strides is not None  # noqa: S101 - a window
         self.step(
             "product", out=out, outer=b, inner=1, rows=r, columns=s, n=n, out_outer=r * s, out_row=s, u=u.offset,
-            u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, **right,
+            u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, v_next=self.lanes,
+            out_next=self.lanes, **right,
         )  # fmt: skip
 
     def packed(self, places: Array) -> dict[str, int]:
@@ -410,6 +431,8 @@ class Plan(Layout):
         both = instruction.u.rolled and instruction.v.rolled
         shared = r if instruction.v.rolled else s
         many = instruction.v if instruction.v.rolled else instruction.u
+        if n == 1 and self.times_rows(out, instruction, u, v, signs[0]):
+            return
         if both or (shared == 1 and not isinstance(many, View)):
             self.in_rows(out, instruction, signs)
             return
@@ -426,27 +449,52 @@ class Plan(Layout):
             other = window(start, other.shape, (inner * n * row, n * row, row))
         assert one.strides is not None  # noqa: S101 - both are windows
         assert other.strides is not None  # noqa: S101
+        v_inner, out_inner, columns = other.strides[1], s * row if turned else row, row
+        v_next = out_next = self.lanes
+        if row < self.tile and inner > 1:  # a vector for each of the others, instead of a few examples
+            inner, columns, v_next, out_next = row // self.lanes, inner * self.lanes, v_inner, out_inner
+            v_inner = out_inner = self.lanes
         self.step(
-            "product", out=out, outer=b, inner=inner, rows=rows, columns=row, n=n, out_outer=r * s * row,
-            out_inner=s * row if turned else row, out_row=row if turned else s * row, u=one.offset,
+            "product", out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=r * s * row,
+            out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=one.offset,
             u_outer=one.strides[0], u_row=one.strides[1], u_n=one.strides[2], v=other.offset, v_outer=other.strides[0],
-            v_inner=other.strides[1], v_n=other.strides[2], v_tile=self.tile, sign=sign,
+            v_inner=v_inner, v_n=other.strides[2], v_next=v_next, v_tile=self.tile // self.lanes * v_next, sign=sign,
         )  # fmt: skip
 
+    def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
+        """Products number by number of windows of all examples, or of one and a number; whether it is that."""
+        b, r, s = instruction.shape
+        if r > 1 and s > 1 or not (u.strides and v.strides):
+            return False
+        axis = 1 if max(r, s) > 1 else 0
+        if b > 1 and axis == 1:
+            return False
+        steps = [x.strides[axis] for x in (u, v) if x.strides]
+        rolled = instruction.u.rolled, instruction.v.rolled
+        count = b * r * s * self.row
+        if rolled == (True, True) and steps == [self.row, self.row]:
+            self.step("map", code=MAPS["mul"], out=out, u=u.offset, v=v.offset, count=count, sign=sign)
+            return True
+        for one, other, step, far in ((u, v, steps[0], steps[1]), (v, u, steps[1], steps[0])):
+            alike = not (instruction.u if one is u else instruction.v).rolled
+            if alike and not step and far == self.row:
+                self.step("map", code=MAPS["scale"], out=out, u=other.offset, v=one.offset, count=count, sign=sign)
+                return True
+        return False
+
     def in_rows(self, out: int, instruction: Contract, signs: tuple[int, ...]) -> None:
-        """Sums without factors to share, a row of examples at a time."""
+        """Sums whose factors are rows of examples from anywhere."""
         u, v = instruction.u, instruction.v
         b, r, s = instruction.shape
-        shape = (b, r, s, len(signs))
-        left = np.broadcast_to(self.places(u)[:, :, None], shape)
-        right = np.broadcast_to(self.places(v)[:, None], shape)
-        if not u.rolled:
-            left, right = right, left
         order = np.argsort(-np.array(signs), kind="stable")
-        table = np.stack([left[..., order], right[..., order]], axis=-1)
+        left, right = self.places(u)[..., order], self.places(v)[..., order]
+        shared = r > 1 or s > 1
+        if not shared and not u.rolled:
+            u, v, left, right = v, u, right, left
         self.step(
-            "rolled", code=int(u.rolled and v.rolled), out=out, count=b * r * s, columns=self.row, n=len(signs),
-            inner=signs.count(1), table=self.put(table),
+            "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
+            inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
+            v_n=int(v.rolled),
         )  # fmt: skip
 
     def total(self, instruction: Contract, out: int) -> None:
