@@ -316,4 +316,32 @@ def test_every_operation_and_its_derivatives_are_the_rules(native, op, count):
         ]
         want = [rule(*xs) for xs in zip(*rows, strict=True)]
         got = native.Machine(one_map(name, count, wide)).once(rows).outputs
-        np.testing.assert_allclose(got, want, rtol=5e-16 if name == "exp" else 0.0)
+        np.testing.assert_allclose(got, want, rtol=1e-15 if name in ("exp", "logsumexp") else 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rolled", [False, True])
+@pytest.mark.parametrize("widest", [16, 32, 64])
+def test_logsumexp_is_the_rule(native, monkeypatch, dtype, rolled, widest):
+    monkeypatch.setattr(native, "widest", widest)
+    rng = random.Random(f"{rolled} {widest}")
+    rule = evaluate.scalar_rule("logsumexp")
+    for count, operands, examples in [(1, 1, 5), (3, 2, 1), (1, 27, 7), (21, 5, 33), (40, 16, 2)]:
+        made = one_map("logsumexp", count, operands, rolled)
+        size = examples if rolled else 1
+        given = [[[rng.gauss(0.0, 20.0) for _ in range(count)] for _ in range(size)] for _ in range(operands)]
+        for e in range(size):
+            for k in range(count):
+                kind = rng.randrange(8)  # of some all are -inf, of some all but the first, some have ties or corners
+                for x in given[kind == 1 :] if kind < 2 else ():
+                    x[e][k] = -math.inf
+                for x in given if kind == 2 else ():
+                    x[e][k] = rng.choice([0.0, 0.0, -math.inf, -1e-3, -40.0])
+                if kind == 3:
+                    given[rng.randrange(operands)][e][k] = rng.choice(CORNERS)
+        with np.errstate(over="ignore"):
+            rows = np.array(given).astype(dtype)
+        found = native.Machine(made, dtype).once(list(rows if rolled else rows[:, 0]), size)
+        want = [rule(*xs) for xs in rows.reshape(operands, -1).T.astype(float).tolist()]
+        got = (found.rolled_outputs if rolled else found.outputs).ravel()
+        np.testing.assert_allclose(got, np.array(want).astype(dtype), rtol=1e-15 if dtype == "float64" else 3e-7)

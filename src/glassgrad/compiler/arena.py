@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import bisect
 import functools
+import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from .program import Operand, Program, ProgramError, View
+from .taped import Taped
 
 __all__ = ["FIELDS", "KINDS", "Array", "Factor", "Layout", "as_factor", "window"]
 
@@ -30,12 +33,12 @@ KINDS: Final = (
 )  # fmt: skip
 FIELDS: Final = (
     "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
-    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "v_next", "out_next", "sign", "table", "count",
+    "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "v_next", "out_next",
+    "sign", "table", "count",
 )  # fmt: skip
+NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
-
-END: Final = 0  # of a tape
 
 
 @dataclass
@@ -50,14 +53,6 @@ class Factor:
     @functools.cached_property
     def places(self) -> Array:
         return self.find()
-
-    def listed(self) -> list[list[list[int]]]:
-        """The places as lists: of a few numbers that takes less time than an array."""
-        if not self.strides:
-            found: list[list[list[int]]] = self.places.tolist()
-            return found
-        (b, r, n), (i, j, k) = self.shape, self.strides
-        return [[[self.offset + x * i + y * j + z * k for z in range(n)] for y in range(r)] for x in range(b)]
 
 
 def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> Factor:
@@ -74,14 +69,15 @@ def window(offset: int, shape: tuple[int, int, int], strides: tuple[int, int, in
 
 def as_factor(places: Array) -> Factor:
     """Places as a factor: as a window if they are one."""
-    b, r, n = places.shape
-    start = places.item(0)
-    strides = [
-        places.item(tuple(np.eye(3, dtype=int)[axis])) - start if size > 1 else 0
-        for axis, size in enumerate(places.shape)
-    ]
-    found = window(start, (b, r, n), (strides[0], strides[1], strides[2]))
-    return found if np.array_equal(found.places, places) else Factor((b, r, n), lambda: places)
+    (b, r, n), start = places.shape, places.item(0)
+    i = places.item(1, 0, 0) - start if b > 1 else 0
+    j = places.item(0, 1, 0) - start if r > 1 else 0
+    k = places.item(0, 0, 1) - start if n > 1 else 0
+    if places.item(-1) == start + (b - 1) * i + (r - 1) * j + (n - 1) * k:
+        found = window(start, (b, r, n), (i, j, k))
+        if np.array_equal(found.places, places):
+            return found
+    return Factor((b, r, n), lambda: places)
 
 
 class Layout:
@@ -97,7 +93,7 @@ class Layout:
         size: of the arena.
         row: how many numbers a row of examples takes.
         constants: what it holds before a run: where, and the numbers.
-        tape: what will be the next step, if there is anything.
+        tape: what will be the next step, if there is anything in it.
     """
 
     def __init__(self, program: Program, examples: int, lanes: int, dtype: Any) -> None:
@@ -111,12 +107,12 @@ class Layout:
         self.table_size = 0
         self.constants: list[tuple[int, Array]] = []
         self.copies: dict[object, int] = {}
-        self.tape: list[int] = []
         self.now = 0
-        self.at = np.arange(program.size)  # where each place of the first array is
+        at, known = array("q", range(program.size)), array("d", [math.nan]) * self.size
+        self.tape = Taped(at, known, NARROW)
+        self.at = np.frombuffer(at, np.int64)  # where each place of the first array is
         self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
-        self.numbers: dict[int, float] = {}  # the constants of the first array
-        self.known = np.full(self.size, np.nan)  # the constants, by place
+        self.known = np.frombuffer(known)  # the constants, by place
         self.is_known = np.zeros(self.size, dtype=bool)
         for block in program.blocks:
             if block.constants is not None:
@@ -125,8 +121,6 @@ class Layout:
                 self.constants.append((start, row))
                 self.known[start : start + len(row)] = row
                 self.is_known[start : start + len(row)] = True
-                if not block.rolled:
-                    self.numbers.update(enumerate(block.constants, start))
 
     def step(self, kind: str, **columns: int) -> None:
         """Append a step; the tape ends before it."""
@@ -137,9 +131,8 @@ class Layout:
 
     def close(self) -> None:
         """Append the tape as a step, if there is one."""
-        if self.tape:
-            code, self.tape = [*self.tape, END], []
-            self.step("tape", table=self.put(np.array(code)))
+        if self.tape.code:
+            self.step("tape", table=self.put(np.array(self.tape.take())))
 
     def put(self, entries: Array) -> int:
         """Append to the tables; where."""
@@ -242,14 +235,9 @@ class Layout:
         self.step("spread", out=start, count=len(flat), columns=self.row, table=self.put(flat))
         return start
 
-    def value(self, place: int) -> float | None:
-        """The constant at a place."""
-        return self.numbers.get(place)
-
-    def is_number(self, places: Array, x: float) -> Array:
-        """Where the constant x stands."""
-        inside = places < len(self.known)
-        found: Array = inside & (self.known[np.where(inside, places, 0)] == x)
+    def numbers(self, places: Array) -> Array:
+        """The constants at some places; nan where there is none."""
+        found: Array = self.known.take(places, mode="clip")  # its last is nan
         return found
 
     def finish(self) -> None:

@@ -2,46 +2,26 @@
 
 Pipeline: trace → differentiate → lift → program → **plan** → native.
 
-`native.h` says what a step's columns mean, `arena` where the numbers are.
-
-- A sum of products with factors to share is a product: one factor number by number, the other in vectors, which has to
-  stand side by side or is copied so.
-- One without is a dot of two windows, or lanes: a vector of sums at a time, with factors from anywhere.
-- Instructions of a few numbers become the tape.
-
-The results of an instruction stand in the order in which reading or writing costs the least.
+`native.h` says what a step's columns mean, `arena` where the numbers are, `sums` which kernel a sum of products takes.
+Here are the other operations, and everything that has examples. Instructions of a few numbers become the tape.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from .arena import FIELDS, KINDS, Array, Factor, Layout, as_factor, up, window
+from .arena import FIELDS, KINDS, Array, Factor, window
 from .program import Contract, Instruction, Map, Operand, Program, Spread, View
+from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
 
-MAPS: Final = {
-    name: code
-    for code, name in enumerate((
-        "identity", "add", "sub", "mul", "div", "neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "relu'0",
-        "maximum", "minimum", "where", "exp", "scale", "pow -0.5", "pow 0.5", "pow'0 -1.0", "pow'0 -0.5", "pow'0 0.5",
-    ))
-}  # fmt: skip
-_, COPY, NEG, ADD, SUB, MUL, NEGMUL, MULADD, SUBMUL, MULMUL, DOT, RULE, _, _, _, RELU, DIV = range(17)
-TAPED: Final = {
-    "identity": COPY, "neg": NEG, "add": ADD, "sub": SUB, "mul": MUL, "relu": RELU, "div": DIV,
-}  # fmt: skip
 
-NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction goes to the tape
-
-
-class Plan(Layout):
+class Plan(Sums):
     """The steps of a program for so many examples.
 
     Arguments:
@@ -82,6 +62,9 @@ class Plan(Layout):
     # ---- instructions
 
     def instruction(self, instruction: Instruction) -> None:
+        careful = self.careful and isinstance(instruction, Contract) and instruction.adjoint
+        if isinstance(instruction, Contract) and not careful and self.tape.contract(instruction):
+            return
         out = instruction.offset
         if instruction.rolled:
             out = self.rolled_start + out * self.row
@@ -89,7 +72,7 @@ class Plan(Layout):
             self.map(instruction, out)
         elif isinstance(instruction, Spread):
             self.spread(self.places(instruction.operand), out)
-        elif self.careful and instruction.adjoint:
+        elif careful:
             self.carefully(instruction, out)
         elif instruction.total:
             self.total(instruction, out)
@@ -102,13 +85,7 @@ class Plan(Layout):
         """One operation, number by number."""
         name, size = self.power(instruction), math.prod(instruction.shape)
         rule = None if name in MAPS else self.rule(name)
-        if not instruction.rolled and size <= NARROW and (name in TAPED or rule is not None):
-            columns = [self.places(operand).ravel().tolist() for operand in instruction.operands]
-            for k, row in enumerate(zip(*columns, strict=True)):
-                if rule is None:
-                    self.tape += [TAPED[name], out + k, *row]
-                else:
-                    self.tape += [RULE + len(row) - 1, out + k, rule, *row]
+        if not instruction.rolled and self.tape.calls(name, rule, out, size, instruction.operands):
             return
         if name == "logsumexp":
             self.logsumexp(instruction, out)
@@ -163,7 +140,7 @@ class Plan(Layout):
         if name in ("pow", "pow'0"):
             places = self.places(instruction.operands[1]).ravel()
             if bool((places == places[0]).all()):
-                x = self.value(places.item(0))
+                x = self.known.item(places.item(0))
                 if name == "pow" and x == -1.0:
                     return "reciprocal"
                 if f"{name} {x}" in MAPS:
@@ -181,235 +158,6 @@ class Plan(Layout):
         return self.copy_rows(places)
 
     # ---- sums of products
-
-    def contract(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
-        """Σ_n signs[n] · u[b, r, n] · v[b, s, n] of numbers side by side or not, none of them rolled."""
-        (b, r, n), s = u.shape, v.shape[1]
-        if b * r * s * n <= NARROW:
-            self.narrow(out, u, v, signs)
-            return
-        if b > 1 and (r > 1) != (s > 1) and self.shared(out, *((u, v) if r > 1 else (v, u)), signs):
-            return
-        u, v, signs, order = self.sorted(u, v, signs)
-        if self.cost(v, u) + b * r * s < self.cost(u, v):
-            u, v, r, s = v, u, s, r
-            order = order.swapaxes(1, 2)
-        sign = signs[0] if len(set(signs)) == 1 else 0
-        left, right = u.strides, v.strides
-        if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
-            self.reorder(out, order.ravel())
-            self.product(out, u, v, signs)
-            return
-        if r == 1:
-            u, v, r, left, right = v, u, s, right, left
-        if 2 * b * r <= self.lanes <= n and not (sign and left and left[2] == 1):  # too few sums for a lane each
-            u, sign = (
-                (window(self.copy(u.places), u.shape, (r * n, n, 1)), sign) if sign else (self.signed(u, signs), 1)
-            )
-            left = u.strides
-        if sign and n >= self.lanes and left and left[2] == 1:
-            if not right or right[2] != 1:
-                v = window(self.copy(v.places), v.shape, (n, n, 1))
-            assert v.strides is not None  # noqa: S101 - a window
-            self.reorder(out, order.ravel())
-            self.step(
-                "dot", out=out, outer=b, inner=r, n=n, u=u.offset, u_outer=left[0], u_inner=left[1], v=v.offset,
-                v_outer=v.strides[0], sign=sign,
-            )  # fmt: skip
-            return
-        one, other = u.places.reshape(b * r, n), np.broadcast_to(v.places, (b, r, n)).reshape(b * r, n)
-        best = self.order_in_lanes(one, other)
-        self.reorder(out, order.ravel()[best])
-        if n > 1 or not sign or not self.times(out, one[best, 0], other[best, 0], sign):
-            self.in_lanes(out, one[best], other[best], signs)
-
-    def order_in_lanes(self, u: Array, v: Array) -> Array:
-        """The order of sums [i, n] in which the fewest vectors are gathered, if that saves enough."""
-        same = np.arange(len(u))
-        if len(u) < self.lanes:
-            return same
-        size = (~self.fills(u, v)).sum(axis=1)
-        some = [np.lexsort(keys) for keys in ([v[:, 0], u[:, 0]], [u[:, 0], v[:, 0]], [v[:, 0], u[:, 0], size])]
-        strays = [self.strays(u[order]) + self.strays(v[order]) for order in (same, *some)]
-        best = min(range(4), key=strays.__getitem__)
-        return some[best - 1] if best and strays[best] + len(u) / self.lanes / 2 < strays[0] else same
-
-    def sorted(self, u: Factor, v: Factor, signs: tuple[int, ...]) -> tuple[Factor, Factor, tuple[int, ...], Array]:
-        """The same sums, each axis in an order that makes windows of the factors where there is one; and that order."""
-        b, r, s = *u.shape[:2], v.shape[1]
-        order = np.arange(b * r * s).reshape(b, r, s)
-        ways = [(u, v, signs, order)]
-        if not all(factor.strides and min(factor.strides) >= 0 for factor in (u, v)):
-            left, right = u.places, v.places
-            batch = np.lexsort([right[:, 0, 0], left[:, 0, 0]])
-            rows, columns = np.argsort(left[0, :, 0], kind="stable"), np.argsort(right[0, :, 0], kind="stable")
-            order = order[np.ix_(batch, rows, columns)]
-            for terms in (np.argsort(left[0, 0], kind="stable"), np.argsort(right[0, 0], kind="stable")):
-                one, other = left[np.ix_(batch, rows, terms)], right[np.ix_(batch, columns, terms)]
-                turned = tuple([signs[k] for k in terms.tolist()])
-                ways.append((as_factor(one), as_factor(other), turned, order))
-        return min(ways, key=lambda way: min(self.cost(way[0], way[1]), self.cost(way[1], way[0])))
-
-    def shared(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> bool:
-        """Σ_n u[b, r, n] · v[b, 0, n], if most of it is a product because u is the same for every b there."""
-        left, right = u.places, v.places
-        b, r, n = left.shape
-        same = (left == left[:1]).all(axis=(0, 1))
-        if 2 * int(same.sum()) < n:
-            return False
-        alike, others = np.flatnonzero(same), np.flatnonzero(~same)
-        one, other = as_factor(right[:, 0, alike][None]), as_factor(left[:1, :, alike])
-        self.product(out, one, other, tuple([signs[k] for k in alike.tolist()]))
-        if len(others):
-            flat = (b * r, len(others))
-            rest = np.broadcast_to(right, left.shape)[:, :, others].reshape(flat)
-            signs = tuple([signs[k] for k in others.tolist()])
-            self.in_lanes(out, left[:, :, others].reshape(flat), rest, signs, more=True)
-        return True
-
-    def times(self, out: int, u: Array, v: Array, sign: int) -> bool:
-        """Products number by number of two windows, or of one and a number; whether it is that."""
-        for one, other in ((u, v), (v, u)):
-            if how(one) == 0 and how(other) < 2:
-                name = "mul" if how(other) == 0 else "scale"
-                self.step("map", code=MAPS[name], out=out, u=one.item(0), v=other.item(0), count=len(u), sign=sign)
-                return True
-        return False
-
-    def cost(self, u: Factor, v: Factor) -> float:
-        """About how many cycles a product takes with v in vectors."""
-        (b, r, n), s = u.shape, v.shape[1]
-        left = 0 if u.strides else b * r * n
-        right = 0 if v.strides and v.strides[1] == 1 else b * s * n
-        if r == 1 and right and v.strides and v.strides[2] == 1 and n >= self.lanes:
-            right, left = 0, 0 if u.strides and u.strides[2] == 1 else b * n  # a dot for each
-            return left + b * s * (n / self.lanes + 8)
-        return left + right + b * r * n * (0.5 * up(s, self.lanes) / self.lanes + (s < self.lanes))
-
-    @property
-    def tile(self) -> int:
-        """How many columns a product takes at a time."""
-        return self.lanes * (4 if self.lanes * self.dtype.itemsize == 64 else 2)
-
-    def product(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
-        """A batch of products of matrices."""
-        (b, r, n), s = u.shape, v.shape[1]
-        sign = signs[0]
-        if len(set(signs)) > 1:
-            u, sign = self.signed(u, signs), 1
-        if u.strides is None:
-            u = window(self.copy(u.places), u.shape, (r * n, n, 1))
-        if v.strides and v.strides[1] == 1:
-            right = {"v": v.offset, "v_outer": v.strides[0], "v_n": v.strides[2], "v_tile": self.tile}
-        else:
-            right = self.packed(v.places)
-        assert u.strides is not None  # noqa: S101 - a window
-        self.step(
-            "product", out=out, outer=b, inner=1, rows=r, columns=s, n=n, out_outer=r * s, out_row=s, u=u.offset,
-            u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, v_next=self.lanes,
-            out_next=self.lanes, **right,
-        )  # fmt: skip
-
-    def packed(self, places: Array) -> dict[str, int]:
-        """A factor [b, s, n] copied so that its columns stand side by side, in vectors, tile after tile."""
-        b, s, n = places.shape
-        wide = up(s, self.lanes)
-        padded = np.concatenate([places, np.repeat(places[:, -1:], wide - s, axis=1)], axis=1).swapaxes(1, 2)
-        tiles = [padded[:, :, k : k + self.tile].reshape(b, -1) for k in range(0, wide, self.tile)]
-        start = self.copy(np.concatenate(tiles, axis=1))
-        return {"v": start, "v_outer": n * wide, "code": 1, "v_tile": n * self.tile}
-
-    def signed(self, u: Factor, signs: tuple[int, ...]) -> Factor:
-        """A factor times the signs."""
-        places = u.places
-        start, size = self.room(places.size), places.size
-        right = self.room(size)
-        self.constants.append((right, np.tile(np.array(signs, dtype=float), size // len(signs))))
-        self.step("map", code=MAPS["mul"], out=start, u=self.copy(places), v=right, count=size, sign=1)
-        b, r, n = places.shape
-        return window(start, (b, r, n), (r * n, n, 1))
-
-    def narrow(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
-        """A few sums, on the tape."""
-        for left, right in zip(u.listed(), v.listed(), strict=True):
-            for row in left:
-                for column in right:
-                    self.sum(out, list(zip(signs, row, column, strict=True)))
-                    out += 1
-
-    def sum(self, out: int, terms: list[tuple[int, int, int]]) -> None:
-        """One sum of products, on the tape."""
-        value = self.value
-        plus: list[tuple[int, int, bool, int]] = []
-        minus: list[tuple[int, int, bool, int]] = []
-        for sign, a, b in terms:
-            x, y = value(a), value(b)
-            if (x == 0.0 and y == 1.0) or (y == 0.0 and x == 1.0):
-                continue  # it only filled a row up
-            (plus if sign > 0 else minus).append((a, b, x == 1.0 or y == 1.0, b if x == 1.0 else a))
-        alone = [term[3] for term in plus if term[2]], [term[3] for term in minus if term[2]]
-        times = [term[:2] for term in plus if not term[2]], [term[:2] for term in minus if not term[2]]
-        tape = self.tape
-        match (len(times[0]), len(times[1]), len(alone[0]), len(alone[1])):
-            case (1, 0, 0, 0):
-                tape += [MUL, out, *times[0][0]]
-            case (0, 1, 0, 0):
-                tape += [NEGMUL, out, *times[1][0]]
-            case (0, 0, 1, 0):
-                tape += [COPY, out, alone[0][0]]
-            case (0, 0, 0, 1):
-                tape += [NEG, out, alone[1][0]]
-            case (0, 0, 2, 0):
-                tape += [ADD, out, *alone[0]]
-            case (0, 0, 1, 1):
-                tape += [SUB, out, alone[0][0], alone[1][0]]
-            case (1, 0, 1, 0):
-                tape += [MULADD, out, *times[0][0], alone[0][0]]
-            case (0, 1, 1, 0):
-                tape += [SUBMUL, out, *times[1][0], alone[0][0]]
-            case (2, 0, 0, 0):
-                tape += [MULMUL, out, *times[0][0], *times[0][1]]
-            case _:
-                tape += [DOT, out, len(plus), len(minus), *[x for a, b, _, _ in plus + minus for x in (a, b)]]
-
-    def in_lanes(self, out: int, u: Array, v: Array, signs: tuple[int, ...], more: bool = False) -> None:
-        """Sums [i, n] without factors to share, a vector of them at a time; `more` adds them to what is there."""
-        count, lanes = len(u), self.lanes
-        fill = -count % lanes
-        if fill:
-            u, v = (np.concatenate([x, np.repeat(x[-1:], fill, axis=0)]) for x in (u, v))
-        u, v = (x.reshape(-1, lanes, x.shape[1]).swapaxes(1, 2) for x in (u, v))  # [vector, term, lane]
-        keep = np.asarray(~self.fills(u, v).all(axis=2))
-        left, right = how(u), how(v)
-        swap = left > right
-        kinds = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])[left, right]
-        codes = 2 * kinds + (np.array(signs) < 0)
-        u, v = np.where(swap[:, :, None], v, u), np.where(swap[:, :, None], u, v)
-        table: list[Array] = []
-        for us, vs, row, kept in zip(u, v, codes, keep, strict=True):
-            groups: defaultdict[int, list[int]] = defaultdict(list)
-            for k in np.flatnonzero(kept).tolist():
-                groups[row.item(k)].append(k)
-            table.append(np.array([len(groups)]))
-            for code, terms in groups.items():
-                a, b = us[terms], vs[terms]
-                if code >> 1 in (0, 1, 3):
-                    a, b = a[:, :1], b[:, :1]
-                elif code >> 1 in (2, 4):
-                    a = a[:, :1]
-                table += [np.array([code, len(terms)]), np.concatenate([a, b], axis=1).ravel()]
-        self.step("lanes", code=int(more), out=out, count=count, table=self.put(np.concatenate(table)))
-
-    def strays(self, places: Array) -> int:
-        """How many vectors of an operand [i, n] of sums are gathered from anywhere."""
-        whole = places[: len(places) // self.lanes * self.lanes]
-        return int((how(whole.reshape(-1, self.lanes, places.shape[1]).swapaxes(1, 2)) == 2).sum())
-
-    def fills(self, u: Array, v: Array) -> Array:
-        """Which terms are 0 · 1: they fill up shorter sums."""
-        is_number = self.is_number
-        found: Array = (is_number(u, 0.0) & is_number(v, 1.0)) | (is_number(v, 0.0) & is_number(u, 1.0))
-        return found
 
     def carefully(self, instruction: Contract, out: int) -> None:
         """Sums in which 0 times anything is 0."""
@@ -464,7 +212,7 @@ class Plan(Layout):
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
         """Products number by number of windows of all examples, or of one and a number; whether it is that."""
         b, r, s = instruction.shape
-        if r > 1 and s > 1 or not (u.strides and v.strides):
+        if (r > 1 and s > 1) or not (u.strides and v.strides):
             return False
         axis = 1 if max(r, s) > 1 else 0
         if b > 1 and axis == 1:
@@ -532,11 +280,3 @@ class Plan(Layout):
 
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
         self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(places))
-
-
-def how(places: Array) -> Array:
-    """How each row of places stands: 0 side by side, 1 all the same, 2 anywhere."""
-    if places.shape[-1] == 1:
-        return np.zeros(places.shape[:-1], dtype=np.int64)
-    steps = np.diff(places, axis=-1)
-    return np.where((steps == 1).all(axis=-1), 0, np.where((steps == 0).all(axis=-1), 1, 2))
