@@ -217,7 +217,7 @@ class Call(Rule, Differentiable):
         if not found.finite and not modes.current().allow_nonfinite:
             return self.again(self.leaves())
         if entry.values is None:
-            partials = doubles_of(gradients_of(found) if entry.rolled_by else found.gradients)
+            partials = doubles_of(gradients_of(found))
             only = result_of(self, float(found.outputs[0]), partials)
             return only if entry.alone else entry.made.rebuild([only], [])
         unknown = array("d", [math.nan]) * len(self.operands)
@@ -311,7 +311,7 @@ def gradients_of(found: Results) -> Any:
     """The derivatives by all operands: those of each example come last, example by example."""
     import numpy as np
 
-    rows = (found.gradients, found.rolled_gradients.ravel())
-    return (
-        np.concatenate(rows).astype(np.float64, copy=False) if rows[1].size else rows[0].astype(np.float64, copy=False)
-    )
+    plain, rolled = found.gradients, found.rolled_gradients
+    if rolled.size:
+        plain = np.concatenate((plain, rolled.ravel()))
+    return plain if plain.dtype.char == "d" else plain.astype(np.float64)
