@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 # As in native.h.
 KINDS: Final = (
-    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
+    "tape", "gather", "runs", "rows", "transpose", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
     "map", "rule", "logsumexp", "python",
 )  # fmt: skip
 FIELDS: Final = (

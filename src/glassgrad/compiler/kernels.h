@@ -18,6 +18,45 @@ typedef REAL NAME(vec);
 #define ALL(x) ((vec){0} + (REAL)(x))
 #define MOST_ROWS 8
 
+#define BITS NAME(bits)
+#if DOUBLE
+typedef int64_t BITS;
+#define EXPONENT 52
+#define BIAS 1023
+#define MAGIC 6755399441055744.0 /* 1.5 * 2**52: adding it rounds to an integer, which stands in the last bits */
+#else
+typedef int32_t BITS;
+#define EXPONENT 23
+#define BIAS 127
+#define MAGIC 12582912.0f
+#endif
+
+/* Vectors as integers and back, and a choice between two number by number. */
+#if defined(__GNUC__)
+typedef BITS NAME(bits_vec) __attribute__((vector_size(BYTES)));
+#define bits_vec NAME(bits_vec)
+#define TO_BITS(x) ((bits_vec)(vec)(x))
+#define OF_BITS(i) ((vec)(bits_vec)(i))
+#define CHOOSE(condition, x, w) OF_BITS(((condition) & TO_BITS(x)) | (~(condition) & TO_BITS(w)))
+#define TO_REAL(i) __builtin_convertvector(i, vec)
+#else
+#define bits_vec BITS
+INLINE BITS NAME(to_bits)(REAL x) {
+    BITS i;
+    memcpy(&i, &x, sizeof x);
+    return i;
+}
+INLINE REAL NAME(of_bits)(BITS i) {
+    REAL x;
+    memcpy(&x, &i, sizeof x);
+    return x;
+}
+#define TO_BITS(x) NAME(to_bits)(x)
+#define OF_BITS(i) NAME(of_bits)(i)
+#define CHOOSE(condition, x, w) ((condition) ? (x) : (w))
+#define TO_REAL(i) ((REAL)(i))
+#endif
+
 /* Numbers from anywhere. One by one: vgatherdpd takes twice as long since processors were mended against Downfall. */
 #define F(i) m[t[i]]
 INLINE vec NAME(gather)(const REAL *m, const int32_t *t) {
@@ -48,6 +87,76 @@ INLINE REAL NAME(total)(vec x) {
     }
     return part[0];
 #endif
+}
+
+/* As many vectors as each has numbers, transposed: the first half and the second are shuffled like cards, again and again
+   until each number is where it belongs. */
+#if WIDTH == 2
+#define LOW 0, 2
+#define HIGH 1, 3
+#elif WIDTH == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#elif WIDTH == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif WIDTH == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+#if defined(__clang__)
+#define SHUFFLE(x, w, ...) __builtin_shufflevector(x, w, __VA_ARGS__)
+#else
+#define SHUFFLE(x, w, ...) __builtin_shuffle(x, w, (bits_vec){__VA_ARGS__})
+#endif
+INLINE void NAME(transpose)(vec *x) {
+#if WIDTH > 1
+    UNROLL
+    for (int step = 1; step < WIDTH; step *= 2) {
+        vec made[WIDTH];
+        UNROLL
+        for (int i = 0; i < WIDTH / 2; i++) {
+            made[2 * i] = SHUFFLE(x[i], x[i + WIDTH / 2], LOW);
+            made[2 * i + 1] = SHUFFLE(x[i], x[i + WIDTH / 2], HIGH);
+        }
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) x[i] = made[i];
+    }
+#endif
+}
+#undef LOW
+#undef HIGH
+#undef SHUFFLE
+
+/* Square blocks, transposed. The table has for each where it goes, how far apart its rows are then, and its columns. */
+static void NAME(blocks)(const Step *s, const int32_t *t, REAL *m) {
+    for (int64_t k = 0; k < s->count; k++, t += 2 + WIDTH) {
+        vec x[WIDTH];
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) x[i] = LOAD(m + t[2 + i]);
+        NAME(transpose)(x);
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) STORE(m + t[0] + i * t[1], x[i]);
+    }
+}
+
+/* Sums over n examples, for as many rows of them at a time as a vector has numbers. The table has the rows' places. */
+static void NAME(examples)(const Step *s, const int32_t *t, REAL *m) {
+    const int64_t whole = s->n / WIDTH * WIDTH;
+    for (int64_t k = 0; k < s->count; k += WIDTH, t += WIDTH) {
+        REAL *out = m + s->out + k;
+        vec x[WIDTH], sum = {0};
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) {
+            x[i] = (vec){0};
+            for (int64_t j = 0; j < whole; j += WIDTH) x[i] += LOAD(m + t[i] + j);
+        }
+        NAME(transpose)(x);
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) sum += x[i];
+        for (int64_t j = whole; j < s->n; j++) sum += NAME(gather)(m + j, t);
+        STORE(out, (REAL)s->sign * sum);
+    }
 }
 
 /* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors */
@@ -305,45 +414,6 @@ static void NAME(careful)(const Step *s, const int32_t *table, REAL *m) {
 
 /* ---- operations number by number */
 
-#define BITS NAME(bits)
-#if DOUBLE
-typedef int64_t BITS;
-#define EXPONENT 52
-#define BIAS 1023
-#define MAGIC 6755399441055744.0 /* 1.5 * 2**52: adding it rounds to an integer, which stands in the last bits */
-#else
-typedef int32_t BITS;
-#define EXPONENT 23
-#define BIAS 127
-#define MAGIC 12582912.0f
-#endif
-
-/* Vectors as integers and back, and a choice between two number by number. */
-#if defined(__GNUC__)
-typedef BITS NAME(bits_vec) __attribute__((vector_size(BYTES)));
-#define bits_vec NAME(bits_vec)
-#define TO_BITS(x) ((bits_vec)(vec)(x))
-#define OF_BITS(i) ((vec)(bits_vec)(i))
-#define CHOOSE(condition, x, w) OF_BITS(((condition) & TO_BITS(x)) | (~(condition) & TO_BITS(w)))
-#define TO_REAL(i) __builtin_convertvector(i, vec)
-#else
-#define bits_vec BITS
-INLINE BITS NAME(to_bits)(REAL x) {
-    BITS i;
-    memcpy(&i, &x, sizeof x);
-    return i;
-}
-INLINE REAL NAME(of_bits)(BITS i) {
-    REAL x;
-    memcpy(&x, &i, sizeof x);
-    return x;
-}
-#define TO_BITS(x) NAME(to_bits)(x)
-#define OF_BITS(i) NAME(of_bits)(i)
-#define CHOOSE(condition, x, w) ((condition) ? (x) : (w))
-#define TO_REAL(i) ((REAL)(i))
-#endif
-
 /* exp(x) = 2**k exp(r), |r| <= ln 2 / 2; 2**k in two factors, so that subnormal results are rounded once. What is 0 is
    not computed: processors take a hundred cycles for a subnormal number, and masks are full of exp(-inf). */
 INLINE vec NAME(exp)(vec x) {
@@ -486,7 +556,8 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
 /* Logarithms of sums of n exponentials, for two vectors at a time. The table has, for them, the places of the first
    operands, those of the second, ...: a place for each number or, if code says so, for each vector.
 
-   As in rules.py: the largest operand is taken off, and the errors of that and of the sum of the others carried along. */
+   As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
+   carried along. */
 static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *x = m + s->u;
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
@@ -508,7 +579,7 @@ static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
                 const vec one = LOAD(x + (2 * k + j) * WIDTH), less = one - top[j], back = less + top[j];
                 const vec error = (one - back) + (top[j] - (back - less)), nothing = {0};
                 const vec e = CHOOSE(one == top[j], nothing, NAME(exp)(less)), now = sum[j] + e, part = now - sum[j];
-                lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
+                if (DOUBLE) lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
                 ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
                 sum[j] = now;
             }
@@ -591,22 +662,13 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
                     for (int64_t j = 0; j < s->columns; j += WIDTH) STORE(out + j, LOAD(from + j));
                 }
                 break;
+            case TRANSPOSE: NAME(blocks)(s, t, m); break;
             case PRODUCT: NAME(product)(s, m); break;
             case DOT: NAME(dot)(s, m); break;
             case LANES: NAME(lanes)(s, t, m); break;
             case ROLLED: NAME(rolled)(s, table, m); break;
             case CAREFUL: NAME(careful)(s, table, m); break;
-            case EXAMPLES: /* summed */
-                for (int64_t k = 0; k < s->count; k++) {
-                    const REAL *from = m + t[k];
-                    vec sum = {0};
-                    REAL rest = 0;
-                    int64_t j = 0;
-                    for (; j + WIDTH <= s->n; j += WIDTH) sum += LOAD(from + j);
-                    for (; j < s->n; j++) rest += from[j];
-                    out[k] = (REAL)s->sign * (NAME(total)(sum) + rest);
-                }
-                break;
+            case EXAMPLES: NAME(examples)(s, t, m); break;
             case SPREAD:
                 for (int64_t k = 0; k < s->count; k++, out += s->columns) {
                     const REAL x = m[t[k]];

@@ -279,4 +279,5 @@ class Plan(Sums):
         return window(start, (b, r, n), (r * n, n, 1))
 
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
-        self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(places))
+        flat = np.pad(places.ravel(), (0, -places.size % self.lanes), "edge")
+        self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(flat))

@@ -164,10 +164,34 @@ class Sums(Layout):
         """A factor [b, s, n] copied so that its columns stand side by side, in vectors, tile after tile."""
         b, s, n = places.shape
         wide = up(s, self.lanes)
-        padded = np.concatenate([places, np.repeat(places[:, -1:], wide - s, axis=1)], axis=1).swapaxes(1, 2)
-        tiles = [padded[:, :, k : k + self.tile].reshape(b, -1) for k in range(0, wide, self.tile)]
-        start = self.copy(np.concatenate(tiles, axis=1))
-        return {"v": start, "v_outer": n * wide, "code": 1, "v_tile": n * self.tile}
+        padded = np.concatenate([places, np.repeat(places[:, -1:], wide - s, axis=1)], axis=1)
+        found = {"v_outer": n * wide, "code": 1, "v_tile": n * self.tile}
+        if self.lanes > 1 and n >= self.lanes // 2 and not self.constant(places):
+            steps = np.diff(places, axis=2) == 1
+            steps[:, :, self.lanes - 1 :: self.lanes] = True
+            if bool(steps.all()):
+                return found | {"v": self.transpose(padded)}
+        turned = padded.swapaxes(1, 2)
+        tiles = [turned[:, :, k : k + self.tile].reshape(b, -1) for k in range(0, wide, self.tile)]
+        return found | {"v": self.copy(np.concatenate(tiles, axis=1))}
+
+    def transpose(self, places: Array) -> int:
+        """The start of such a copy of columns [b, s, n] in which every vector of neighbours stands side by side."""
+        key = ("transpose", places.shape, places.tobytes())
+        if key in self.copies:
+            return self.copies[key]
+        lanes, (b, s, n) = self.lanes, places.shape
+        # The last block of a column may be longer than the column: what it writes behind is written again.
+        start = self.copies[key] = self.room(places.size + lanes * self.tile)
+        k, i, j = (x.ravel() for x in np.ix_(np.arange(b), np.arange(0, s, lanes), np.arange(0, n, lanes)))
+        k, i, j = (x.ravel() for x in np.broadcast_arrays(k[:, None, None], i[:, None], j))
+        tile = i // self.tile * self.tile
+        row = np.minimum(s - tile, self.tile)
+        to = start + (k * s + tile) * n + j * row + (i - tile)
+        columns = places[k[:, None], i[:, None] + np.arange(lanes), j[:, None]]
+        table = np.concatenate([to[:, None], row[:, None], columns], axis=1)
+        self.step("transpose", count=len(to), table=self.put(table))
+        return start
 
     def signed(self, u: Factor, signs: tuple[int, ...]) -> Factor:
         """A factor times the signs."""
