@@ -553,27 +553,28 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
     for (int64_t i = 0; i < s->count; i++) out[i] = NAME(call)(operands, rule, x + i, w + i, y + i, z + i);
 }
 
-/* Logarithms of sums of n exponentials, for two vectors at a time. The table has, for them, the places of the first
-   operands, those of the second, ...: a place for each number or, if code says so, for each vector.
+/* Logarithms of sums of exponentials, for two vectors at a time. The table has, for them, how many operands there are,
+   the places of the first, those of the second, ...: a place for each number or, if code says so, for each vector.
 
    As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
    carried along. */
 static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *x = m + s->u;
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
-        for (int64_t k = 0; k < 2 * s->n; k++, t += s->code ? 1 : WIDTH)
+        const int n = *t++;
+        for (int k = 0; k < 2 * n; k++, t += s->code ? 1 : WIDTH)
             STORE(x + k * WIDTH, s->code ? LOAD(m + *t) : NAME(gather)(m, t));
         vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {{0}, {0}};
         UNROLL
         for (int j = 0; j < 2; j++) top[j] = LOAD(x + j * WIDTH);
-        for (int64_t k = 1; k < s->n; k++) {
+        for (int k = 1; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
                 const vec other = LOAD(x + (2 * k + j) * WIDTH);
                 top[j] = CHOOSE((other > top[j]) | (other != other), other, top[j]);
             }
         }
-        for (int64_t k = 0; k < s->n; k++) {
+        for (int k = 0; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
                 const vec one = LOAD(x + (2 * k + j) * WIDTH), less = one - top[j], back = less + top[j];
