@@ -41,7 +41,8 @@ class Sums(Layout):
         if b > 1 and (r > 1) != (s > 1) and self.shared(out, *((u, v) if r > 1 else (v, u)), signs):
             return
         u, v, signs, order = self.sorted(u, v, signs)
-        if self.cost(v, u) + b * r * s < self.cost(u, v):
+        turning = b * r * s if not self.wanted_turned(out + order) else -b * r * s
+        if self.cost(v, u) + turning < self.cost(u, v):
             u, v, r, s = v, u, s, r
             order = order.swapaxes(1, 2)
         sign = signs[0] if len(set(signs)) == 1 else 0
@@ -72,6 +73,13 @@ class Sums(Layout):
         self.reorder(out, order.ravel()[best])
         if n > 1 or not sign or not self.times(out, one[best, 0], other[best, 0], sign):
             self.in_lanes(out, one[best], other[best], signs)
+
+    def wanted_turned(self, places: Array) -> bool:
+        """Whether the gradients have what is made for these places [b, r, s] in columns rather than in rows."""
+        if places.shape[1] == 1 or places.shape[2] == 1:
+            return False
+        some = self.rank.take([places.item(0, 0, 0), places.item(0, 1, 0), places.item(0, 0, 1)])
+        return bool(some[0] >= 0 and some[1] == some[0] + 1 and some[2] != some[0] + 1)
 
     def order_in_lanes(self, u: Array, v: Array) -> Array:
         """The order of sums [i, n] in which the fewest vectors are gathered, if that saves enough."""
