@@ -697,19 +697,31 @@ static int NAME(finite)(const REAL *x, int64_t count) {
     return sum == 0;
 }
 
-/* Eight rows are filled at a time, each from its start to its end. */
+/* Numbers given as [examples, size] become rows: square blocks in registers, the rest one by one. */
+#if WIDTH > 1
+#define BLOCKS(type) \
+    typedef type block __attribute__((vector_size(WIDTH * sizeof(type)), aligned(sizeof(type)), may_alias)); \
+    for (int64_t i = 0; i < whole; i += WIDTH) \
+        for (int64_t e = 0; e + WIDTH <= examples; e += WIDTH) { \
+            vec x[WIDTH]; \
+            UNROLL \
+            for (int k = 0; k < WIDTH; k++) \
+                x[k] = __builtin_convertvector(*(const block *)((const type *)from + (e + k) * size + i), vec); \
+            NAME(transpose)(x); \
+            UNROLL \
+            for (int k = 0; k < WIDTH; k++) STORE(out + (i + k) * row + e, x[k]); \
+        }
+#else
+#define BLOCKS(type)
+#endif
 #define TAKE(type) \
     for (int64_t i = 0; i < (row ? 0 : size); i++) out[i] = (REAL)((const type *)from)[i]; \
-    for (int64_t i = 0; i < (row ? size : 0); i += 8) { \
-        const int some = size - i < 8 ? (int)(size - i) : 8; \
-        for (int64_t e = 0; e < examples; e++) { \
-            const type *x = (const type *)from + e * size + i; \
-            if (some == 8) { \
-                UNROLL \
-                for (int k = 0; k < 8; k++) out[(i + k) * row + e] = (REAL)x[k]; \
-            } else \
-                for (int k = 0; k < some; k++) out[(i + k) * row + e] = (REAL)x[k]; \
-        } \
+    if (row) { \
+        const int64_t whole = WIDTH > 1 ? size / WIDTH * WIDTH : 0, blocks = examples / WIDTH * WIDTH; \
+        BLOCKS(type) \
+        for (int64_t i = 0; i < size; i++) \
+            for (int64_t e = i < whole ? blocks : 0; e < examples; e++) \
+                out[i * row + e] = (REAL)((const type *)from)[e * size + i]; \
     }
 
 static void NAME(take)(void *arena, int64_t start, const void *from, int floats, int64_t size, int64_t examples,
@@ -724,6 +736,7 @@ static void NAME(take)(void *arena, int64_t start, const void *from, int floats,
         for (int64_t e = examples; e < row; e++) out[i * row + e] = out[i * row + examples - 1];
 }
 #undef TAKE
+#undef BLOCKS
 
 /* As the steps of these kinds, but nothing behind may be written. */
 static int NAME(collect)(const Step *s, const int32_t *t, const void *arena, void *to) {
