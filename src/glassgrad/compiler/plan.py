@@ -134,11 +134,11 @@ class Plan(Sums):
             places, counts = [x[order] for x in places], counts[:, order]
         table, count = np.stack(places), len(places[0]) * (self.lanes // each)
         table, counts = (np.pad(x, ((0, 0), (0, -x.shape[1] % (2 * each))), "edge") for x in (table, counts))
-        entries = []
+        counts[0] |= ~counts.any(axis=0)
+        entries: list[Array] = []
         for k in range(0, table.shape[1], 2 * each):
-            some = counts[:, k : k + 2 * each].any(axis=1)
-            some[0] |= not some.any()
-            entries += [[some.sum()], table[some, k : k + 2 * each].ravel()]
+            some = np.flatnonzero(counts[:, k : k + 2 * each].any(axis=1))
+            entries += [np.array([len(some)]), table[some, k : k + 2 * each].ravel()]
         self.step(
             "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), count=count,
             table=self.put(np.concatenate(entries)),
