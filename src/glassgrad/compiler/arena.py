@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 # As in native.h.
 KINDS: Final = (
-    "tape", "gather", "runs", "rows", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
+    "tape", "gather", "runs", "rows", "transpose", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
     "map", "rule", "logsumexp", "python",
 )  # fmt: skip
 FIELDS: Final = (
@@ -111,6 +111,9 @@ class Layout:
         at, known = array("q", range(program.size)), array("d", [math.nan]) * self.size
         self.tape = Taped(at, known, NARROW)
         self.at = np.frombuffer(at, np.int64)  # where each place of the first array is
+        gradients = program.gradients.indices().ravel()
+        self.rank = np.full(self.rolled_start, -1)  # where in the gradients each place of the first array is
+        self.rank[gradients] = np.arange(len(gradients))
         self.moved: list[tuple[int, int]] = []  # stretches of it that stand in another order
         self.known = np.frombuffer(known)  # the constants, by place
         self.is_known = np.zeros(self.size, dtype=bool)

@@ -5,405 +5,43 @@
    write a whole vector where fewer numbers are left: what stands behind is made later. Products go through their columns
    from the right and through their rows from above for that. The arena ends with room for such a vector. */
 
-#if defined(__GNUC__)
-#define WIDTH (BYTES / (DOUBLE ? 8 : 4))
-typedef REAL NAME(vec) __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
-#else
-#define WIDTH 1
-typedef REAL NAME(vec);
-#endif
-#define vec NAME(vec)
-#define LOAD(p) (*(const vec *)(p))
-#define STORE(p, x) (*(vec *)(p) = (x))
-#define ALL(x) ((vec){0} + (REAL)(x))
-#define MOST_ROWS 8
+#include "vectors.h"
+#include "sums.h"
 
-/* Numbers from anywhere. One by one: vgatherdpd takes twice as long since processors were mended against Downfall. */
-#define F(i) m[t[i]]
-INLINE vec NAME(gather)(const REAL *m, const int32_t *t) {
-#if WIDTH == 1
-    return F(0);
-#elif WIDTH == 2
-    return (vec){F(0), F(1)};
-#elif WIDTH == 4
-    return (vec){F(0), F(1), F(2), F(3)};
-#elif WIDTH == 8
-    return (vec){F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7)};
-#else
-    return (vec){F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)};
-#endif
-}
-#undef F
+/* ---- copies */
 
-INLINE REAL NAME(total)(vec x) {
-#if WIDTH == 1
-    return x;
-#else
-    REAL part[WIDTH];
-    STORE(part, x);
-    UNROLL
-    for (int half = WIDTH / 2; half > 0; half /= 2) {
+/* Square blocks, transposed. The table has for each where it goes, how far apart its rows are then, and its columns. */
+static void NAME(blocks)(const Step *s, const int32_t *t, REAL *m) {
+    for (int64_t k = 0; k < s->count; k++, t += 2 + WIDTH) {
+        vec x[WIDTH];
         UNROLL
-        for (int i = 0; i < half; i++) part[i] += part[i + half];
+        for (int i = 0; i < WIDTH; i++) x[i] = LOAD(m + t[2 + i]);
+        NAME(transpose)(x);
+        UNROLL
+        for (int i = 0; i < WIDTH; i++) STORE(m + t[0] + i * t[1], x[i]);
     }
-    return part[0];
-#endif
 }
 
-/* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors */
-
-INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v,
-                       int64_t v_n) {
-    const int64_t out_row = s->out_row, out_next = s->out_next, u_row = s->u_row, u_n = s->u_n, v_next = s->v_next;
-    vec sum[MOST_ROWS][TILE_VECTORS];
-    UNROLL
-    for (int i = 0; i < rows; i++) {
+/* Sums over n examples, for as many rows of them at a time as a vector has numbers. The table has the rows' places. */
+static void NAME(examples)(const Step *s, const int32_t *t, REAL *m) {
+    const int64_t whole = s->n / WIDTH * WIDTH;
+    for (int64_t k = 0; k < s->count; k += WIDTH, t += WIDTH) {
+        REAL *out = m + s->out + k;
+        vec x[WIDTH], sum = {0};
         UNROLL
-        for (int j = 0; j < vectors; j++) sum[i][j] = (vec){0};
-    }
-    for (int64_t k = s->n; k > 0; k--, u += u_n, v += v_n) {
-        vec right[TILE_VECTORS];
-        UNROLL
-        for (int j = 0; j < vectors; j++) right[j] = LOAD(v + j * v_next);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const REAL left = u[i * u_row];
-            UNROLL
-            for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
+        for (int i = 0; i < WIDTH; i++) {
+            x[i] = (vec){0};
+            for (int64_t j = 0; j < whole; j += WIDTH) x[i] += LOAD(m + t[i] + j);
         }
-    }
-    const REAL sign = (REAL)s->sign;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
+        NAME(transpose)(x);
         UNROLL
-        for (int j = 0; j < vectors; j++) STORE(out + i * out_row + j * out_next, sign * sum[i][j]);
+        for (int i = 0; i < WIDTH; i++) sum += x[i];
+        for (int64_t j = whole; j < s->n; j++) sum += NAME(gather)(m + j, t);
+        STORE(out, (REAL)s->sign * sum);
     }
-}
-
-INLINE void NAME(panel)(const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v, int64_t v_n) {
-    int64_t rows = s->rows;
-#define TILE(k) NAME(tile)(k, vectors, s, out, u, v, v_n)
-#define TILES(k) \
-    TILE(k); \
-    out += k * s->out_row; \
-    u += k * s->u_row
-    if (vectors < 3)
-        for (; rows >= MOST_ROWS; rows -= MOST_ROWS) { TILES(MOST_ROWS); }
-    for (; rows >= 6 + 2 || rows == 6; rows -= 6) { TILES(6); }
-    for (; rows >= 4; rows -= 4) { TILES(4); }
-    switch (rows) {
-        case 3: TILE(3); break;
-        case 2: TILE(2); break;
-        case 1: TILE(1); break;
-    }
-#undef TILES
-#undef TILE
-}
-
-static void NAME(product)(const Step *s, REAL *m) {
-    const int64_t vectors = (s->columns + WIDTH - 1) / WIDTH, tiles = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
-    for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t b = 0; b < s->inner; b++) {
-            const REAL *u = m + s->u + a * s->u_outer + b * s->u_inner;
-            for (int64_t t = tiles - 1; t >= 0; t--) {
-                const int64_t wide = t < tiles - 1 ? TILE_VECTORS : vectors - t * TILE_VECTORS;
-                const REAL *v = m + s->v + a * s->v_outer + b * s->v_inner + t * s->v_tile;
-                const int64_t v_n = s->code ? wide * WIDTH : s->v_n; /* packed, tile after tile */
-                REAL *out = m + s->out + a * s->out_outer + b * s->out_inner + t * TILE_VECTORS * s->out_next;
-                switch (wide) {
-                    case 1: NAME(panel)(1, s, out, u, v, v_n); break;
-                    case 2: NAME(panel)(2, s, out, u, v, v_n); break;
-#if TILE_VECTORS == 4
-                    case 3: NAME(panel)(3, s, out, u, v, v_n); break;
-                    case 4: NAME(panel)(4, s, out, u, v, v_n); break;
-#endif
-                }
-            }
-        }
-}
-
-/* out[a, b] = sum over n of u[a, b, n] * v[a, b, n], both with neighbours side by side */
-static void NAME(dot)(const Step *s, REAL *m) {
-    REAL *out = m + s->out;
-    const int64_t n = s->n;
-    for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t b = 0; b < s->inner; b++) {
-            const REAL *u = m + s->u + a * s->u_outer + b * s->u_inner, *v = m + s->v + a * s->v_outer + b * s->v_inner;
-            vec sum[4] = {{0}, {0}, {0}, {0}};
-            REAL rest = 0;
-            int64_t k = 0;
-            for (; k + 4 * WIDTH <= n; k += 4 * WIDTH) {
-                UNROLL
-                for (int j = 0; j < 4; j++) sum[j] += LOAD(u + k + j * WIDTH) * LOAD(v + k + j * WIDTH);
-            }
-            for (; k + WIDTH <= n; k += WIDTH) sum[0] += LOAD(u + k) * LOAD(v + k);
-            for (; k < n; k++) rest += u[k] * v[k];
-            *out++ = (REAL)s->sign * (NAME(total)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest);
-        }
-}
-
-/* A vector of sums at a time, each with its own factors. The table has, for each vector, how many groups of terms there
-   are; for each group how its factors stand (side by side, all the same, anywhere), its sign, its size; then places. */
-static void NAME(lanes)(const Step *s, const int32_t *t, REAL *m) {
-    REAL *out = m + s->out, *end = out + s->count;
-    for (; out < end; out += WIDTH) {
-        vec sum = {0};
-        if (s->code) sum = LOAD(out);
-        for (int groups = *t++; groups > 0; groups--) {
-            const int code = *t++;
-            vec part = {0};
-            int k = *t++;
-            switch (code >> 1) {
-                case 0: for (; k > 0; k--, t += 2) part += LOAD(m + t[0]) * LOAD(m + t[1]); break;
-                case 1: for (; k > 0; k--, t += 2) part += m[t[1]] * LOAD(m + t[0]); break;
-                case 2: for (; k > 0; k--, t += 1 + WIDTH) part += LOAD(m + t[0]) * NAME(gather)(m, t + 1); break;
-                case 3: for (; k > 0; k--, t += 2) part += m[t[0]] * m[t[1]]; break;
-                case 4: for (; k > 0; k--, t += 1 + WIDTH) part += m[t[0]] * NAME(gather)(m, t + 1); break;
-                case 5:
-                    for (; k > 0; k--, t += 2 * WIDTH) part += NAME(gather)(m, t) * NAME(gather)(m, t + WIDTH);
-                    break;
-            }
-            sum = code & 1 ? sum - part : sum + part;
-        }
-        STORE(out, sum);
-    }
-}
-
-/* ---- with examples: a place is a row of them; the tables have the places of the factors, those that are added first */
-
-INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at) {
-    if (rolled) return LOAD(m + place + at);
-    return ALL(m[place]);
-}
-
-/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. */
-INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
-                              const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
-    const int64_t n = s->n;
-    for (int64_t at = 0; at < s->count; at += WIDTH) {
-        vec sum[4][4];
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
-        }
-#define TERMS(from, to, plus) \
-    for (int64_t k = from; k < to; k++) { \
-        vec right[4]; \
-        UNROLL \
-        for (int j = 0; j < columns; j++) right[j] = NAME(row)(vs, m, v[j * n + k], at); \
-        UNROLL \
-        for (int i = 0; i < rows; i++) { \
-            const vec left = NAME(row)(us, m, u[i * n + k], at); \
-            UNROLL \
-            for (int j = 0; j < columns; j++) \
-                sum[i][j] = plus ? sum[i][j] + left * right[j] : sum[i][j] - left * right[j]; \
-        } \
-    }
-        TERMS(0, s->inner, 1)
-        TERMS(s->inner, n, 0)
-#undef TERMS
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sum[i][j]);
-        }
-    }
-}
-
-INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const int32_t *table, REAL *m) {
-    const int64_t n = s->n;
-    for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t i = 0; i < s->rows;) {
-            const int32_t *u = table + s->u + (a * s->rows + i) * n, *v = table + s->v + a * s->columns * n;
-            REAL *out = m + s->out + (a * s->rows + i) * s->out_row;
-            const int64_t some = s->rows - i < 4 ? 1 : 4;
-            for (int64_t j = 0; j < s->columns;) {
-                const int64_t across = s->columns - j < 4 ? 1 : 4;
-                if (some == 4 && across == 4)
-                    NAME(rolled_tile)(4, 4, us, vs, s, u, v, m, out);
-                else if (some == 4)
-                    NAME(rolled_tile)(4, 1, us, vs, s, u, v, m, out);
-                else if (across == 4)
-                    NAME(rolled_tile)(1, 4, us, vs, s, u, v, m, out);
-                else
-                    NAME(rolled_tile)(1, 1, us, vs, s, u, v, m, out);
-                j += across;
-                v += across * n;
-                out += across * s->count;
-            }
-            i += some;
-        }
-}
-
-/* Sums that share none, four at a time. */
-INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const int32_t *u, const int32_t *v,
-                              const REAL *m, REAL *out) {
-    const int64_t n = s->n, size = s->count;
-    for (int64_t at = 0; at < size; at += WIDTH) {
-        vec sum[4];
-        UNROLL
-        for (int i = 0; i < sums; i++) sum[i] = (vec){0};
-#define TERMS(from, to, plus) \
-    for (int64_t k = from; k < to; k++) { \
-        UNROLL \
-        for (int i = 0; i < sums; i++) { \
-            const vec term = LOAD(m + u[i * n + k] + at) * NAME(row)(vs, m, v[i * n + k], at); \
-            sum[i] = plus ? sum[i] + term : sum[i] - term; \
-        } \
-    }
-        TERMS(0, s->inner, 1)
-        TERMS(s->inner, n, 0)
-#undef TERMS
-        UNROLL
-        for (int i = 0; i < sums; i++) STORE(out + i * size + at, sum[i]);
-    }
-}
-
-static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
-    const int32_t *u = table + s->u, *v = table + s->v;
-    REAL *out = m + s->out;
-    const int us = (int)s->u_n, vs = (int)s->v_n;
-    if (s->code) {
-        if (us && vs) NAME(rolled_tiles)(1, 1, s, table, m);
-        else if (us) NAME(rolled_tiles)(1, 0, s, table, m);
-        else NAME(rolled_tiles)(0, 1, s, table, m);
-        return;
-    }
-    int64_t left = s->outer;
-    for (; left >= 4; left -= 4, u += 4 * s->n, v += 4 * s->n, out += 4 * s->count) {
-        if (vs) NAME(rolled_sums)(4, 1, s, u, v, m, out);
-        else NAME(rolled_sums)(4, 0, s, u, v, m, out);
-    }
-    for (; left > 0; left--, u += s->n, v += s->n, out += s->count) {
-        if (vs) NAME(rolled_sums)(1, 1, s, u, v, m, out);
-        else NAME(rolled_sums)(1, 0, s, u, v, m, out);
-    }
-}
-
-/* ---- sums in which 0 times anything is 0; the tables have the places of both factors and the signs */
-
-static void NAME(careful)(const Step *s, const int32_t *table, REAL *m) {
-    REAL *out = m + s->out;
-    for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t i = 0; i < s->rows; i++)
-            for (int64_t j = 0; j < s->columns; j++, out += s->out_row) {
-                const int32_t *u = table + s->u + (a * s->rows + i) * s->n, *v = table + s->v + (a * s->columns + j) * s->n;
-                REAL sum = 0;
-                for (int64_t e = 0; e < s->count; e++) {
-                    for (int64_t k = 0; k < s->n; k++) {
-                        const REAL x = m[u[k] + e * s->u_n], w = m[v[k] + e * s->v_n];
-                        if (x != 0 && w != 0) sum += (REAL)table[s->table + k] * x * w;
-                    }
-                    if (s->code) continue; /* a sum over the examples too */
-                    out[e] = sum;
-                    sum = 0;
-                }
-                if (s->code) *out = sum;
-            }
 }
 
 /* ---- operations number by number */
-
-#define BITS NAME(bits)
-#if DOUBLE
-typedef int64_t BITS;
-#define EXPONENT 52
-#define BIAS 1023
-#define MAGIC 6755399441055744.0 /* 1.5 * 2**52: adding it rounds to an integer, which stands in the last bits */
-#else
-typedef int32_t BITS;
-#define EXPONENT 23
-#define BIAS 127
-#define MAGIC 12582912.0f
-#endif
-
-/* Vectors as integers and back, and a choice between two number by number. */
-#if defined(__GNUC__)
-typedef BITS NAME(bits_vec) __attribute__((vector_size(BYTES)));
-#define bits_vec NAME(bits_vec)
-#define TO_BITS(x) ((bits_vec)(vec)(x))
-#define OF_BITS(i) ((vec)(bits_vec)(i))
-#define CHOOSE(condition, x, w) OF_BITS(((condition) & TO_BITS(x)) | (~(condition) & TO_BITS(w)))
-#define TO_REAL(i) __builtin_convertvector(i, vec)
-#else
-#define bits_vec BITS
-INLINE BITS NAME(to_bits)(REAL x) {
-    BITS i;
-    memcpy(&i, &x, sizeof x);
-    return i;
-}
-INLINE REAL NAME(of_bits)(BITS i) {
-    REAL x;
-    memcpy(&x, &i, sizeof x);
-    return x;
-}
-#define TO_BITS(x) NAME(to_bits)(x)
-#define OF_BITS(i) NAME(of_bits)(i)
-#define CHOOSE(condition, x, w) ((condition) ? (x) : (w))
-#define TO_REAL(i) ((REAL)(i))
-#endif
-
-/* exp(x) = 2**k exp(r), |r| <= ln 2 / 2; 2**k in two factors, so that subnormal results are rounded once. What is 0 is
-   not computed: processors take a hundred cycles for a subnormal number, and masks are full of exp(-inf). */
-INLINE vec NAME(exp)(vec x) {
-#if DOUBLE
-    const vec most = ALL(710.0), least = ALL(-745.13321910194122);
-#else
-    const vec most = ALL(89.5), least = ALL(-103.972081);
-#endif
-    const bits_vec none = x < least;
-    x = CHOOSE(x > most, most, x);
-    x = CHOOSE(none, ALL(0), x);
-    const vec shifted = x * (REAL)1.4426950408889634 + MAGIC, k = shifted - MAGIC;
-    const bits_vec whole = TO_BITS(shifted) - TO_BITS(ALL(MAGIC)), half = ((whole + 4096) >> 1) - 2048;
-    const vec one = OF_BITS((half + BIAS) << EXPONENT), other = OF_BITS((whole - half + BIAS) << EXPONENT);
-#if DOUBLE
-    const vec r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
-    vec p = ALL(1.0 / 6227020800.0);
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-#else
-    const vec r = (x - k * 0.693359375f) - k * -2.12194440e-4f;
-    vec p = ALL(1.0 / 5040.0);
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-#endif
-    p = p * r + (REAL)(1.0 / 6.0);
-    p = p * r + (REAL)0.5;
-    return CHOOSE(none, ALL(0), (1 + (r + r * r * p)) * one * other);
-}
-
-/* log(1 + x) for x >= 0, as in FreeBSD's msun: 1 + x = 2**k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), where
-   log(1 + f) = f - f**2 / 2 + s (f**2 / 2 + R(s**2)) with s = f / (2 + f). What 1 + x rounds off is put back. */
-INLINE vec NAME(log1p)(vec x) {
-#if DOUBLE
-    const REAL high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
-#else
-    const REAL high = 6.9313812256e-01f, low = 9.0580006145e-06f;
-#endif
-    const vec y = 1 + x, lost = CHOOSE(x < 1, x - (y - 1), 1 - (y - x));
-    const bits_vec whole = (TO_BITS(y) - TO_BITS(ALL(0.70710678118654752))) >> EXPONENT;
-    const vec k = TO_REAL(whole), f = CHOOSE(whole == 0, x, OF_BITS(TO_BITS(y) - (whole << EXPONENT)) - 1);
-    const vec half = (REAL)0.5 * f * f, s = f / (2 + f), z = s * s;
-    vec p = ALL(1.479819860511658591e-01);
-    p = p * z + (REAL)1.531383769920937332e-01;
-    p = p * z + (REAL)1.818357216161805012e-01;
-    p = p * z + (REAL)2.222219843214978396e-01;
-    p = p * z + (REAL)2.857142874366239149e-01;
-    p = p * z + (REAL)3.999999999940941908e-01;
-    p = p * z + (REAL)6.666666666666735130e-01;
-    const vec rest = k * low + CHOOSE(whole == 0, ALL(0), lost / y);
-    return k * high - ((half - (s * (half + z * p) + rest)) - f);
-}
 
 INLINE REAL NAME(sqrt)(REAL x) {
 #if DOUBLE
@@ -483,32 +121,34 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
     for (int64_t i = 0; i < s->count; i++) out[i] = NAME(call)(operands, rule, x + i, w + i, y + i, z + i);
 }
 
-/* Logarithms of sums of n exponentials, for two vectors at a time. The table has, for them, the places of the first
-   operands, those of the second, ...: a place for each number or, if code says so, for each vector.
+/* Logarithms of sums of exponentials, for two vectors at a time. The table has, for them, how many operands there are,
+   the places of the first, those of the second, ...: a place for each number or, if code says so, for each vector.
 
-   As in rules.py: the largest operand is taken off, and the errors of that and of the sum of the others carried along. */
+   As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
+   carried along. */
 static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *x = m + s->u;
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
-        for (int64_t k = 0; k < 2 * s->n; k++, t += s->code ? 1 : WIDTH)
+        const int n = *t++;
+        for (int k = 0; k < 2 * n; k++, t += s->code ? 1 : WIDTH)
             STORE(x + k * WIDTH, s->code ? LOAD(m + *t) : NAME(gather)(m, t));
         vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {{0}, {0}};
         UNROLL
         for (int j = 0; j < 2; j++) top[j] = LOAD(x + j * WIDTH);
-        for (int64_t k = 1; k < s->n; k++) {
+        for (int k = 1; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
                 const vec other = LOAD(x + (2 * k + j) * WIDTH);
                 top[j] = CHOOSE((other > top[j]) | (other != other), other, top[j]);
             }
         }
-        for (int64_t k = 0; k < s->n; k++) {
+        for (int k = 0; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
                 const vec one = LOAD(x + (2 * k + j) * WIDTH), less = one - top[j], back = less + top[j];
                 const vec error = (one - back) + (top[j] - (back - less)), nothing = {0};
                 const vec e = CHOOSE(one == top[j], nothing, NAME(exp)(less)), now = sum[j] + e, part = now - sum[j];
-                lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
+                if (DOUBLE) lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
                 ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
                 sum[j] = now;
             }
@@ -591,22 +231,13 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
                     for (int64_t j = 0; j < s->columns; j += WIDTH) STORE(out + j, LOAD(from + j));
                 }
                 break;
+            case TRANSPOSE: NAME(blocks)(s, t, m); break;
             case PRODUCT: NAME(product)(s, m); break;
             case DOT: NAME(dot)(s, m); break;
             case LANES: NAME(lanes)(s, t, m); break;
             case ROLLED: NAME(rolled)(s, table, m); break;
             case CAREFUL: NAME(careful)(s, table, m); break;
-            case EXAMPLES: /* summed */
-                for (int64_t k = 0; k < s->count; k++) {
-                    const REAL *from = m + t[k];
-                    vec sum = {0};
-                    REAL rest = 0;
-                    int64_t j = 0;
-                    for (; j + WIDTH <= s->n; j += WIDTH) sum += LOAD(from + j);
-                    for (; j < s->n; j++) rest += from[j];
-                    out[k] = (REAL)s->sign * (NAME(total)(sum) + rest);
-                }
-                break;
+            case EXAMPLES: NAME(examples)(s, t, m); break;
             case SPREAD:
                 for (int64_t k = 0; k < s->count; k++, out += s->columns) {
                     const REAL x = m[t[k]];
@@ -634,19 +265,31 @@ static int NAME(finite)(const REAL *x, int64_t count) {
     return sum == 0;
 }
 
-/* Eight rows are filled at a time, each from its start to its end. */
+/* Numbers given as [examples, size] become rows: square blocks in registers, the rest one by one. */
+#if WIDTH > 1
+#define BLOCKS(type) \
+    typedef type block __attribute__((vector_size(WIDTH * sizeof(type)), aligned(sizeof(type)), may_alias)); \
+    for (int64_t i = 0; i < whole; i += WIDTH) \
+        for (int64_t e = 0; e + WIDTH <= examples; e += WIDTH) { \
+            vec x[WIDTH]; \
+            UNROLL \
+            for (int k = 0; k < WIDTH; k++) \
+                x[k] = __builtin_convertvector(*(const block *)((const type *)from + (e + k) * size + i), vec); \
+            NAME(transpose)(x); \
+            UNROLL \
+            for (int k = 0; k < WIDTH; k++) STORE(out + (i + k) * row + e, x[k]); \
+        }
+#else
+#define BLOCKS(type)
+#endif
 #define TAKE(type) \
     for (int64_t i = 0; i < (row ? 0 : size); i++) out[i] = (REAL)((const type *)from)[i]; \
-    for (int64_t i = 0; i < (row ? size : 0); i += 8) { \
-        const int some = size - i < 8 ? (int)(size - i) : 8; \
-        for (int64_t e = 0; e < examples; e++) { \
-            const type *x = (const type *)from + e * size + i; \
-            if (some == 8) { \
-                UNROLL \
-                for (int k = 0; k < 8; k++) out[(i + k) * row + e] = (REAL)x[k]; \
-            } else \
-                for (int k = 0; k < some; k++) out[(i + k) * row + e] = (REAL)x[k]; \
-        } \
+    if (row) { \
+        const int64_t whole = WIDTH > 1 ? size / WIDTH * WIDTH : 0, blocks = examples / WIDTH * WIDTH; \
+        BLOCKS(type) \
+        for (int64_t i = 0; i < size; i++) \
+            for (int64_t e = i < whole ? blocks : 0; e < examples; e++) \
+                out[i * row + e] = (REAL)((const type *)from)[e * size + i]; \
     }
 
 static void NAME(take)(void *arena, int64_t start, const void *from, int floats, int64_t size, int64_t examples,
@@ -661,6 +304,7 @@ static void NAME(take)(void *arena, int64_t start, const void *from, int floats,
         for (int64_t e = examples; e < row; e++) out[i * row + e] = out[i * row + examples - 1];
 }
 #undef TAKE
+#undef BLOCKS
 
 /* As the steps of these kinds, but nothing behind may be written. */
 static int NAME(collect)(const Step *s, const int32_t *t, const void *arena, void *to) {

@@ -18,7 +18,7 @@ typedef struct {
     int64_t sign, table, count;
 } Step;
 
-enum { TAPE, GATHER, RUNS, ROWS, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
+enum { TAPE, GATHER, RUNS, ROWS, TRANSPOSE, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
 
 typedef struct {
     int lanes; /* numbers in a vector */

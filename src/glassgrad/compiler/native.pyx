@@ -36,7 +36,7 @@ cdef extern from "native.h":
 __all__ = ["Machine"]
 
 WORK = {
-    "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies",
+    "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies", "transpose": "copies",
     "spread": "copies", "tape": "tape",
 }  # fmt: skip
 KEPT = 4  # plans of one program, for as many numbers of examples

@@ -120,18 +120,28 @@ class Plan(Sums):
     def logsumexp(self, instruction: Map, out: int) -> None:
         """Logarithms of sums of exponentials, two vectors at a time."""
         places = [self.places(operand).ravel() for operand in instruction.operands]
-        count, each = len(places[0]), self.lanes
+        counts = self.numbers(np.stack(places)) != -math.inf  # the others, as in a mask, add nothing
+        each = self.lanes
         if instruction.rolled:
-            starts = np.arange(0, self.row, self.lanes)
+            starts, rows = np.arange(0, self.row, self.lanes), self.row * np.arange(len(places[0]))
             for k, operand in enumerate(instruction.operands):
-                rows = places[k] if operand.rolled else self.spread(places[k]) + self.row * np.arange(count)
-                places[k] = (rows[:, None] + starts).ravel()
-            count, each = count * self.row, 1
-        table = np.stack(places)
-        table = np.pad(table, ((0, 0), (0, -table.shape[1] % (2 * each))), "edge")
+                found = places[k] if operand.rolled else self.spread(places[k]) + rows
+                places[k] = (found[:, None] + starts).ravel()
+            counts, each = counts.repeat(len(starts), axis=1), 1
+        else:
+            order = np.argsort(counts.sum(axis=0), kind="stable")
+            self.reorder(out, order)
+            places, counts = [x[order] for x in places], counts[:, order]
+        table, count = np.stack(places), len(places[0]) * (self.lanes // each)
+        table, counts = (np.pad(x, ((0, 0), (0, -x.shape[1] % (2 * each))), "edge") for x in (table, counts))
+        counts[0] |= ~counts.any(axis=0)
+        entries: list[Array] = []
+        for k in range(0, table.shape[1], 2 * each):
+            some = np.flatnonzero(counts[:, k : k + 2 * each].any(axis=1))
+            entries += [np.array([len(some)]), table[some, k : k + 2 * each].ravel()]
         self.step(
             "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), count=count,
-            n=len(places), table=self.put(table.reshape(len(places), -1, 2 * each).swapaxes(0, 1)),
+            table=self.put(np.concatenate(entries)),
         )  # fmt: skip
 
     def power(self, instruction: Map) -> str:
@@ -279,4 +289,5 @@ class Plan(Sums):
         return window(start, (b, r, n), (r * n, n, 1))
 
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
-        self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(places))
+        flat = np.pad(places.ravel(), (0, -places.size % self.lanes), "edge")
+        self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(flat))

@@ -41,7 +41,8 @@ class Sums(Layout):
         if b > 1 and (r > 1) != (s > 1) and self.shared(out, *((u, v) if r > 1 else (v, u)), signs):
             return
         u, v, signs, order = self.sorted(u, v, signs)
-        if self.cost(v, u) + b * r * s < self.cost(u, v):
+        turning = b * r * s if not self.wanted_turned(out + order) else -b * r * s
+        if self.cost(v, u) + turning < self.cost(u, v):
             u, v, r, s = v, u, s, r
             order = order.swapaxes(1, 2)
         sign = signs[0] if len(set(signs)) == 1 else 0
@@ -72,6 +73,13 @@ class Sums(Layout):
         self.reorder(out, order.ravel()[best])
         if n > 1 or not sign or not self.times(out, one[best, 0], other[best, 0], sign):
             self.in_lanes(out, one[best], other[best], signs)
+
+    def wanted_turned(self, places: Array) -> bool:
+        """Whether the gradients have what is made for these places [b, r, s] in columns rather than in rows."""
+        if places.shape[1] == 1 or places.shape[2] == 1:
+            return False
+        some = self.rank.take([places.item(0, 0, 0), places.item(0, 1, 0), places.item(0, 0, 1)])
+        return bool(some[0] >= 0 and some[1] == some[0] + 1 and some[2] != some[0] + 1)
 
     def order_in_lanes(self, u: Array, v: Array) -> Array:
         """The order of sums [i, n] in which the fewest vectors are gathered, if that saves enough."""
@@ -164,10 +172,34 @@ class Sums(Layout):
         """A factor [b, s, n] copied so that its columns stand side by side, in vectors, tile after tile."""
         b, s, n = places.shape
         wide = up(s, self.lanes)
-        padded = np.concatenate([places, np.repeat(places[:, -1:], wide - s, axis=1)], axis=1).swapaxes(1, 2)
-        tiles = [padded[:, :, k : k + self.tile].reshape(b, -1) for k in range(0, wide, self.tile)]
-        start = self.copy(np.concatenate(tiles, axis=1))
-        return {"v": start, "v_outer": n * wide, "code": 1, "v_tile": n * self.tile}
+        padded = np.concatenate([places, np.repeat(places[:, -1:], wide - s, axis=1)], axis=1)
+        found = {"v_outer": n * wide, "code": 1, "v_tile": n * self.tile}
+        if self.lanes > 1 and n >= self.lanes // 2 and not self.constant(places):
+            steps = np.diff(places, axis=2) == 1
+            steps[:, :, self.lanes - 1 :: self.lanes] = True
+            if bool(steps.all()):
+                return found | {"v": self.transpose(padded)}
+        turned = padded.swapaxes(1, 2)
+        tiles = [turned[:, :, k : k + self.tile].reshape(b, -1) for k in range(0, wide, self.tile)]
+        return found | {"v": self.copy(np.concatenate(tiles, axis=1))}
+
+    def transpose(self, places: Array) -> int:
+        """The start of such a copy of columns [b, s, n] in which every vector of neighbours stands side by side."""
+        key = ("transpose", places.shape, places.tobytes())
+        if key in self.copies:
+            return self.copies[key]
+        lanes, (b, s, n) = self.lanes, places.shape
+        # The last block of a column may be longer than the column: what it writes behind is written again.
+        start = self.copies[key] = self.room(places.size + lanes * self.tile)
+        k, i, j = (x.ravel() for x in np.ix_(np.arange(b), np.arange(0, s, lanes), np.arange(0, n, lanes)))
+        k, i, j = (x.ravel() for x in np.broadcast_arrays(k[:, None, None], i[:, None], j))
+        tile = i // self.tile * self.tile
+        row = np.minimum(s - tile, self.tile)
+        to = start + (k * s + tile) * n + j * row + (i - tile)
+        columns = places[k[:, None], i[:, None] + np.arange(lanes), j[:, None]]
+        table = np.concatenate([to[:, None], row[:, None], columns], axis=1)
+        self.step("transpose", count=len(to), table=self.put(table))
+        return start
 
     def signed(self, u: Factor, signs: tuple[int, ...]) -> Factor:
         """A factor times the signs."""

@@ -1,0 +1,254 @@
+/* Sums of products: the part of kernels.h with the most work, for one REAL and one SET. */
+
+/* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors */
+
+INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v,
+                       int64_t v_n) {
+    const int64_t out_row = s->out_row, out_next = s->out_next, u_row = s->u_row, u_n = s->u_n, v_next = s->v_next;
+    vec sum[MOST_ROWS][TILE_VECTORS];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++) sum[i][j] = (vec){0};
+    }
+    for (int64_t k = s->n; k > 0; k--, u += u_n, v += v_n) {
+        vec right[TILE_VECTORS];
+        UNROLL
+        for (int j = 0; j < vectors; j++) right[j] = LOAD(v + j * v_next);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            const REAL left = u[i * u_row];
+            UNROLL
+            for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
+        }
+    }
+    const REAL sign = (REAL)s->sign;
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++) STORE(out + i * out_row + j * out_next, sign * sum[i][j]);
+    }
+}
+
+INLINE void NAME(panel)(const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v, int64_t v_n) {
+    int64_t rows = s->rows;
+#define TILE(k) NAME(tile)(k, vectors, s, out, u, v, v_n)
+#define TILES(k) \
+    TILE(k); \
+    out += k * s->out_row; \
+    u += k * s->u_row
+    if (vectors < 3)
+        for (; rows >= MOST_ROWS; rows -= MOST_ROWS) { TILES(MOST_ROWS); }
+    for (; rows >= 6 + 2 || rows == 6; rows -= 6) { TILES(6); }
+    for (; rows >= 4; rows -= 4) { TILES(4); }
+    switch (rows) {
+        case 3: TILE(3); break;
+        case 2: TILE(2); break;
+        case 1: TILE(1); break;
+    }
+#undef TILES
+#undef TILE
+}
+
+static void NAME(product)(const Step *s, REAL *m) {
+    const int64_t vectors = (s->columns + WIDTH - 1) / WIDTH, tiles = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t b = 0; b < s->inner; b++) {
+            const REAL *u = m + s->u + a * s->u_outer + b * s->u_inner;
+            for (int64_t t = tiles - 1; t >= 0; t--) {
+                const int64_t wide = t < tiles - 1 ? TILE_VECTORS : vectors - t * TILE_VECTORS;
+                const REAL *v = m + s->v + a * s->v_outer + b * s->v_inner + t * s->v_tile;
+                const int64_t v_n = s->code ? wide * WIDTH : s->v_n; /* packed, tile after tile */
+                REAL *out = m + s->out + a * s->out_outer + b * s->out_inner + t * TILE_VECTORS * s->out_next;
+                switch (wide) {
+                    case 1: NAME(panel)(1, s, out, u, v, v_n); break;
+                    case 2: NAME(panel)(2, s, out, u, v, v_n); break;
+#if TILE_VECTORS == 4
+                    case 3: NAME(panel)(3, s, out, u, v, v_n); break;
+                    case 4: NAME(panel)(4, s, out, u, v, v_n); break;
+#endif
+                }
+            }
+        }
+}
+
+/* out[a, b] = sum over n of u[a, b, n] * v[a, b, n], both with neighbours side by side */
+static void NAME(dot)(const Step *s, REAL *m) {
+    REAL *out = m + s->out;
+    const int64_t n = s->n;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t b = 0; b < s->inner; b++) {
+            const REAL *u = m + s->u + a * s->u_outer + b * s->u_inner, *v = m + s->v + a * s->v_outer + b * s->v_inner;
+            vec sum[4] = {{0}, {0}, {0}, {0}};
+            REAL rest = 0;
+            int64_t k = 0;
+            for (; k + 4 * WIDTH <= n; k += 4 * WIDTH) {
+                UNROLL
+                for (int j = 0; j < 4; j++) sum[j] += LOAD(u + k + j * WIDTH) * LOAD(v + k + j * WIDTH);
+            }
+            for (; k + WIDTH <= n; k += WIDTH) sum[0] += LOAD(u + k) * LOAD(v + k);
+            for (; k < n; k++) rest += u[k] * v[k];
+            *out++ = (REAL)s->sign * (NAME(total)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest);
+        }
+}
+
+/* A vector of sums at a time, each with its own factors. The table has, for each vector, how many groups of terms there
+   are; for each group how its factors stand (side by side, all the same, anywhere), its sign, its size; then places. */
+static void NAME(lanes)(const Step *s, const int32_t *t, REAL *m) {
+    REAL *out = m + s->out, *end = out + s->count;
+    for (; out < end; out += WIDTH) {
+        vec sum = {0};
+        if (s->code) sum = LOAD(out);
+        for (int groups = *t++; groups > 0; groups--) {
+            const int code = *t++;
+            vec part = {0};
+            int k = *t++;
+            switch (code >> 1) {
+                case 0: for (; k > 0; k--, t += 2) part += LOAD(m + t[0]) * LOAD(m + t[1]); break;
+                case 1: for (; k > 0; k--, t += 2) part += m[t[1]] * LOAD(m + t[0]); break;
+                case 2: for (; k > 0; k--, t += 1 + WIDTH) part += LOAD(m + t[0]) * NAME(gather)(m, t + 1); break;
+                case 3: for (; k > 0; k--, t += 2) part += m[t[0]] * m[t[1]]; break;
+                case 4: for (; k > 0; k--, t += 1 + WIDTH) part += m[t[0]] * NAME(gather)(m, t + 1); break;
+                case 5:
+                    for (; k > 0; k--, t += 2 * WIDTH) part += NAME(gather)(m, t) * NAME(gather)(m, t + WIDTH);
+                    break;
+            }
+            sum = code & 1 ? sum - part : sum + part;
+        }
+        STORE(out, sum);
+    }
+}
+
+/* ---- with examples: a place is a row of them; the tables have the places of the factors, those that are added first */
+
+INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at) {
+    if (rolled) return LOAD(m + place + at);
+    return ALL(m[place]);
+}
+
+/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. */
+INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
+                              const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
+    const int64_t n = s->n;
+    for (int64_t at = 0; at < s->count; at += WIDTH) {
+        vec sum[4][4];
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
+        }
+#define TERMS(from, to, plus) \
+    for (int64_t k = from; k < to; k++) { \
+        vec right[4]; \
+        UNROLL \
+        for (int j = 0; j < columns; j++) right[j] = NAME(row)(vs, m, v[j * n + k], at); \
+        UNROLL \
+        for (int i = 0; i < rows; i++) { \
+            const vec left = NAME(row)(us, m, u[i * n + k], at); \
+            UNROLL \
+            for (int j = 0; j < columns; j++) \
+                sum[i][j] = plus ? sum[i][j] + left * right[j] : sum[i][j] - left * right[j]; \
+        } \
+    }
+        TERMS(0, s->inner, 1)
+        TERMS(s->inner, n, 0)
+#undef TERMS
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sum[i][j]);
+        }
+    }
+}
+
+INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const int32_t *table, REAL *m) {
+    const int64_t n = s->n;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t i = 0; i < s->rows;) {
+            const int32_t *u = table + s->u + (a * s->rows + i) * n, *v = table + s->v + a * s->columns * n;
+            REAL *out = m + s->out + (a * s->rows + i) * s->out_row;
+            const int64_t some = s->rows - i < 4 ? 1 : 4;
+            for (int64_t j = 0; j < s->columns;) {
+                const int64_t across = s->columns - j < 4 ? 1 : 4;
+                if (some == 4 && across == 4)
+                    NAME(rolled_tile)(4, 4, us, vs, s, u, v, m, out);
+                else if (some == 4)
+                    NAME(rolled_tile)(4, 1, us, vs, s, u, v, m, out);
+                else if (across == 4)
+                    NAME(rolled_tile)(1, 4, us, vs, s, u, v, m, out);
+                else
+                    NAME(rolled_tile)(1, 1, us, vs, s, u, v, m, out);
+                j += across;
+                v += across * n;
+                out += across * s->count;
+            }
+            i += some;
+        }
+}
+
+/* Sums that share none, four at a time. */
+INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const int32_t *u, const int32_t *v,
+                              const REAL *m, REAL *out) {
+    const int64_t n = s->n, size = s->count;
+    for (int64_t at = 0; at < size; at += WIDTH) {
+        vec sum[4];
+        UNROLL
+        for (int i = 0; i < sums; i++) sum[i] = (vec){0};
+#define TERMS(from, to, plus) \
+    for (int64_t k = from; k < to; k++) { \
+        UNROLL \
+        for (int i = 0; i < sums; i++) { \
+            const vec term = LOAD(m + u[i * n + k] + at) * NAME(row)(vs, m, v[i * n + k], at); \
+            sum[i] = plus ? sum[i] + term : sum[i] - term; \
+        } \
+    }
+        TERMS(0, s->inner, 1)
+        TERMS(s->inner, n, 0)
+#undef TERMS
+        UNROLL
+        for (int i = 0; i < sums; i++) STORE(out + i * size + at, sum[i]);
+    }
+}
+
+static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
+    const int32_t *u = table + s->u, *v = table + s->v;
+    REAL *out = m + s->out;
+    const int us = (int)s->u_n, vs = (int)s->v_n;
+    if (s->code) {
+        if (us && vs) NAME(rolled_tiles)(1, 1, s, table, m);
+        else if (us) NAME(rolled_tiles)(1, 0, s, table, m);
+        else NAME(rolled_tiles)(0, 1, s, table, m);
+        return;
+    }
+    int64_t left = s->outer;
+    for (; left >= 4; left -= 4, u += 4 * s->n, v += 4 * s->n, out += 4 * s->count) {
+        if (vs) NAME(rolled_sums)(4, 1, s, u, v, m, out);
+        else NAME(rolled_sums)(4, 0, s, u, v, m, out);
+    }
+    for (; left > 0; left--, u += s->n, v += s->n, out += s->count) {
+        if (vs) NAME(rolled_sums)(1, 1, s, u, v, m, out);
+        else NAME(rolled_sums)(1, 0, s, u, v, m, out);
+    }
+}
+
+/* ---- sums in which 0 times anything is 0; the tables have the places of both factors and the signs */
+
+static void NAME(careful)(const Step *s, const int32_t *table, REAL *m) {
+    REAL *out = m + s->out;
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t i = 0; i < s->rows; i++)
+            for (int64_t j = 0; j < s->columns; j++, out += s->out_row) {
+                const int32_t *u = table + s->u + (a * s->rows + i) * s->n, *v = table + s->v + (a * s->columns + j) * s->n;
+                REAL sum = 0;
+                for (int64_t e = 0; e < s->count; e++) {
+                    for (int64_t k = 0; k < s->n; k++) {
+                        const REAL x = m[u[k] + e * s->u_n], w = m[v[k] + e * s->v_n];
+                        if (x != 0 && w != 0) sum += (REAL)table[s->table + k] * x * w;
+                    }
+                    if (s->code) continue; /* a sum over the examples too */
+                    out[e] = sum;
+                    sum = 0;
+                }
+                if (s->code) *out = sum;
+            }
+}
