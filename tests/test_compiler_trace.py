@@ -112,7 +112,64 @@ def assigned(gg, x, w):
     return x * w
 
 
+def equal(gg, x, w):
+    return w if x == 1 else x
+
+
+def true(gg, x, w):
+    return w if x else -w
+
+
+def counted(gg, x, w):
+    return w * [1.0, 2.0].count(x)
+
+
+def looked_up(gg, x, w):
+    return {1.0: w}.get(x, -w) * x
+
+
+def as_text(gg, x, w):
+    return w * len(str(x * w))
+
+
+def printed(gg, x, w):
+    print(x)  # noqa: T201
+    return w * x
+
+
+def wrapped(gg, x, w):
+    return gg.Value(x) * w
+
+
+def cleared(gg, x, w):
+    gg.optim.SGD([w], lr=0.1).zero_grad()
+    return w * x
+
+
+def stepped(gg, x, w):
+    gg.optim.SGD([w], lr=0.1).step()
+    return w * x
+
+
+def caught(gg, x, w):
+    try:
+        factor = math.sqrt(x)
+    except TypeError:
+        factor = 0.0
+    return w * factor + x
+
+
 REFUSED = [
+    (equal, "truth value", "glassgrad.where"),
+    (true, "truth value", "glassgrad.where"),
+    (counted, "truth value", "glassgrad.where"),
+    (looked_up, "hashing", "glassgrad.take"),
+    (as_text, "formatting", "outside"),
+    (printed, "formatting", "outside"),
+    (wrapped, "Value(x)", "leave Value() out"),
+    (cleared, "zero_grad()", "outside"),
+    (stepped, "step()", "outside"),
+    (caught, "float()", "glassgrad's functions"),
     (read_data, ".data", "the Value itself"),
     (read_parameter, ".data", "the Value itself"),
     (read_gradient, ".grad", "outside"),
@@ -429,3 +486,73 @@ def test_modules_losses_and_optimizers_work_on_it(gg):
         losses.append(L.data)
     assert losses[-1] < 0.2 * losses[0]
     assert math.isclose(losses[0], before, rel_tol=1e-12)
+
+
+# ---- conditions, nan, and what a call leaves behind ------------------------------------------------------------------
+
+
+def test_conditions_are_combined_and_compared(gg):
+    w, v = gg.Value(3.0), gg.Value(-1.5)
+
+    def choose(x, y):
+        return [
+            gg.where(condition, w * x, v)
+            for condition in (
+                x == 1,
+                x != 1,
+                (x > 0) & (x < 1),
+                (x < 0) | (y > 1),
+                ~(x < 5),
+                (x > 0) ^ (y > 0),
+                (x > 0) == (y > 0),
+            )
+        ]
+
+    def expected(x, y):
+        conditions = (
+            x == 1, x != 1, (x > 0) & (x < 1), (x < 0) | (y > 1), not x < 5, (x > 0) ^ (y > 0), (x > 0) == (y > 0),
+        )  # fmt: skip
+        return [w.data * x if condition else v.data for condition in conditions]
+
+    f = gg.compile(choose)
+    for x, y in [(1.0, 2.0), (0.5, 0.5), (7.0, -1.0), (-2.0, 3.0), (0.0, 0.0)]:
+        assert [z.data for z in f(x, y)] == expected(x, y)
+    assert len(f.programs) == 1
+
+
+def test_no_comparison_with_nan_holds(gg):
+    w, v = gg.Value(3.0), gg.Value(-1.5)
+    f = gg.compile(lambda x: gg.where(x > 0, w, v))
+    assert f(1.0).data == 3.0
+    assert f(math.nan).data == -1.5
+    with gg.allow_nonfinite():
+        assert f(math.nan).data == -1.5
+
+
+def test_an_infinite_derivative_is_no_zero(gg):
+    p = gg.Value(0.0)
+    y = gg.compile(lambda x: gg.sqrt(p * p + x * x))(0.0)
+    with pytest.raises(gg.NonFiniteError, match="sqrt"):
+        y.backward()
+
+
+def test_nothing_is_kept_from_an_earlier_trace(gg):
+    w, kept = gg.Value(3.0), {}
+
+    @gg.compile
+    def f(xs):
+        if "x" not in kept:
+            kept["x"] = xs[0] * w
+        return sum(kept["x"] * x for x in xs)
+
+    assert f([2.0]).data == 12.0
+    with pytest.raises(gg.CompileError, match="an earlier call"):
+        f([5.0, 1.0])
+
+
+def test_static_arguments_are_told_apart_by_their_types(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda x, c: w * x * (2 if c[0] is True else 1), static="c")
+    assert [f(1.0, c).data for c in [(1,), (True,), (1,), (1.0,)]] == [3.0, 6.0, 3.0, 3.0]
+    g = gg.compile(lambda x, c: w * x * math.copysign(1.0, c), static="c")
+    assert [g(1.0, c).data for c in (0.0, -0.0, 0.0)] == [3.0, -3.0, 3.0]

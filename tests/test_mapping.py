@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+from conftest import in_threads
 from strategies import evaluate, on, paths, smooth_program
 
 TOLERANCE = 1e-12
@@ -310,6 +311,48 @@ def test_an_index_of_each_example_is_checked(gg):
     with pytest.raises(gg.OutOfRangeError, match="no row 5"):
         f([0, 1, 2, 5])
     assert len(f.programs) == 1
+
+
+def test_rows_without_numbers_count(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda X: gg.sum(gg.vmap(lambda row: w)(X)))
+    assert [f([[]] * n).data for n in (2, 3, 2, 1)] == [6.0, 9.0, 6.0, 3.0]
+
+
+def test_what_the_function_catches_still_ends_the_rolling(gg):
+    w = gg.Value(3.0)
+
+    def mean(X):
+        try:
+            count = len(X)
+        except BaseException:  # noqa: BLE001 - so does a user
+            count = 1
+        return gg.sum(gg.vmap(lambda x: w * x)(X)) / count
+
+    f = gg.compile(mean)
+    assert [f([1.0] * n).data for n in (2, 4)] == [3.0, 3.0]
+
+
+def test_a_batch_of_results_is_a_list(gg):
+    w = gg.Value(3.0)
+
+    def total(ys):
+        return gg.sum(ys) if isinstance(ys, list) else w
+
+    f = gg.compile(lambda X: total(gg.vmap(lambda x: w * x)(X)))
+    assert f([1.0, 2.0]).data == 9.0
+
+
+def test_threads_with_batches_of_their_own_sizes(gg):
+    w = gg.Value(3.0)
+    f = gg.compile(lambda X, y: gg.mean(gg.vmap(lambda x, t: (w * x - t) ** 2)(X, y)))
+    f([1.0], [2.0])
+
+    def work(i):
+        n = 60 + 10 * i
+        return [f([1.0] * n, [float(i)] * n).data for _ in range(50)]
+
+    assert in_threads(4, work) == [[(3.0 - i) ** 2] * 50 for i in range(4)]
 
 
 # ---- float32 ---------------------------------------------------------------------------------------------------------

@@ -453,6 +453,8 @@ class Value:
     ) -> None:
         if self._away:  # made a second time
             flat.home(self)
+        if isinstance(data, Value):
+            modes.guard("Value(x) of an argument x", data)
         self._data = data if type(data) is float else number(data, "Value")
         self._grad = self._da = self._db = 0.0
         self._a = self._b = self._info = None
@@ -976,6 +978,9 @@ class Value:
         return copies.reduce(self)
 
     def __repr__(self) -> str:
+        now: modes.Modes = modes.current()
+        if now.tracer is not None:
+            now.tracer.show(self)
         if self._away:
             flat.home(self)
         return f"Value(data={self._data}, grad={self._grad})"

@@ -112,6 +112,8 @@ def take(rows: Any, i: Any) -> Any:
     """
     if isinstance(i, list | tuple) or (trees.is_array(i) and i.ndim):
         return [take(rows, k) for k in i]
+    if trees.is_array(i):
+        i = i[()]
     tracer = modes.current().tracer
     if tracer is not None and isinstance(i, Value):
         return tracer.take(rows, i)

@@ -228,6 +228,7 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
+        modes.guard("zero_grad()", None)
         part = self._away()
         if part is None:
             _clear(self.params)
@@ -239,6 +240,7 @@ class Optimizer:
 
         Raises `NonFiniteError`, with nothing changed, if a gradient or a result is nan or infinite.
         """
+        modes.guard("step()", None)
         part = self._away()
         if part is not None and part.store.frozen == 0 and self._step_in_store(part):
             return

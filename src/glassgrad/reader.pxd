@@ -30,6 +30,9 @@ cdef class Form:
     @cython.locals(child=Form, stop=cython.Py_ssize_t)
     cdef build(self, leaves, Py_ssize_t start)
 
+@cython.locals(i=cython.Py_ssize_t, data="double *", strange=double)
+cpdef bint is_finite(Array numbers) except -1
+
 @cython.locals(x=double, n=cython.Py_ssize_t, i=cython.Py_ssize_t, data="double *", where="int *", most="double *")
 cpdef bint are_rows(Array numbers, Array places, Array counts) except -1
 

@@ -214,6 +214,18 @@ def form_of_rows(batch: Any) -> Form | None:
     return form_of(batch[0]) if batch.ndim > 1 else Form(NUMBER, None, 1)
 
 
+SIMPLE = (int, bool, str, type(None))  # equal ones of these are the same
+
+
+def is_finite(numbers: array[float]) -> bool:
+    """Whether all numbers are finite: of a nan a program does not know that no comparison with it holds."""
+    data = modes.doubles(numbers)
+    strange = 0.0
+    for i in range(len(numbers)):
+        strange += data[i] - data[i]
+    return strange == 0.0
+
+
 def are_rows(numbers: array[float], places: array[int], counts: array[float]) -> bool:
     """Whether the numbers at these places are whole, from 0 on, each below its count: what `take` finds a row by."""
     data, where, most = modes.doubles(numbers), flat.ints(places), modes.doubles(counts)
@@ -270,10 +282,10 @@ class Reader:
             return None
         for name, place, value in self.fixed:
             x = given(args, kwargs, name, place)
-            if type(x) is not type(value) or (x is not value and x != value):
+            if x is not value and (type(x) is not type(value) or type(x) not in SIMPLE or x != value):
                 return None
         examples = -1
-        for i in range(len(self.forms)) if self.width else ():
+        for i in range(len(self.forms)):
             if self.rolled[i] is not None:
                 x = given(args, kwargs, self.names[i], self.places[i])
                 if type(x) is not self.rolled[i] or len(x) == 0 or (examples >= 0 and len(x) != examples):

@@ -29,6 +29,7 @@ from .errors import NonFiniteError, OperandError, named, number, shown
 Shape = tuple[int, ...]
 
 SCALARS = {float, int, Value}  # a list of these needs no closer look
+OPAQUE: set[type] = set()  # what says that it is a list, and is a leaf all the same
 
 
 # ---- structures ----------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ def flatten_all(trees: Sequence[Any]) -> tuple[list[Any], Container]:
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
     kind = type(tree)
-    if kind in SCALARS:
+    if kind in SCALARS or kind in OPAQUE:
         leaves.append(tree)
         return LEAF
     if tree is None:

@@ -17,7 +17,7 @@ from .. import calls, engine, modes, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
 from ..flat import Rule, doubles_of, locate, result_of, share
-from ..reader import Reader, are_rows
+from ..reader import Reader, are_rows, is_finite
 from ..run import as_values
 from ..tape import Tape
 from .derived import Differentiable, Source, apart, split
@@ -131,19 +131,22 @@ class Entry:
     def numbers(self, parameters: Sequence[float], flat: array[float], examples: int) -> list[Any]:
         """What the machine takes: the numbers of each block."""
         found: list[Any] = [parameters] if self.parameters else []
-        if self.slices[0] != examples:
+        known, slices = self.slices  # at once: another thread may come with another number of examples
+        if known != examples:
             ends = [*self.starts(examples), len(flat)]
-            self.slices = examples, [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
-        if len(self.slices[1]) < 2:
-            return [*found, flat] if self.slices[1] else found
+            slices = [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
+            self.slices = examples, slices
+        if len(slices) < 2:
+            return [*found, flat] if slices else found
         source: Any = flat if len(flat) < 1000 else memoryview(flat)  # which takes longer than to copy so many
-        return found + [source[part] for part in self.slices[1]]
+        return found + [source[part] for part in slices]
 
     def inside(self, flat: array[float], examples: int) -> bool:
         """Whether every index that `take` is given is that of a row, counted from the start."""
         if not self.indices:
             return True
-        if self.rows[0] != examples:
+        known, places, counts = self.rows
+        if known != examples:
             starts = self.starts(examples)
             places, counts = array("i"), array("d")
             for k, i, n in self.indices:
@@ -152,7 +155,7 @@ class Entry:
                 places.extend(range(starts[k] + i, starts[k] + i + size * count, size))
                 counts.extend([n] * count)
             self.rows = examples, places, counts
-        return are_rows(flat, *self.rows[1:])
+        return are_rows(flat, places, counts)
 
 
 def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
@@ -209,12 +212,12 @@ class Call(Rule, Differentiable):
     def values(self) -> Any:
         """The Values that the call gives."""
         entry = self.entry
-        if not entry.inside(self.flat, self.examples):
-            # Eager code knows what an index below 0 means, and what to say about one too large.
+        if not (is_finite(self.flat) and entry.inside(self.flat, self.examples)):
+            # Eager code knows what an index below 0 means, what to say about one too large, and how nan compares.
             return self.again(self.leaves())
         machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
-        found = machine.run(self.given(counted), self.examples)
-        if not found.finite and not modes.current().allow_nonfinite:
+        found = machine.run(self.given(counted), self.examples, entry.program.chooses)
+        if not found.finite:
             return self.again(self.leaves())
         if entry.values is None:
             partials = doubles_of(gradients_of(found))
@@ -259,7 +262,7 @@ class Call(Rule, Differentiable):
     def at(self, operands: Sequence[Any]) -> Results:
         """What the program gives where the operands have these numbers."""
         count = [[float(self.examples)]] if self.entry.counted[1] else []
-        return self.entry.machine.run([*self.numbers_at(operands), *count], self.examples)
+        return self.entry.machine.run([*self.numbers_at(operands), *count], self.examples, self.entry.program.chooses)
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
@@ -284,7 +287,7 @@ class Call(Rule, Differentiable):
         else:
             count = [[float(self.examples)]] if self.entry.counted[1] else []
             blocks = [*self.numbers_at(operands), *count, *split(row, self.source.outputs, self.examples)]
-            found = self.entry.machine.run(blocks, self.examples)
+            found = self.entry.machine.run(blocks, self.examples, self.entry.program.chooses)
         if found.finite:
             slopes: list[float] = gradients_of(found).tolist()
             return [row[0] * x for x in slopes] if self.source.single else slopes

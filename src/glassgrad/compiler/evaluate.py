@@ -75,10 +75,11 @@ class Machine:
         """Where a block's numbers stand."""
         return (self.rolled if block.rolled else self.memory)[block.offset : block.offset + block.size]
 
-    def run(self, numbers: Sequence[Any], examples: int = 1) -> Results:
+    def run(self, numbers: Sequence[Any], examples: int = 1, careful: bool = True) -> Results:
         """Run the program once.
 
         Arguments:
+            careful: whether it may run again.
             numbers: for each block that is given, its numbers; of a rolled one example by example.
 
         Where an output or a gradient is not finite the program runs again with 0 times anything being 0 in derivatives:
@@ -90,7 +91,7 @@ class Machine:
             for block, given in zip(self.given, numbers, strict=True):
                 self.place(block)[:] = np.reshape(given, (examples, block.size)).T if block.rolled else given
             found = self.once(self.steps)
-            if not found.finite:
+            if not found.finite and careful:
                 self.careful = self.careful or [self.step(x, careful=True) for x in self.program.instructions]
                 found = self.once(self.careful)
             return found

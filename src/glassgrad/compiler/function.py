@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 import threading
 from array import array
@@ -203,7 +204,7 @@ class Compiled:
         except OperandError as error:
             raise CompileError(f"{error}; or name the argument in static=(...), which hands it over as it is") from None
         by = [i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad] if values else []
-        form = (tuple(names), tuple([(name, type(x), x) for name, x in fixed.items()]))
+        form = (tuple(names), tuple([(name, _static_key(x)) for name, x in fixed.items()]))
 
         def call(trees_: list[Any]) -> Any:
             filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
@@ -231,6 +232,8 @@ class Compiled:
                 entry = build(self.f, self.dtype, names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
+                    if len(self._rolled) > self.keep:
+                        del self._rolled[next(iter(self._rolled))]
                 key, counts = self.key(form, names, given, by, entry.rolled)
                 entry.key = key
                 self._entries[key] = entry
@@ -282,6 +285,13 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
+
+
+def _static_key(x: Any) -> object:
+    """What a static argument is looked up by: 1, 1.0 and True are equal, and are not the same."""
+    if type(x) is tuple:
+        return tuple, *map(_static_key, x)
+    return (float, x, math.copysign(1.0, x)) if type(x) is float else (type(x), x)
 
 
 def _path(names: list[str], structure: trees.Container, i: int) -> str:

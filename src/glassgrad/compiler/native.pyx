@@ -111,10 +111,10 @@ cdef class Machine:
                 found = self.plans[key] = Prepared(plan, self.given)
         return found
 
-    def run(self, numbers, examples=1):
+    def run(self, numbers, examples=1, careful=True):
         """Run the program once; see `evaluate.Machine.run`."""
         found = self.once(numbers, examples)
-        if found[4]:
+        if found[4] or not careful:
             return found
         return self.once(numbers, examples, True)
 

@@ -228,6 +228,11 @@ class Program:
     show = Viewer("show")
 
     @cached_property
+    def chooses(self) -> bool:
+        """Whether there is a `where` in it, and so something infinite on the way back may be what is not chosen."""
+        return any(isinstance(step, Map) and step.name.startswith("where") for step in self.instructions)
+
+    @cached_property
     def names(self) -> list[str]:
         """What printing calls the blocks and then the results."""
         return [block.name for block in self.blocks] + [f"t{i}" for i in range(len(self.instructions))]

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from .. import trees
+from .. import modes, trees
 from ..engine import Value
 from ..errors import is_number
 
-__all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "kind_of", "wanted"]
+__all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "kind_of", "restart", "wanted"]
 
 
 class Restart(BaseException):
@@ -28,6 +28,15 @@ class Restart(BaseException):
         super().__init__()
         self.roll = roll
         self.never = never
+
+
+def restart(roll: Sequence[str] = (), never: Sequence[str] = ()) -> Restart:
+    """The same, noted where it cannot be lost: the function may catch everything."""
+    found = Restart(roll, never)
+    tracer = modes.current().tracer
+    if tracer is not None:
+        tracer.ends.append(found)
+    return found
 
 
 class Total(Value):
@@ -54,11 +63,11 @@ class Batch:
         return self.__dict__["_kind"]  # type: ignore[no-any-return]
 
     def __getattr__(self, _attribute: str) -> NoReturn:
-        raise Restart(never=[self.__dict__["_name"]])
+        raise restart(never=[self.__dict__["_name"]])
 
 
 def _look(self: Batch, *_args: object, **_kwargs: object) -> NoReturn:
-    raise Restart(never=[self.__dict__["_name"]])
+    raise restart(never=[self.__dict__["_name"]])
 
 
 METHODS: Final = [
@@ -79,6 +88,10 @@ class Examples:
         refuse: raises the error for a use that would freeze how many there are.
         count: gives the Value for how many there are.
     """
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return list
 
     def __init__(self, row: Any, refuse: Callable[[str, object], NoReturn], count: Callable[[], Value]) -> None:
         self.row = row
@@ -102,6 +115,9 @@ class Examples:
         self._look()
 
     __len__ = __getitem__ = __contains__ = __array__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = _look
+
+
+trees.OPAQUE.add(Examples)
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from typing import Any, Final, NoReturn
 
 from .. import functions, modes, rules, sweep, trees
 from ..engine import Value
-from ..errors import named
+from ..errors import is_number, named
 from ..recompute import is_plain
 from ..tape import Tape, captured
 from .program import CompileError
 from .reading import Reader
-from .rolling import Batch, Count, Examples, Made, Restart, Total
+from .rolling import Batch, Count, Examples, Made, Restart, Total, restart
 from .scalars import Scalars
 
 __all__ = ["Argument", "Trace", "trace"]
@@ -48,6 +48,12 @@ WAYS_OUT: Final = {
         "its number of rows is not known there: reduce it by glassgrad.sum or glassgrad.mean, return it, or go over it "
         "with another vmap"
     ),
+    "the truth value of an argument": (
+        "choose with glassgrad.where(x != 0, a, b), or name the argument in static=(...), which makes a program for "
+        "each of its values"
+    ),
+    "hashing": "look things up outside, or choose among rows with glassgrad.take(rows, i)",
+    "Value(x) of an argument x": "leave Value() out: the argument itself can be computed with",
     "the truth value of a comparison": (
         "choose with glassgrad.where(condition, a, b), take glassgrad.maximum(a, b) instead of max(a, b), or name the "
         "argument in static=(...), which makes a program for each of its values"
@@ -60,7 +66,29 @@ WAYS_OUT: Final = {
 }
 
 
-class Input(Value):
+class Equatable(Value):
+    """What stands for a plain number, or for a truth value: == compares it, as it compares those."""
+
+    def __eq__(self, other: object) -> Any:
+        tracer = modes.current().tracer
+        if tracer is None or not is_scalar(other):
+            return self is other
+        return tracer.compare("==", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        tracer = modes.current().tracer
+        if tracer is None or not is_scalar(other):
+            return self is not other
+        return tracer.compare("!=", self, other)
+
+    def __hash__(self) -> int:
+        tracer = modes.current().tracer
+        if tracer is not None:
+            tracer.refuse_users("hashing", self)
+        return super().__hash__()
+
+
+class Input(Equatable):
     """A stand-in for an argument's number; a rolled one for that of each example."""
 
     rolled = False
@@ -69,13 +97,42 @@ class Input(Value):
         modes.guard("an index", self)
         raise CompileError(f"{self!r} is no index")
 
+    def __bool__(self) -> bool:
+        modes.guard("the truth value of an argument", self)
+        return True
 
-class Condition(Value):
+
+class Condition(Equatable):
     """What a comparison of traced Values gives: 1 where it holds, else 0."""
 
     def __bool__(self) -> bool:
         modes.guard("the truth value of a comparison", self)
         return True
+
+    def __and__(self, other: Any) -> Condition:
+        return condition(self * other, "and")
+
+    def __or__(self, other: Any) -> Condition:
+        return condition(self + (1.0 - self) * other, "or")
+
+    def __xor__(self, other: Any) -> Condition:
+        return condition(functions.abs(self - other), "xor")
+
+    def __invert__(self) -> Condition:
+        return condition(1.0 - self, "not")
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+
+def condition(holds: Value, name: str) -> Condition:
+    """A Value that is 1 or 0 as a condition."""
+    made = Condition(0.0, (holds,), name)
+    made._backward = no_gradient
+    return made
+
+
+def is_scalar(x: object) -> bool:
+    return isinstance(x, Value) or is_number(x)
 
 
 def no_gradient() -> None:
@@ -87,6 +144,7 @@ class Tracer:
 
     Attributes:
         indices: what `take` was given: the stand-in, and how many rows there were.
+        ends: what ended the trace, which the function may have caught.
     """
 
     def __init__(self, name: str, arguments: dict[int, str], never: frozenset[str]) -> None:
@@ -96,27 +154,38 @@ class Tracer:
         self.inside = False  # whether a rolled function runs
         self.counts: list[Count] = []
         self.places: dict[tuple[int, int], list[Value]] = {}
+        self.ends: list[BaseException] = []
 
     def refuse(self, what: str, _x: object) -> NoReturn:
         """Raise the error for a use of a Value that would freeze a number."""
         way_out = WAYS_OUT.get(what, "call it outside")
-        raise CompileError(f"{what} cannot be compiled in {self.name}, {users_line()}; {way_out}")
+        self.ends.append(CompileError(f"{what} cannot be compiled in {self.name}, {users_line()}; {way_out}"))
+        raise self.ends[-1]
+
+    def show(self, x: Value) -> None:
+        """Refuse the text of a Value."""
+        self.refuse_users("formatting", x)
+
+    def refuse_users(self, what: str, x: Value) -> None:
+        """Refuse what this package does too, in its errors and tables, where it is the user who does it."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_name in ("__repr__", "__format__", "__hash__", "show"):
+            frame = frame.f_back
+        if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
+            self.refuse(what, x)
 
     def compare(self, sign: str, a: Value, b: Any) -> Condition:
         """The condition `a sign b`, of operations that the table has: 1 for x > 0 is relu(sign(x))."""
         x, w = (a, b) if sign in (">", "<=") else (b, a)
-        holds = (x - w).sign().relu()  # x > w for > and <, of which the others are the opposite
-        if sign in ("<=", ">="):
-            holds = 1.0 - holds
-        condition = Condition(0.0, (holds,), sign)
-        condition._backward = no_gradient
-        return condition
+        side = (x - w).sign()
+        holds = functions.abs(side) if sign in ("==", "!=") else side.relu()
+        return condition(1.0 - holds if sign in ("<=", ">=", "==") else holds, sign)
 
     def take(self, rows: Any, i: Value) -> Any:
         """The row that a stand-in will say: Σ row · [its place is i]."""
         if not isinstance(i, Input):
             self.refuse("an index that is computed", i)
-        leaves, structures = zip(*map(trees.flatten, rows), strict=True)
+        leaves, structures = zip(*map(trees.flatten, rows), strict=True) if len(rows) else ((), ())
         if not leaves or len(set(map(str, structures))) > 1:
             raise CompileError(
                 f"take, {users_line()}: the rows are {', '.join(map(str, structures[:3])) or 'none'}; in "
@@ -157,10 +226,10 @@ class Tracer:
             if any(type(x) is Examples for x in batches):
                 self.refuse("looking into a batch of vmap", f)
             if any(rolled):
-                raise Restart(never=[x.__dict__["_name"] for x in batches if type(x) is Batch])
+                raise restart(never=[x.__dict__["_name"] for x in batches if type(x) is Batch])
             names = [self.arguments[id(x)] for x in batches if id(x) in self.arguments]
             if not self.inside and len(names) == len(batches) and self.never.isdisjoint(names):
-                raise Restart(roll=names)
+                raise restart(roll=names)
             return None
 
         def row(x: Any) -> Any:
@@ -275,6 +344,8 @@ def attempt(
             result = call(given)
     finally:
         now.tracer = None
+    if tracer.ends:  # the function caught it, and went on as if that were no end
+        raise tracer.ends[0]
     if result is None:
         raise CompileError(f"{name} returned None; is a return missing?")
     plain, rolled, made = Made.of(result)
@@ -283,6 +354,11 @@ def attempt(
     flat = [x for row in stand_ins for x in row]
     ends = [x for x in (*plain, *rolled) if isinstance(x, Value)]
     for found in captured(ends, [*flat, *tracer.counts], depth):
+        if isinstance(found, Input | Count):
+            raise CompileError(
+                f"{name} uses what it computed from the arguments of an earlier call: nothing can be kept from one "
+                "call to another inside of a compiled function; return it, and pass it as an argument"
+            )
         if found._rule != "leaf":
             raise CompileError(
                 f"{name} uses {named(found)}, a result of {found._rule} from outside, which it would not notice to "
