@@ -44,7 +44,7 @@ def compile(  # noqa: A001 - JAX has jit
 
     Arguments:
         f: ordinary scalar code. Its arguments are numbers, Values, NumPy arrays, and lists, tuples, dicts and
-            dataclasses of them. It runs once for each structure of the arguments. Values that it finds by itself, such
+            dataclasses of them. It runs for each new structure of the arguments. Values that it finds by itself, such
             as a model's parameters, are read at every call; plain numbers that it finds are part of the program.
         static: names of arguments that are no numbers to compute with, such as how many layers to use: they are handed
             over as they are, with a program for each of their values.
