@@ -313,6 +313,21 @@ def test_an_index_of_each_example_is_checked(gg):
     assert len(f.programs) == 1
 
 
+def test_a_large_batch_is_tried_rolled_first(gg):
+    w, runs = gg.Value(3.0), []
+
+    def mean(X, scale):
+        runs.append(0)
+        return gg.mean(gg.vmap(lambda x: w * x)(X)) * scale[0]
+
+    f = gg.compile(mean)
+    assert f([2.0] * 2000, [0.5, 1.0]).data == 3.0
+    assert len(runs) == 1
+    g = gg.compile(lambda X: w * X[0] + gg.sum(X[1:]))
+    assert g([1.0] * 2000).data == 2002.0
+    assert g.program.rolled_size == 0
+
+
 def test_rows_without_numbers_count(gg):
     w = gg.Value(3.0)
     f = gg.compile(lambda X: gg.sum(gg.vmap(lambda row: w)(X)))

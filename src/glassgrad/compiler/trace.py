@@ -33,6 +33,8 @@ from .scalars import Scalars
 
 __all__ = ["Argument", "Trace", "trace"]
 
+MANY: Final = 1000
+
 PACKAGE: Final = __name__.partition(".")[0]
 
 WAYS_OUT: Final = {
@@ -304,8 +306,11 @@ def trace(f: Callable[..., Any], arguments: list[Argument], call: Callable[[list
     name = getattr(f, "__name__", "the function")
     if modes.current().tracer is not None:
         raise CompileError(f"{name} is traced inside another trace")
-    roll: set[str] = set()
     never = {x.name for x in arguments if x.row is None}
+    largest = max((x for x in arguments if x.row is not None), key=lambda x: len(x.numbers), default=None)
+    roll: set[str] = set()
+    if largest is not None and len(largest.numbers) > MANY:  # a stand-in for each number would take longer than to try
+        roll = {x.name for x in arguments if x.row is not None and len(x.original) == len(largest.original)}
     while True:
         try:
             return attempt(name, arguments, call, roll, never)
