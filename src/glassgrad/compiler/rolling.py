@@ -21,6 +21,9 @@ from ..errors import is_number
 __all__ = ["Batch", "Count", "Examples", "Made", "Restart", "Total", "alike", "kind_of", "restart", "wanted"]
 
 
+PLAIN: Final = {float, int}
+
+
 class Restart(BaseException):
     """The function has to be traced again, with these arguments rolled, or never rolled. No error: nobody sees it."""
 
@@ -193,6 +196,8 @@ def alike(rows: Sequence[Any]) -> bool:
 def wanted(row: Any) -> tuple[int, ...]:
     """Which numbers of a row derivatives are by."""
     if trees.is_array(row) and row.dtype.kind != "O":
+        return ()
+    if type(row) is list and PLAIN.issuperset(map(type, row)):  # the usual case, for each of very many rows
         return ()
     leaves = trees.flatten(row)[0]
     return tuple([i for i, x in enumerate(leaves) if isinstance(x, Value) and x.requires_grad])
