@@ -357,7 +357,10 @@ class Program:
                 found |= dict.fromkeys(self.sources(operand))
             below.append(tuple(found))
             symbols.append(self.symbol(step))
-        made = {self.names[i]: note for i, note in enumerate(self.notes, len(self.blocks))}
+        notes = {
+            i: f"{self.expression(step)}, which is {note}"
+            for i, (step, note) in enumerate(zip(self.instructions, self.notes, strict=True), len(self.blocks))
+        }
         results = (self.outputs, self.gradients, self.rolled_outputs, self.rolled_gradients)
         used = dict.fromkeys([i for operand in results for i in self.sources(operand)])
         return Graph(
@@ -371,8 +374,8 @@ class Program:
             scopes=[""] * n,
             requires_grad=[not (isinstance(step, Block) and step.constants is not None) for step in steps],
             roots=tuple(used) or (n - 1,),
-            shapes={i: step.shape for i, step in enumerate(steps)},
-            notes={i: made[name] for i, name in enumerate(self.names) if name in made},
+            shapes={i: tuple([n for n in step.shape if n != 1]) for i, step in enumerate(steps)},
+            notes=notes,
         )
 
     def symbol(self, step: Block | Instruction) -> str:
