@@ -29,7 +29,7 @@ from ..tape import Tape, release, variable
 from .differentiate import differentiate
 from .expand import Expanded, TooManyPaths, expand
 from .program import Program, Shape
-from .scalars import CONST, LEAF, Scalars
+from .scalars import CONST, LEAF, Scalars, code_of, name_of
 
 if TYPE_CHECKING:
     from .evaluate import Machine
@@ -87,15 +87,15 @@ class Source:
     ) -> None:
         self.blocks, self.outputs, self.by = blocks, outputs, by
         self.start, self.single, self.dtype = start, single, dtype
-        ops = list(scalars.ops)
-        self.names = list(dict.fromkeys(ops))
-        codes = {name: code for code, name in enumerate(self.names)}
-        self.codes = array("H", map(codes.__getitem__, ops))
-        below = list(scalars.operands)
-        self.counts = array("i", map(len, below))
-        self.operands = array("i", itertools.chain.from_iterable(below))
-        self.numbers = array("d", [scalars.numbers[i] for i, op in enumerate(ops) if op == CONST])
-        self.rolled = {i for i, op in enumerate(ops) if op == LEAF and scalars.rolled[i]}
+        import numpy as np
+
+        n = len(scalars)
+        self.codes, self.starts = scalars._codes[:n], scalars._starts[: n + 1]
+        self.operands = scalars._below[: self.starts[n]]
+        codes = np.asarray(self.codes)
+        self.numbers = array("d", np.asarray(scalars._numbers)[:n][codes == code_of(CONST)].tobytes())
+        leaves = (codes == code_of(LEAF)) & (np.asarray(scalars._rolled)[:n] != 0)
+        self.rolled = set(np.flatnonzero(leaves).tolist())
         self.examples = scalars.examples
         self.lock = threading.RLock()
         self.made: dict[str, Any] = {}
@@ -106,9 +106,10 @@ class Source:
         if found is not None:
             return found
         found = Scalars()
-        operands, numbers = iter(self.operands), iter(self.numbers)
-        for i, (code, count) in enumerate(zip(self.codes, self.counts, strict=True)):
-            op = self.names[code]
+        names = {code: name_of(code) for code in set(self.codes)}
+        numbers = iter(self.numbers)
+        for i, code in enumerate(self.codes):
+            op = names[code]
             if i == self.examples:
                 found.count()
             elif op == LEAF:
@@ -116,7 +117,7 @@ class Source:
             elif op == CONST:
                 found.const(next(numbers))
             else:
-                found.node(op, *itertools.islice(operands, count))
+                found.node(op, *self.operands[self.starts[i] : self.starts[i + 1]])
         return found
 
     def once(self, what: str, make: Callable[[], Any]) -> Any:
