@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, NoReturn
 
-from .. import _libm, rules, symbolic
+from .. import _libm, symbolic
 from .scalars import Scalars
+from .symbols import Operands, Symbol, apply, multiply, subtract
 
 __all__ = ["PATHS", "Reading", "Term", "TooManyPaths", "read"]
 
@@ -140,46 +141,23 @@ class Reading:
         below = zip(self.scalars.operands[a], self.scalars.operands[b], strict=True)
         return self.scalars.node(self.scalars.ops[a], *[self.replaced(x, w, pair, by) for x, w in below])
 
+    def operation(self, name: str, operands: Sequence[Any]) -> Term:
+        """The Term of an operation on Terms and numbers."""
+        return Term(self.scalars.node(name, *map(self.bare, operands)), self)
+
     def bare(self, x: Any) -> int:
         """The node of a Term or of a number."""
         return x.node if isinstance(x, Term) else self.scalars.const(x)
 
 
-class Term:
-    """A node among the operands of a rule: arithmetic makes nodes, a comparison is answered by the path."""
+class Term(Symbol):
+    """A node among the operands of a rule, whose comparisons are answered by the path."""
 
-    __slots__ = ("node", "reading")
+    __slots__ = ("node",)
 
     def __init__(self, node: int, reading: Reading) -> None:
         self.node = node
         self.reading = reading
-
-    def __add__(self, other: Any) -> Any:
-        return add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return subtract(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return multiply(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return multiply(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return apply("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return 0.0 if other == 0.0 else apply("div", other, self)
-
-    def __neg__(self) -> Any:
-        return apply("neg", self)
 
     def __lt__(self, other: Any) -> bool:
         return holds(self, "<", other)
@@ -220,49 +198,6 @@ def holds(a: Term, sign: str, b: Any) -> bool:
     if yes and no:
         raise Fork(pair, a, b, yes, no)
     return bool(yes)
-
-
-def apply(name: str, *operands: Any) -> Any:
-    """An operation of the table on Terms and numbers; a number where there is no Term among them."""
-    reading = next((x.reading for x in operands if isinstance(x, Term)), None)
-    if reading is None:
-        return rules.RULES[name].value(*operands)
-    return Term(reading.scalars.node(name, *[reading.bare(x) for x in operands]), reading)
-
-
-def is_number(x: Any, number: float) -> bool:
-    return not isinstance(x, Term) and x == number
-
-
-def add(a: Any, b: Any) -> Any:
-    return b if is_number(a, 0.0) else a if is_number(b, 0.0) else apply("add", a, b)
-
-
-def subtract(a: Any, b: Any) -> Any:
-    return -b if is_number(a, 0.0) else a if is_number(b, 0.0) else apply("sub", a, b)
-
-
-def multiply(a: Any, b: Any) -> Any:
-    """a * b; 0 times anything is 0, as in a sweep."""
-    for x, w in ((a, b), (b, a)):
-        if is_number(x, 0.0):
-            return 0.0
-        if is_number(x, 1.0):
-            return w
-        if is_number(x, -1.0):
-            return -w
-    return apply("mul", a, b)
-
-
-class Operands(list[Any]):
-    """The operands of a rule of any number of them."""
-
-    def largest(self) -> str:
-        """The place of the largest: which one that is no program can say."""
-        return "largest"
-
-    def __getitem__(self, place: Any) -> Any:
-        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 def no_number(x: Any) -> NoReturn:

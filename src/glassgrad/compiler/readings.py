@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final, Self
 
-from .. import rules, symbolic
+from .. import symbolic
 from .scalars import TOTAL, code_of
+from .symbols import Operands, Symbol, apply
 
 __all__ = ["GIVEN", "UNASKED", "WANTED", "Reading"]
 
@@ -87,6 +88,10 @@ class Reading:
             self.made[key] = self.count + len(self.steps)
         return Place(self.made[key], self)
 
+    def operation(self, name: str, operands: Sequence[Any]) -> Place:
+        """The place of an operation on places and numbers."""
+        return self.step(name, list(map(self.place, operands)))
+
     def place(self, x: Any) -> int:
         """The place of what a rule meets or gives."""
         if isinstance(x, Place | Given):
@@ -98,41 +103,14 @@ class Reading:
         return self.made[key]
 
 
-class Place:
-    """A node among the operands of a rule: arithmetic makes steps, and no comparison has an answer."""
+class Place(Symbol):
+    """A node among the operands of a rule, of which no comparison has an answer."""
 
-    __slots__ = ("place", "reading")
+    __slots__ = ("place",)
 
     def __init__(self, place: int, reading: Reading) -> None:
         self.place = place
         self.reading = reading
-
-    def __add__(self, other: Any) -> Any:
-        return add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return subtract(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return multiply(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return multiply(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return apply("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return 0.0 if is_number(other, 0.0) else apply("div", other, self)
-
-    def __neg__(self) -> Any:
-        return apply("neg", self)
 
     def refuse(self, *_: object) -> bool:
         raise Branch
@@ -140,18 +118,6 @@ class Place:
     __lt__ = __le__ = __gt__ = __ge__ = __bool__ = refuse
     __eq__ = __ne__ = refuse
     __hash__ = None  # type: ignore[assignment]
-
-
-class Operands(list[Any]):
-    """The operands of a rule for any number of them."""
-
-    def largest(self) -> str:
-        """The place of the largest: which one that is no program can say."""
-        return "largest"
-
-    def __getitem__(self, place: Any) -> Any:
-        """What a rule takes off all exponents, to be finite: in exact arithmetic it is all one what."""
-        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
 
 
 class Given(float):
@@ -199,37 +165,6 @@ def is_constant(x: Any) -> bool:
     if isinstance(x, Given):
         x.reading.asked = True
     return not isinstance(x, Place)
-
-
-def apply(name: str, *operands: Any) -> Any:
-    """An operation of the table on nodes and numbers; a number where there is no node among them."""
-    reading = next((x.reading for x in operands if isinstance(x, Place)), None)
-    if reading is None:
-        return rules.RULES[name].value(*map(float, operands))
-    return reading.step(name, [reading.place(x) for x in operands])
-
-
-def is_number(x: Any, number: float) -> bool:
-    return not isinstance(x, Place) and x == number
-
-
-def add(a: Any, b: Any) -> Any:
-    return b if is_number(a, 0.0) else a if is_number(b, 0.0) else apply("add", a, b)
-
-
-def subtract(a: Any, b: Any) -> Any:
-    return apply("neg", b) if is_number(a, 0.0) else a if is_number(b, 0.0) else apply("sub", a, b)
-
-
-def multiply(a: Any, b: Any) -> Any:
-    for x, w in ((a, b), (b, a)):
-        if is_number(x, 1.0):
-            return w
-        if is_number(x, -1.0):
-            return apply("neg", w)
-        if is_number(x, 0.0):  # a correction of rounding errors, of which there are none here
-            return 0.0
-    return apply("mul", a, b)
 
 
 @functools.cache
