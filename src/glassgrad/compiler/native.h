@@ -57,56 +57,20 @@ typedef struct {
 #define SET plain
 #define BYTES 16
 #define TILE_VECTORS 2
-#define REAL double
-#define DOUBLE 1
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#define REAL float
-#define DOUBLE 0
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#undef SET
-#undef BYTES
-#undef TILE_VECTORS
+#include "both.h"
 
 #ifdef TARGETS
 BEGIN_AVX2
 #define SET avx2
 #define BYTES 32
 #define TILE_VECTORS 2
-#define REAL double
-#define DOUBLE 1
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#define REAL float
-#define DOUBLE 0
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#undef SET
-#undef BYTES
-#undef TILE_VECTORS
+#include "both.h"
 END_TARGET
 BEGIN_AVX512
 #define SET avx512
 #define BYTES 64
 #define TILE_VECTORS 4
-#define REAL double
-#define DOUBLE 1
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#define REAL float
-#define DOUBLE 0
-#include "kernels.h"
-#undef REAL
-#undef DOUBLE
-#undef SET
-#undef BYTES
-#undef TILE_VECTORS
+#include "both.h"
 END_TARGET
 #endif
 
