@@ -20,8 +20,8 @@ A node takes about 40 bytes: a small number for its operation, and where its ope
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 try:
     import cython
@@ -30,6 +30,8 @@ except ImportError:
 
 from .. import rules
 from . import columns
+
+T = TypeVar("T")
 
 __all__ = ["CODES", "COMMUTE", "CONST", "LEAF", "NAMES", "TOTAL", "Scalars", "code_of", "name_of"]
 
@@ -112,12 +114,12 @@ class Scalars:
         return self.length
 
     @property
-    def ops(self) -> Ops:
-        return Ops(self)
+    def ops(self) -> Column[str]:
+        return Column(self, self.op)
 
     @property
-    def operands(self) -> Operands:
-        return Operands(self)
+    def operands(self) -> Column[tuple[int, ...]]:
+        return Column(self, self.operands_of)
 
     @property
     def numbers(self) -> memoryview[float]:
@@ -300,33 +302,20 @@ class Scalars:
                 raise ValueError(f"node {i}, {op!r}, has operands that say otherwise of whether it is rolled")
 
 
-class Ops(Sequence[str]):
-    """What makes each node."""
+class Column(Sequence[T]):
+    """What something says of each node, in order.
 
-    def __init__(self, scalars: Scalars) -> None:
+    Arguments:
+        of: what it says of the node of a number.
+    """
+
+    def __init__(self, scalars: Scalars, of: Callable[[int], T]) -> None:
         self.scalars = scalars
+        self.of = of
 
     def __len__(self) -> int:
         return len(self.scalars)
 
     def __getitem__(self, i: Any) -> Any:
-        n = len(self.scalars)
-        if isinstance(i, slice):
-            return [self.scalars.op(k) for k in range(n)[i]]
-        return self.scalars.op(range(n)[i])
-
-
-class Operands(Sequence[tuple[int, ...]]):
-    """The operands of each node."""
-
-    def __init__(self, scalars: Scalars) -> None:
-        self.scalars = scalars
-
-    def __len__(self) -> int:
-        return len(self.scalars)
-
-    def __getitem__(self, i: Any) -> Any:
-        n = len(self.scalars)
-        if isinstance(i, slice):
-            return [self.scalars.operands_of(k) for k in range(n)[i]]
-        return self.scalars.operands_of(range(n)[i])
+        some = range(len(self.scalars))[i]
+        return list(map(self.of, some)) if isinstance(i, slice) else self.of(some)
