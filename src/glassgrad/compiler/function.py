@@ -160,9 +160,7 @@ class Compiled:
 
     def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
         """What the function gives eagerly for arguments that were read, with these leaves."""
-        leaves = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
-        results, made = trees.flatten(reader.call(self.f, numbers, leaves))
-        return trees.rebuild(made, as_values(results))
+        return _eagerly(lambda values: reader.call(self.f, numbers, values), leaves)
 
     def _use(self, entry: Entry) -> None:
         """Note that an entry was used."""
@@ -211,9 +209,7 @@ class Compiled:
             return self.f(*filled.args, **filled.kwargs)
 
         def again(leaves: list[Any]) -> Any:
-            numbers = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
-            results, made = trees.flatten(call(trees.rebuild(structure, numbers)))
-            return trees.rebuild(made, as_values(results))
+            return _eagerly(lambda values: call(trees.rebuild(structure, values)), leaves)
 
         with self._lock:
             try:
@@ -285,6 +281,13 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
+
+
+def _eagerly(call: Callable[[list[Value]], Any], leaves: list[Any]) -> Any:
+    """What a function gives for these leaves as Values, with Values for the numbers in it."""
+    values = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
+    results, made = trees.flatten(call(values))
+    return trees.rebuild(made, as_values(results))
 
 
 def _static_key(x: Any) -> object:
