@@ -453,9 +453,11 @@ class Value:
     ) -> None:
         if self._away:  # made a second time
             flat.home(self)
-        if isinstance(data, Value):
-            modes.guard("Value(x) of an argument x", data)
-        self._data = data if type(data) is float else number(data, "Value")
+        if type(data) is not float:
+            if isinstance(data, Value):
+                modes.guard("Value(x) of an argument x", data)
+            data = number(data, "Value")
+        self._data = data
         self._grad = self._da = self._db = 0.0
         self._a = self._b = self._info = None
         self._code = rules.LEAF
