@@ -20,7 +20,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Final, NoReturn
 
 from .. import _libm, symbolic
-from .scalars import Scalars
+from .scalars import MANY, Scalars
 from .symbols import Operands, Symbol, apply, multiply, subtract
 
 __all__ = ["PATHS", "Reading", "Term", "TooManyPaths", "read"]
@@ -238,7 +238,7 @@ def read(reading: Reading, name: str, place: int, operands: list[Any], result: A
         TooManyPaths: the rule takes too many branches.
     """
     rule = rules_on_paths().RULES[name]
-    if not takes_any_number(name):
+    if name not in MANY:
         return reading.under_all(lambda: [rule.derivatives[place](*operands, result)])
 
     def fill() -> list[Any]:
@@ -247,8 +247,3 @@ def read(reading: Reading, name: str, place: int, operands: list[Any], result: A
         return out
 
     return reading.under_all(fill)
-
-
-def takes_any_number(name: str) -> bool:
-    """Whether an operation's operands are a list."""
-    return bool(rules_on_paths().RULES[name].value.__code__.co_varnames[:1] == ("xs",))

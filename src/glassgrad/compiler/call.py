@@ -205,9 +205,9 @@ class Call(Rule, Differentiable):
         self.numbers = entry.numbers(entry.parameter_numbers(), flat, examples)
         self.part = None if by else entry.wanted_part
 
-    def given(self, counted: bool) -> list[Any]:
-        """The numbers of a machine's blocks, seeds left out."""
-        return [*self.numbers, [float(self.examples)]] if counted else self.numbers
+    def given(self, numbers: list[Any], counted: bool) -> list[Any]:
+        """The numbers of a machine's blocks, with how many examples there are where it takes that; seeds left out."""
+        return [*numbers, [float(self.examples)]] if counted else numbers
 
     def values(self) -> Any:
         """The Values that the call gives."""
@@ -216,7 +216,7 @@ class Call(Rule, Differentiable):
             # Eager code knows what an index below 0 means, what to say about one too large, and how nan compares.
             return self.again(self.leaves())
         machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
-        found = machine.run(self.given(counted), self.examples, entry.program.chooses)
+        found = machine.run(self.given(self.numbers, counted), self.examples, entry.program.chooses)
         if not found.finite:
             return self.again(self.leaves())
         if entry.values is None:
@@ -261,8 +261,8 @@ class Call(Rule, Differentiable):
 
     def at(self, operands: Sequence[Any]) -> Results:
         """What the program gives where the operands have these numbers."""
-        count = [[float(self.examples)]] if self.entry.counted[1] else []
-        return self.entry.machine.run([*self.numbers_at(operands), *count], self.examples, self.entry.program.chooses)
+        numbers = self.given(self.numbers_at(operands), self.entry.counted[1])
+        return self.entry.machine.run(numbers, self.examples, self.entry.program.chooses)
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
@@ -285,8 +285,8 @@ class Call(Rule, Differentiable):
         if self.source.single:
             found = self.at(operands)
         else:
-            count = [[float(self.examples)]] if self.entry.counted[1] else []
-            blocks = [*self.numbers_at(operands), *count, *split(row, self.source.outputs, self.examples)]
+            numbers = self.given(self.numbers_at(operands), self.entry.counted[1])
+            blocks = [*numbers, *split(row, self.source.outputs, self.examples)]
             found = self.entry.machine.run(blocks, self.examples, self.entry.program.chooses)
         if found.finite:
             slopes: list[float] = gradients_of(found).tolist()

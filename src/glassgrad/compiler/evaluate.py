@@ -21,11 +21,11 @@ from numpy.lib.stride_tricks import as_strided
 
 from .. import rules
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread, View
+from .scalars import MANY
 
 __all__ = ["Machine", "Results"]
 
 Array = np.ndarray[Any, Any]
-MANY = ("sum", "mean", "prod", "logsumexp", "softmax", "dot")
 
 KERNELS: dict[str, Callable[..., Any]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "abs": np.abs,

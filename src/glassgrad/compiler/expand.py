@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .branches import Reading, Term, TooManyPaths, read, takes_any_number
-from .scalars import CONST, LEAF, Scalars
+from .branches import Reading, Term, TooManyPaths, read
+from .scalars import CONST, LEAF, MANY, Scalars
 
 __all__ = ["Expanded", "TooManyPaths", "expand", "pruned"]
 
@@ -77,7 +77,7 @@ class Expansion:
 
     def derivative(self, name: str, place: int, below: list[int]) -> int:
         """The node of a derivative by one of an operation's operands, the last of `below` being its result."""
-        if not takes_any_number(name):
+        if name not in MANY:
             return self.made(name, place, below)[0]
         key = (name, *below)
         if key not in self.found:

@@ -15,12 +15,11 @@ from types import ModuleType
 from typing import Any, Final, Self
 
 from .. import symbolic
-from .scalars import TOTAL, code_of
+from .scalars import MANY, TOTAL, code_of
 from .symbols import Operands, Symbol, apply
 
 __all__ = ["GIVEN", "UNASKED", "WANTED", "Reading"]
 
-MANY: Final = frozenset({"sum", "mean", "prod", "dot", "logsumexp", "softmax"})
 UNASKED: Final = 0  # kinds of operands: a node that nobody differentiates by, one that somebody does, a constant
 WANTED: Final = 1
 GIVEN: Final = 2

@@ -33,12 +33,13 @@ from . import columns
 
 T = TypeVar("T")
 
-__all__ = ["CODES", "COMMUTE", "CONST", "LEAF", "NAMES", "TOTAL", "Scalars", "code_of", "name_of"]
+__all__ = ["CODES", "COMMUTE", "CONST", "LEAF", "MANY", "NAMES", "TOTAL", "Scalars", "code_of", "name_of"]
 
 LEAF: Final = "leaf"
 CONST: Final = "const"
 TOTAL: Final = "total"
 COMMUTE: Final = frozenset({"add", "mul", "hypot", "logaddexp", "maximum", "minimum"})
+MANY: Final = frozenset({"sum", "mean", "prod", "dot", "logsumexp", "softmax"})  # their operands are a list
 
 # A code is the place of a name here; that of a derivative by operand i has 256 · (i + 1) more.
 NAMES: Final = (LEAF, CONST, TOTAL, *rules.RULES)

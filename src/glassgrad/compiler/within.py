@@ -17,11 +17,10 @@ from .. import engine, rules, symbolic
 from ..engine import Value
 from ..recompute import is_plain, operands_of
 from ..tape import Tape
-from .branches import takes_any_number
 from .differentiate import differentiate
 from .expand import TooManyPaths, expand
 from .rolling import Count, Total
-from .scalars import CONST, LEAF, Scalars
+from .scalars import CONST, LEAF, MANY, Scalars
 
 __all__ = ["pull", "push"]
 
@@ -130,7 +129,7 @@ class Graph:
 
 def record(op: str, operands: list[Any]) -> Value | float:
     """An operation on Values and numbers."""
-    many = takes_any_number(op)
+    many = op in MANY
     if not any(isinstance(x, Value) for x in operands):
         value = rules.RULES[op].value
         return value(memoryview(array("d", operands))) if many else value(*operands)
