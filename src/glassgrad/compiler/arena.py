@@ -19,17 +19,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from .program import Operand, Program, ProgramError, View
+from .program import Block, Instruction, Operand, Program, ProgramError, View
+from .reuse import Array, rows_of
 from .taped import Taped
 
 __all__ = ["FIELDS", "KINDS", "Array", "Factor", "Layout", "as_factor", "window"]
 
-Array = np.ndarray[Any, Any]
-
 # As in native.h.
 KINDS: Final = (
-    "tape", "gather", "runs", "rows", "transpose", "product", "dot", "lanes", "rolled", "careful", "examples", "spread",
-    "map", "rule", "logsumexp", "python",
+    "tape", "gather", "runs", "rows", "transpose", "product", "dot", "lanes", "rolled", "careful", "examples", "inner",
+    "spread", "map", "rule", "logsumexp", "python",
 )  # fmt: skip
 FIELDS: Final = (
     "kind", "code", "out", "u", "v", "w", "y", "outer", "inner", "rows", "columns", "n", "out_outer", "out_inner",
@@ -100,7 +99,11 @@ class Layout:
         self.program, self.examples, self.lanes, self.dtype = program, examples, lanes, np.dtype(dtype)
         self.row = up(examples, lanes)
         self.rolled_start = up(program.size + ROOM, 16)
-        self.size = self.rolled_start + up(program.rolled_size * self.row + ROOM, 16)
+        rows, count = rows_of(program)
+        self.rows_at = self.rolled_start + self.row * rows  # where each place of the second array is
+        self.rolled_end = self.rolled_start + self.row * count
+        self.made = np.full(count, -1)  # for each row the instruction that wrote it last
+        self.size = up(self.rolled_end + ROOM, 16)
         self.rows: list[list[int]] = []
         self.names: list[int] = []
         self.tables: list[Array] = []
@@ -120,7 +123,7 @@ class Layout:
         for block in program.blocks:
             if block.constants is not None:
                 row = np.repeat(np.array(block.constants, dtype=float), self.row if block.rolled else 1)
-                start = self.rolled_start + block.offset * self.row if block.rolled else block.offset
+                start = self.start(block)
                 self.constants.append((start, row))
                 self.known[start : start + len(row)] = row
                 self.is_known[start : start + len(row)] = True
@@ -152,11 +155,15 @@ class Layout:
 
     # ---- where numbers are
 
+    def start(self, made: Block | Instruction) -> int:
+        """Where a block or an instruction's results start."""
+        return int(self.rows_at[made.offset]) if made.rolled else made.offset
+
     def places(self, operand: Operand) -> Array:
         """The places of an operand in the arena; of a rolled one those of its first example."""
         found = operand.indices()
         if operand.rolled:
-            return self.rolled_start + found * self.row
+            return np.asarray(self.rows_at[found])
         return self.at[found] if self.moved else found
 
     def stays(self, view: View) -> bool:
@@ -179,21 +186,28 @@ class Layout:
         """An operand of a contract."""
         b, r, n = operand.shape
         if isinstance(operand, View) and self.stays(operand):
-            scale, start = (self.row, self.rolled_start) if operand.rolled else (1, 0)
+            scale = self.row if operand.rolled else 1
+            start = int(self.rows_at[operand.offset]) if operand.rolled else operand.offset
             i, j, k = operand.strides
-            return window(start + operand.offset * scale, (b, r, n), (i * scale, j * scale, k * scale))
+            return window(start, (b, r, n), (i * scale, j * scale, k * scale))
         return Factor((b, r, n), lambda: self.places(operand))
 
     def constant(self, places: Array) -> bool:
         """Whether nothing but constants stands there."""
         return bool((places < len(self.is_known)).all() and self.is_known[places].all())
 
+    def key(self, kind: str, places: Array) -> tuple[object, ...]:
+        """What a copy is known by: the places, and how new the numbers are that stand there."""
+        rolled = places[(places >= self.rolled_start) & (places < self.rolled_end)]
+        age = self.made[(rolled - self.rolled_start) // self.row].max(initial=-1)
+        return kind, places.shape, places.tobytes(), int(age)
+
     def copy(self, places: Array) -> int:
         """The start of a copy of the numbers at some places, in their order."""
         flat = np.ascontiguousarray(places).ravel()
         if len(flat) and flat[0] + len(flat) - 1 == flat[-1] and bool((np.diff(flat) == 1).all()):
             return int(flat[0])
-        key = flat.tobytes()
+        key = self.key("numbers", flat)
         if key in self.copies:
             return self.copies[key]
         start = self.copies[key] = self.room(len(flat))
@@ -218,7 +232,7 @@ class Layout:
     def copy_rows(self, places: Array) -> int:
         """The start of a copy of rows of examples."""
         flat = places.ravel()
-        key = ("rows", flat.tobytes())
+        key = self.key("rows", flat)
         if key not in self.copies:
             self.copies[key] = self.room(flat.size * self.row)
             self.step("rows", out=self.copies[key], count=len(flat), columns=self.row, table=self.put(flat))

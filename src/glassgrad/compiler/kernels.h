@@ -27,15 +27,13 @@ static void NAME(examples)(const Step *s, const int32_t *t, REAL *m) {
     const int64_t whole = s->n / WIDTH * WIDTH;
     for (int64_t k = 0; k < s->count; k += WIDTH, t += WIDTH) {
         REAL *out = m + s->out + k;
-        vec x[WIDTH], sum = {0};
+        vec x[WIDTH];
         UNROLL
         for (int i = 0; i < WIDTH; i++) {
             x[i] = (vec){0};
             for (int64_t j = 0; j < whole; j += WIDTH) x[i] += LOAD(m + t[i] + j);
         }
-        NAME(transpose)(x);
-        UNROLL
-        for (int i = 0; i < WIDTH; i++) sum += x[i];
+        vec sum = NAME(totals)(x);
         for (int64_t j = whole; j < s->n; j++) sum += NAME(gather)(m + j, t);
         STORE(out, (REAL)s->sign * sum);
     }
@@ -126,39 +124,46 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
 
    As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
    carried along. */
-static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
+INLINE void NAME(logsumexps)(const int rolled, const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *x = m + s->u;
+#define X(k, j) LOAD(rolled ? m + t[2 * (k) + (j)] : x + (2 * (k) + (j)) * WIDTH)
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
         const int n = *t++;
-        for (int k = 0; k < 2 * n; k++, t += s->code ? 1 : WIDTH)
-            STORE(x + k * WIDTH, s->code ? LOAD(m + *t) : NAME(gather)(m, t));
+        for (int k = 0; k < (rolled ? 0 : 2 * n); k++, t += WIDTH) STORE(x + k * WIDTH, NAME(gather)(m, t));
         vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {{0}, {0}};
         UNROLL
-        for (int j = 0; j < 2; j++) top[j] = LOAD(x + j * WIDTH);
+        for (int j = 0; j < 2; j++) top[j] = X(0, j);
         for (int k = 1; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
-                const vec other = LOAD(x + (2 * k + j) * WIDTH);
+                const vec other = X(k, j);
                 top[j] = CHOOSE((other > top[j]) | (other != other), other, top[j]);
             }
         }
         for (int k = 0; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
-                const vec one = LOAD(x + (2 * k + j) * WIDTH), less = one - top[j], back = less + top[j];
-                const vec error = (one - back) + (top[j] - (back - less)), nothing = {0};
-                const vec e = CHOOSE(one == top[j], nothing, NAME(exp)(less)), now = sum[j] + e, part = now - sum[j];
+                const vec one = X(k, j), less = one - top[j], back = less + top[j], nothing = {0};
+                const vec error = (one - back) + (top[j] - (back - less));
+                const vec e = CHOOSE(one == top[j], nothing, NAME(exp_of_less)(less)), now = sum[j] + e, part = now - sum[j];
                 if (DOUBLE) lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
                 ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
                 sum[j] = now;
             }
         }
+        if (rolled) t += 2 * n;
         UNROLL
         for (int j = 0; j < 2; j++) {
             const vec found = top[j] + NAME(log1p)((ties[j] - 1) + (sum[j] + lost[j]));
-            STORE(out + i + j * WIDTH, CHOOSE(top[j] - top[j] == 0, found, top[j]));
+            if (j == 0 || !rolled || i + WIDTH < s->count) STORE(out + i + j * WIDTH, CHOOSE(top[j] - top[j] == 0, found, top[j]));
         }
     }
+#undef X
+}
+
+static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
+    if (s->code) NAME(logsumexps)(1, s, t, m);
+    else NAME(logsumexps)(0, s, t, m);
 }
 
 /* ---- the tape: instructions of a few numbers, one after the other */
@@ -238,6 +243,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
             case ROLLED: NAME(rolled)(s, table, m); break;
             case CAREFUL: NAME(careful)(s, table, m); break;
             case EXAMPLES: NAME(examples)(s, t, m); break;
+            case INNER: NAME(inner)(s, table, m); break;
             case SPREAD:
                 for (int64_t k = 0; k < s->count; k++, out += s->columns) {
                     const REAL x = m[t[k]];

@@ -18,7 +18,7 @@ typedef struct {
     int64_t sign, table, count;
 } Step;
 
-enum { TAPE, GATHER, RUNS, ROWS, TRANSPOSE, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
+enum { TAPE, GATHER, RUNS, ROWS, TRANSPOSE, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, INNER, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
 
 typedef struct {
     int lanes; /* numbers in a vector */
@@ -36,7 +36,7 @@ typedef struct {
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 #else
 #define INLINE static inline
 #define UNROLL

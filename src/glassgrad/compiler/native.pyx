@@ -266,7 +266,7 @@ cdef class Prepared:
                 self.empty[i] = made.T
         self.rows = [plan.row * block.rolled for block in given]
         self.sizes = [block.size for block in given]
-        self.starts = [plan.rolled_start + x.offset * plan.row if x.rolled else x.offset for x in given]
+        self.starts = [plan.start(block) for block in given]
         self.image = Arena(plan.size, plan.dtype)
         for start, row in plan.constants:
             self.image.numbers[start : start + len(row)] = row

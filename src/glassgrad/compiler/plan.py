@@ -65,9 +65,10 @@ class Plan(Sums):
         careful = self.careful and isinstance(instruction, Contract) and instruction.adjoint
         if isinstance(instruction, Contract) and not careful and self.tape.contract(instruction):
             return
-        out = instruction.offset
+        out = self.start(instruction)
         if instruction.rolled:
-            out = self.rolled_start + out * self.row
+            row = (out - self.rolled_start) // self.row
+            self.made[row : row + math.prod(instruction.shape)] = self.now
         if isinstance(instruction, Map):
             self.map(instruction, out)
         elif isinstance(instruction, Spread):
@@ -259,6 +260,8 @@ class Plan(Sums):
         """A sum over the examples too."""
         u, v, signs = instruction.u, instruction.v, instruction.signs
         if u.rolled and v.rolled:
+            if self.inner(out, instruction):
+                return
             self.contract(out, self.unrolled(u), self.unrolled(v), tuple(np.repeat(signs, self.examples).tolist()))
             return
         ones = self.program.is_ones(v)
@@ -269,13 +272,42 @@ class Plan(Sums):
         other = self.summed(v) if v.rolled else self.factor(v)
         self.contract(out, one, other, signs)
 
+    def inner(self, out: int, instruction: Contract) -> bool:
+        """Products of rows of examples, with sums over these too, read where they are; whether it is that."""
+        u, v, signs = instruction.u, instruction.v, instruction.signs
+        b, r, s = instruction.shape
+        left, right = apart(self.places(u)), apart(self.places(v))
+        whole, vectors = self.examples // self.lanes, self.row // self.lanes
+        count = len(signs) * vectors  # fewer cost less than summing up their product
+        if self.careful or left is None or right is None or len(set(signs)) > 1 or min(r, s) < 3 or count < 8:
+            return False
+        order = out + np.arange(b * r * s).reshape(b, r, s)
+        if self.wanted_turned(order):
+            left, right, r, s = right, left, s, r
+            self.reorder(out, order.swapaxes(1, 2).ravel() - out)
+        starts = np.arange(vectors)[:, None] * self.lanes
+        self.step(
+            "inner", code=self.filled(), out=out, outer=b, inner=len(signs) * whole, rows=r, columns=s, n=count,
+            u=self.put(left[0]), w=self.put(starts + left[1]), v=self.put(right[0]), y=self.put(starts + right[1]),
+            sign=signs[0],
+        )  # fmt: skip
+        return True
+
+    def filled(self) -> int:
+        """The start of a vector that is 1 where the last of a row of examples has one."""
+        if "filled" not in self.copies:
+            self.copies["filled"] = self.room(self.lanes)
+            last = self.examples - self.row + self.lanes
+            self.constants.append((self.copies["filled"], (np.arange(self.lanes) < last).astype(float)))
+        return self.copies["filled"]
+
     def unrolled(self, operand: Operand) -> Factor:
         """A rolled operand with its examples as further terms."""
         (b, r, n), many = operand.shape, self.examples
         if isinstance(operand, View):
             i, j, k = operand.strides
             if n == 1 or (many == self.row and k == 1):
-                start = self.rolled_start + operand.offset * self.row
+                start = int(self.rows_at[operand.offset])
                 return window(start, (b, r, n * many), (i * self.row, j * self.row, 1))
         each = np.arange(many)
         return Factor((b, r, n * many), lambda: (self.places(operand)[..., None] + each).reshape(b, r, n * many))
@@ -291,3 +323,9 @@ class Plan(Sums):
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
         flat = np.pad(places.ravel(), (0, -places.size % self.lanes), "edge")
         self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(flat))
+
+
+def apart(places: Array) -> tuple[Array, Array] | None:
+    """Places [b, r, n] as a sum: of one for each row [b, r] and one for each term; None where they are no such."""
+    rows, terms = places[:, :, 0], places[0, 0] - places[0, 0, 0]
+    return (rows, terms) if bool((rows[:, :, None] + terms == places).all()) else None

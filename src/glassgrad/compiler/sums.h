@@ -231,6 +231,55 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
     }
 }
 
+/* out[i, j] = sum over n, and over the examples, of u[i, n] * v[j, n], a tile of sums at a time: as many vectors, which
+   are summed up in the end. A vector is one of the row's (u at s->u in the table, v at s->v) plus one of the term's (s->w,
+   s->y). From the term s->inner on they are not full: what counts is 1 in the vector at s->code. */
+#define SUMS (4 * TILE_VECTORS)
+INLINE void NAME(inner_terms)(const int part, int64_t n, const int32_t *left, const int32_t *right, vec counts,
+                              const REAL *const *u, const REAL *const *v, vec *sum) {
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t from = left[k], other = right[k];
+        vec x[4];
+        UNROLL
+        for (int j = 0; j < 4; j++) x[j] = LOAD(v[j] + other);
+        UNROLL
+        for (int i = 0; i < TILE_VECTORS; i++) {
+            vec w = LOAD(u[i] + from);
+            if (part) w *= counts;
+            UNROLL
+            for (int j = 0; j < 4; j++) sum[4 * i + j] += w * x[j];
+        }
+    }
+}
+
+static void NAME(inner)(const Step *s, const int32_t *table, REAL *m) {
+    const int64_t rows = s->rows, columns = s->columns;
+    const int32_t *left = table + s->w, *right = table + s->y;
+    const vec counts = LOAD(m + s->code);
+    for (int64_t a = 0; a < s->outer; a++)
+        for (int64_t i = 0; i < rows; i += TILE_VECTORS)
+            for (int64_t j = 0; j < columns; j += 4) {
+                const int64_t tall = rows - i < TILE_VECTORS ? rows - i : TILE_VECTORS, wide = columns - j < 4 ? columns - j : 4;
+                const REAL *u[TILE_VECTORS], *v[4]; /* at the edges the last row stands in for those that are not there */
+                for (int k = 0; k < TILE_VECTORS; k++) u[k] = m + table[s->u + a * rows + i + (k < tall ? k : tall - 1)];
+                for (int k = 0; k < 4; k++) v[k] = m + table[s->v + a * columns + j + (k < wide ? k : wide - 1)];
+                vec sum[SUMS];
+                REAL found[SUMS];
+                UNROLL
+                for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
+                NAME(inner_terms)(0, s->inner, left, right, counts, u, v, sum);
+                NAME(inner_terms)(1, s->n - s->inner, left + s->inner, right + s->inner, counts, u, v, sum);
+                UNROLL
+                for (int k = 0; k < SUMS; k += WIDTH) STORE(found + k, (REAL)s->sign * NAME(totals)(sum + k));
+                REAL *out = m + s->out + (a * rows + i) * columns + j;
+                for (int64_t k = 0; k < tall; k++, out += columns) {
+                    if (wide == 4) memcpy(out, found + 4 * k, 4 * sizeof(REAL));
+                    else for (int64_t l = 0; l < wide; l++) out[l] = found[4 * k + l];
+                }
+            }
+}
+#undef SUMS
+
 /* ---- sums in which 0 times anything is 0; the tables have the places of both factors and the signs */
 
 static void NAME(careful)(const Step *s, const int32_t *table, REAL *m) {

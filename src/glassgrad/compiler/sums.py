@@ -185,7 +185,7 @@ class Sums(Layout):
 
     def transpose(self, places: Array) -> int:
         """The start of such a copy of columns [b, s, n] in which every vector of neighbours stands side by side."""
-        key = ("transpose", places.shape, places.tobytes())
+        key = self.key("transpose", places)
         if key in self.copies:
             return self.copies[key]
         lanes, (b, s, n) = self.lanes, places.shape

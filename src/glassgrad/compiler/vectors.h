@@ -119,24 +119,25 @@ INLINE void NAME(transpose)(vec *x) {
     }
 #endif
 }
+/* The sums of the numbers of as many vectors as each has numbers: transposing, of which only the sum is wanted. */
+INLINE vec NAME(totals)(vec *x) {
+#if WIDTH > 1
+    UNROLL
+    for (int half = WIDTH / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int i = 0; i < half; i++) x[i] = SHUFFLE(x[i], x[i + half], LOW) + SHUFFLE(x[i], x[i + half], HIGH);
+    }
+#endif
+    return x[0];
+}
 #undef LOW
 #undef HIGH
 #undef SHUFFLE
 
-/* exp(x) = 2**k exp(r), |r| <= ln 2 / 2; 2**k in two factors, so that subnormal results are rounded once. What is 0 is
-   not computed: processors take a hundred cycles for a subnormal number, and masks are full of exp(-inf). */
-INLINE vec NAME(exp)(vec x) {
-#if DOUBLE
-    const vec most = ALL(710.0), least = ALL(-745.13321910194122);
-#else
-    const vec most = ALL(89.5), least = ALL(-103.972081);
-#endif
-    const bits_vec none = x < least;
-    x = CHOOSE(x > most, most, x);
-    x = CHOOSE(none, ALL(0), x);
+/* exp(x) = 2**k exp(r), |r| <= ln 2 / 2: exp(r), and k in `whole`. */
+INLINE vec NAME(exp_of_rest)(vec x, bits_vec *whole) {
     const vec shifted = x * (REAL)1.4426950408889634 + MAGIC, k = shifted - MAGIC;
-    const bits_vec whole = TO_BITS(shifted) - TO_BITS(ALL(MAGIC)), half = ((whole + 4096) >> 1) - 2048;
-    const vec one = OF_BITS((half + BIAS) << EXPONENT), other = OF_BITS((whole - half + BIAS) << EXPONENT);
+    *whole = TO_BITS(shifted) - TO_BITS(ALL(MAGIC));
 #if DOUBLE
     const vec r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
     vec p = ALL(1.0 / 6227020800.0);
@@ -158,7 +159,37 @@ INLINE vec NAME(exp)(vec x) {
 #endif
     p = p * r + (REAL)(1.0 / 6.0);
     p = p * r + (REAL)0.5;
-    return CHOOSE(none, ALL(0), (1 + (r + r * r * p)) * one * other);
+    return 1 + (r + r * r * p);
+}
+
+/* exp(x), with 2**k in two factors, so that subnormal results are rounded once. What is 0 is not computed: processors
+   take a hundred cycles for a subnormal number, and masks are full of exp(-inf). */
+INLINE vec NAME(exp)(vec x) {
+#if DOUBLE
+    const vec most = ALL(710.0), least = ALL(-745.13321910194122);
+#else
+    const vec most = ALL(89.5), least = ALL(-103.972081);
+#endif
+    const bits_vec none = x < least;
+    x = CHOOSE(x > most, most, x);
+    x = CHOOSE(none, ALL(0), x);
+    bits_vec whole;
+    const vec rest = NAME(exp_of_rest)(x, &whole);
+    const bits_vec half = ((whole + 4096) >> 1) - 2048;
+    const vec one = OF_BITS((half + BIAS) << EXPONENT), other = OF_BITS((whole - half + BIAS) << EXPONENT);
+    return CHOOSE(none, ALL(0), rest * one * other);
+}
+
+/* exp(x) for x <= 0; of floats, what has no normal number is 0. */
+INLINE vec NAME(exp_of_less)(vec x) {
+#if DOUBLE
+    return NAME(exp)(x);
+#else
+    const bits_vec none = x < -87.0f;
+    bits_vec whole;
+    const vec rest = NAME(exp_of_rest)(CHOOSE(none, ALL(0), x), &whole);
+    return CHOOSE(none, ALL(0), rest * OF_BITS((whole + BIAS) << EXPONENT));
+#endif
 }
 
 /* log(1 + x) for x >= 0, as in FreeBSD's msun: 1 + x = 2**k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), where

@@ -1,0 +1,100 @@
+"""Reuse: where rows of examples stand, so that the memory of what nothing reads any more is used again.
+
+Pipeline: trace → differentiate → lift → program → **plan** → native; the part of plan that says where the second array is.
+
+A training step makes many times more numbers than it needs at once, and what stays in the processor's nearest caches is
+read several times as fast. An instruction's results never stand where its operands do, so it may run twice. What windows
+read together stays together, and constants are never written over.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .program import Program, View
+
+__all__ = ["Array", "rows_of"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Part:
+    """Places [start, end) of the second array, and when they are needed: from one instruction to another."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def rows_of(program: Program) -> tuple[Array, int]:
+    """For each place of the second array the row that it has, and how many rows there are."""
+    rows = np.zeros(program.rolled_size + 1, dtype=np.int64)
+    free: list[tuple[int, int]] = []  # stretches of rows, from the first on
+    used: list[tuple[int, int, int]] = []  # a heap: the last instruction that needs a stretch, and the stretch
+    count = 0
+    for part in parts(program):
+        ended = []
+        while used and used[0][0] < part.first:
+            ended.append(heapq.heappop(used)[1:])
+        if ended:
+            free = joined(free + ended)
+        size = part.end - part.start
+        length, at = min([(end - at, at) for at, end in free if end - at >= size], default=(0, count))
+        if length:
+            k = free.index((at, at + length))
+            free[k : k + 1] = [(at + size, at + length)] * (length > size)
+        count = max(count, at + size)
+        heapq.heappush(used, (part.last, at, at + size))
+        rows[part.start : part.end] = at + np.arange(size)
+    return rows, count
+
+
+def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The stretches in order, neighbours as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(stretches):
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def parts(program: Program) -> list[Part]:
+    """What stands together: blocks and results, several of them where a window reads across."""
+    never = len(program.instructions)
+    found = [
+        Part(block.offset, block.offset + block.size, -1, -1 if block.constants is None else never)
+        for block in program.blocks
+        if block.rolled
+    ]
+    found += [
+        Part(step.offset, step.offset + int(np.prod(step.shape)), i, i)
+        for i, step in enumerate(program.instructions)
+        if step.rolled
+    ]
+    starts = np.array([part.start for part in found])
+    together = np.zeros(len(found), dtype=bool)  # whether a part stands behind the one before it
+    last = np.full(program.rolled_size, -1)
+    steps = [*[x.operands for x in program.instructions], (program.rolled_outputs, program.rolled_gradients)]
+    for i, operands in enumerate(steps):
+        for operand in operands:
+            places = operand.indices() if operand.rolled else np.zeros(0, dtype=np.int64)
+            last[places] = i
+            if isinstance(operand, View) and places.size:
+                low, high = np.searchsorted(starts, [places.min(), places.max()], side="right")
+                together[low:high] = True
+    made: list[Part] = []
+    for part, behind in zip(found, together.tolist(), strict=True):
+        part.last = max(part.last, int(last[part.start : part.end].max(initial=-1)))
+        if behind:
+            made[-1].end, made[-1].last = part.end, max(made[-1].last, part.last)
+        else:
+            made.append(part)
+    return made
