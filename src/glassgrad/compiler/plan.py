@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from .program import Contract, Instruction, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
+
+FEW: Final = 3  # terms of the sums for which there is a loop of its own
 
 
 class Plan(Sums):
@@ -248,6 +250,10 @@ class Plan(Sums):
         order = np.argsort(-np.array(signs), kind="stable")
         left, right = self.places(u)[..., order], self.places(v)[..., order]
         shared = r > 1 or s > 1
+        if len(signs) <= FEW and min(r, s) == 1:  # reading a factor again costs less than looking for who shares it
+            left = np.broadcast_to(left[:, :, None], (b, r, s, len(signs)))
+            right = np.broadcast_to(right[:, None], (b, r, s, len(signs)))
+            b, r, s, shared = b * r * s, 1, 1, False
         if not shared and not u.rolled:
             u, v, left, right = v, u, right, left
         self.step(
@@ -277,29 +283,28 @@ class Plan(Sums):
         u, v, signs = instruction.u, instruction.v, instruction.signs
         b, r, s = instruction.shape
         left, right = apart(self.places(u)), apart(self.places(v))
-        whole, vectors = self.examples // self.lanes, self.row // self.lanes
-        count = len(signs) * vectors  # fewer cost less than summing up their product
+        starts = np.arange(0, self.row, self.lanes)[:, None]
+        count = len(signs) * len(starts)  # fewer cost less than summing up their product
         if self.careful or left is None or right is None or len(set(signs)) > 1 or min(r, s) < 3 or count < 8:
             return False
-        order = out + np.arange(b * r * s).reshape(b, r, s)
-        if self.wanted_turned(order):
+        order = np.arange(b * r * s).reshape(b, r, s)
+        if self.wanted_turned(out + order):
             left, right, r, s = right, left, s, r
-            self.reorder(out, order.swapaxes(1, 2).ravel() - out)
-        starts = np.arange(vectors)[:, None] * self.lanes
+            self.reorder(out, order.swapaxes(1, 2).ravel())
+        part = self.examples < self.row
         self.step(
-            "inner", code=self.filled(), out=out, outer=b, inner=len(signs) * whole, rows=r, columns=s, n=count,
-            u=self.put(left[0]), w=self.put(starts + left[1]), v=self.put(right[0]), y=self.put(starts + right[1]),
-            sign=signs[0],
+            "inner", code=self.put(self.counts(starts + 0 * left[1])) if part else 0, out=out, outer=b, inner=int(part),
+            rows=r, columns=s, n=count, sign=signs[0], u=self.put(left[0]), w=self.put(starts + left[1]),
+            v=self.put(right[0]), y=self.put(starts + right[1]),
         )  # fmt: skip
         return True
 
-    def filled(self) -> int:
-        """The start of a vector that is 1 where the last of a row of examples has one."""
-        if "filled" not in self.copies:
-            self.copies["filled"] = self.room(self.lanes)
-            last = self.examples - self.row + self.lanes
-            self.constants.append((self.copies["filled"], (np.arange(self.lanes) < last).astype(float)))
-        return self.copies["filled"]
+    def counts(self, starts: Array) -> Array:
+        """The places of vectors that are 1 where a row of examples has one, from these starts in it on, and else 0."""
+        if "counts" not in self.copies:
+            self.copies["counts"] = self.room(self.row)
+            self.constants.append((self.copies["counts"], (np.arange(self.row) < self.examples).astype(float)))
+        return self.copies["counts"] + starts
 
     def unrolled(self, operand: Operand) -> Factor:
         """A rolled operand with its examples as further terms."""

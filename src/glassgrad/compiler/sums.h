@@ -210,6 +210,20 @@ INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const
     }
 }
 
+/* Sums of a few terms. */
+INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
+    REAL *out = m + s->out, signs[3];
+    UNROLL
+    for (int k = 0; k < n; k++) signs[k] = k < s->inner ? 1 : -1;
+    for (int64_t i = 0; i < s->outer; i++, u += n, v += n)
+        for (int64_t at = 0; at < s->count; at += WIDTH, out += WIDTH) {
+            vec sum = {0};
+            UNROLL
+            for (int k = 0; k < n; k++) sum += signs[k] * NAME(row)(vs, m, v[k], at) * LOAD(m + u[k] + at);
+            STORE(out, sum);
+        }
+}
+
 static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
     const int32_t *u = table + s->u, *v = table + s->v;
     REAL *out = m + s->out;
@@ -220,6 +234,16 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
         else NAME(rolled_tiles)(0, 1, s, table, m);
         return;
     }
+#define FEW(n) \
+    if (vs) NAME(rolled_few)(n, 1, s, u, v, m); \
+    else NAME(rolled_few)(n, 0, s, u, v, m); \
+    return
+    switch (s->n) {
+        case 1: FEW(1);
+        case 2: FEW(2);
+        case 3: FEW(3);
+    }
+#undef FEW
     int64_t left = s->outer;
     for (; left >= 4; left -= 4, u += 4 * s->n, v += 4 * s->n, out += 4 * s->count) {
         if (vs) NAME(rolled_sums)(4, 1, s, u, v, m, out);
@@ -233,50 +257,56 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
 
 /* out[i, j] = sum over n, and over the examples, of u[i, n] * v[j, n], a tile of sums at a time: as many vectors, which
    are summed up in the end. A vector is one of the row's (u at s->u in the table, v at s->v) plus one of the term's (s->w,
-   s->y). From the term s->inner on they are not full: what counts is 1 in the vector at s->code. */
+   s->y). What counts of it, if not all does, is 1 in the vector at one of the places at s->code. */
 #define SUMS (4 * TILE_VECTORS)
-INLINE void NAME(inner_terms)(const int part, int64_t n, const int32_t *left, const int32_t *right, vec counts,
-                              const REAL *const *u, const REAL *const *v, vec *sum) {
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t from = left[k], other = right[k];
+INLINE void NAME(inner_tile)(const int part, const Step *s, const int32_t *table, const REAL *m, const REAL *const *u,
+                             const REAL *const *v, REAL *found) {
+    const int32_t *left = table + s->w, *right = table + s->y, *counts = table + s->code;
+    vec sum[SUMS];
+    UNROLL
+    for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
+    int64_t k = s->n;
+    do {
         vec x[4];
         UNROLL
-        for (int j = 0; j < 4; j++) x[j] = LOAD(v[j] + other);
+        for (int j = 0; j < 4; j++) x[j] = LOAD(v[j] + *right);
+        if (part) {
+            UNROLL
+            for (int j = 0; j < 4; j++) x[j] *= LOAD(m + *counts);
+        }
         UNROLL
         for (int i = 0; i < TILE_VECTORS; i++) {
-            vec w = LOAD(u[i] + from);
-            if (part) w *= counts;
+            const vec w = LOAD(u[i] + *left);
             UNROLL
             for (int j = 0; j < 4; j++) sum[4 * i + j] += w * x[j];
         }
-    }
+        left++, right++, counts++;
+    } while (--k > 0);
+    UNROLL
+    for (int i = 0; i < SUMS; i += WIDTH) STORE(found + i, (REAL)s->sign * NAME(totals)(sum + i));
 }
 
 static void NAME(inner)(const Step *s, const int32_t *table, REAL *m) {
     const int64_t rows = s->rows, columns = s->columns;
-    const int32_t *left = table + s->w, *right = table + s->y;
-    const vec counts = LOAD(m + s->code);
     for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t i = 0; i < rows; i += TILE_VECTORS)
+        for (int64_t i = 0; i < rows; i += TILE_VECTORS) {
+            const int64_t tall = rows - i < TILE_VECTORS ? rows - i : TILE_VECTORS;
+            const REAL *u[TILE_VECTORS], *v[4]; /* at the edges the last row stands in for those that are not there */
+            UNROLL
+            for (int k = 0; k < TILE_VECTORS; k++) u[k] = m + table[s->u + a * rows + i + (k < tall ? k : tall - 1)];
             for (int64_t j = 0; j < columns; j += 4) {
-                const int64_t tall = rows - i < TILE_VECTORS ? rows - i : TILE_VECTORS, wide = columns - j < 4 ? columns - j : 4;
-                const REAL *u[TILE_VECTORS], *v[4]; /* at the edges the last row stands in for those that are not there */
-                for (int k = 0; k < TILE_VECTORS; k++) u[k] = m + table[s->u + a * rows + i + (k < tall ? k : tall - 1)];
+                const int64_t wide = columns - j < 4 ? columns - j : 4;
+                UNROLL
                 for (int k = 0; k < 4; k++) v[k] = m + table[s->v + a * columns + j + (k < wide ? k : wide - 1)];
-                vec sum[SUMS];
-                REAL found[SUMS];
-                UNROLL
-                for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
-                NAME(inner_terms)(0, s->inner, left, right, counts, u, v, sum);
-                NAME(inner_terms)(1, s->n - s->inner, left + s->inner, right + s->inner, counts, u, v, sum);
-                UNROLL
-                for (int k = 0; k < SUMS; k += WIDTH) STORE(found + k, (REAL)s->sign * NAME(totals)(sum + k));
-                REAL *out = m + s->out + (a * rows + i) * columns + j;
+                REAL found[SUMS], *out = m + s->out + (a * rows + i) * columns + j;
+                if (s->inner) NAME(inner_tile)(1, s, table, m, u, v, found);
+                else NAME(inner_tile)(0, s, table, m, u, v, found);
                 for (int64_t k = 0; k < tall; k++, out += columns) {
                     if (wide == 4) memcpy(out, found + 4 * k, 4 * sizeof(REAL));
                     else for (int64_t l = 0; l < wide; l++) out[l] = found[4 * k + l];
                 }
             }
+        }
 }
 #undef SUMS
 
