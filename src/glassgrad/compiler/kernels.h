@@ -237,7 +237,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
                 }
                 break;
             case TRANSPOSE: NAME(blocks)(s, t, m); break;
-            case PRODUCT: NAME(product)(s, m); break;
+            case PRODUCT: NAME(product)(s, table, m); break;
             case DOT: NAME(dot)(s, m); break;
             case LANES: NAME(lanes)(s, t, m); break;
             case ROLLED: NAME(rolled)(s, table, m); break;

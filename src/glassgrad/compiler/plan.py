@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from .arena import FIELDS, KINDS, Array, Factor, window
+from .arena import FIELDS, KINDS, Array, Factor, as_factor, window
 from .program import Contract, Instruction, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
 
@@ -203,23 +204,24 @@ class Plan(Sums):
         if len(set(signs)) > 1:
             one, sign = self.signed(one, signs), 1
         rows, inner = one.shape[1], other.shape[1]
-        if one.strides is None:
-            one = window(self.copy(one.places), one.shape, (rows * n, n, 1))
-        if other.strides is None:
+        left, right = stepped(one), stepped(other)
+        if left is None:
+            left = stepped(window(self.copy(one.places), one.shape, (rows * n, n, 1)))
+        if right is None:
             start = self.copy_rows(other.places)
-            other = window(start, other.shape, (inner * n * row, n * row, row))
-        assert one.strides is not None  # noqa: S101 - both are windows
-        assert other.strides is not None  # noqa: S101
-        v_inner, out_inner, columns = other.strides[1], s * row if turned else row, row
+            right = stepped(window(start, other.shape, (inner * n * row, n * row, row)))
+        assert left is not None  # noqa: S101 - both are windows
+        assert right is not None  # noqa: S101
+        v_inner, out_inner, columns = right.row, s * row if turned else row, row
         v_next = out_next = self.lanes
         if row < self.tile and inner > 1:  # a vector for each of the others, instead of a few examples
             inner, columns, v_next, out_next = row // self.lanes, inner * self.lanes, v_inner, out_inner
             v_inner = out_inner = self.lanes
         self.step(
-            "product", out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=r * s * row,
-            out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=one.offset,
-            u_outer=one.strides[0], u_row=one.strides[1], u_n=one.strides[2], v=other.offset, v_outer=other.strides[0],
-            v_inner=v_inner, v_n=other.strides[2], v_next=v_next, v_tile=self.tile // self.lanes * v_next, sign=sign,
+            "product", code=2, out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=r * s * row,
+            out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=left.offset,
+            u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
+            v_tile=self.tile // self.lanes * v_next, sign=sign, table=self.put(np.concatenate([left.terms, right.terms])),
         )  # fmt: skip
 
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
@@ -328,6 +330,26 @@ class Plan(Sums):
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
         flat = np.pad(places.ravel(), (0, -places.size % self.lanes), "edge")
         self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(flat))
+
+
+@dataclass
+class Stepped:
+    """A factor that is a window but for its terms, which are where they are."""
+
+    offset: int
+    outer: int
+    row: int
+    terms: Array
+
+
+def stepped(factor: Factor) -> Stepped | None:
+    """A factor as such; None if it is none."""
+    if factor.strides:
+        outer, row, step = factor.strides
+        return Stepped(factor.offset, outer, row, np.arange(factor.shape[2]) * step)
+    found = apart(factor.places)
+    rows = as_factor(found[0][:, :, None]) if found else factor
+    return Stepped(rows.offset, *rows.strides[:2], found[1]) if found and rows.strides else None
 
 
 def apart(places: Array) -> tuple[Array, Array] | None:

@@ -1,9 +1,11 @@
 /* Sums of products: the part of kernels.h with the most work, for one REAL and one SET. */
 
-/* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors */
+/* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors
 
-INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v,
-                       int64_t v_n) {
+   The terms follow each other at u_n and v_n, or `terms` has where they are: for u, then for v. */
+
+INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, const int32_t *terms, REAL *out, const REAL *u,
+                       const REAL *v, int64_t v_n) {
     const int64_t out_row = s->out_row, out_next = s->out_next, u_row = s->u_row, u_n = s->u_n, v_next = s->v_next;
     vec sum[MOST_ROWS][TILE_VECTORS];
     UNROLL
@@ -11,17 +13,24 @@ INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *o
         UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = (vec){0};
     }
-    for (int64_t k = s->n; k > 0; k--, u += u_n, v += v_n) {
-        vec right[TILE_VECTORS];
-        UNROLL
-        for (int j = 0; j < vectors; j++) right[j] = LOAD(v + j * v_next);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const REAL left = u[i * u_row];
-            UNROLL
-            for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
-        }
+    const int64_t n = s->n;
+#define TERM(x, w) \
+    { \
+        vec right[TILE_VECTORS]; \
+        UNROLL \
+        for (int j = 0; j < vectors; j++) right[j] = LOAD((w) + j * v_next); \
+        UNROLL \
+        for (int i = 0; i < rows; i++) { \
+            const REAL left = (x)[i * u_row]; \
+            UNROLL \
+            for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j]; \
+        } \
     }
+    if (terms)
+        for (int64_t k = 0; k < n; k++) TERM(u + terms[k], v + terms[n + k])
+    else
+        for (int64_t k = n; k > 0; k--, u += u_n, v += v_n) TERM(u, v)
+#undef TERM
     const REAL sign = (REAL)s->sign;
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -30,9 +39,10 @@ INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, REAL *o
     }
 }
 
-INLINE void NAME(panel)(const int vectors, const Step *s, REAL *out, const REAL *u, const REAL *v, int64_t v_n) {
+INLINE void NAME(panel)(const int vectors, const Step *s, const int32_t *terms, REAL *out, const REAL *u,
+                        const REAL *v, int64_t v_n) {
     int64_t rows = s->rows;
-#define TILE(k) NAME(tile)(k, vectors, s, out, u, v, v_n)
+#define TILE(k) NAME(tile)(k, vectors, s, terms, out, u, v, v_n)
 #define TILES(k) \
     TILE(k); \
     out += k * s->out_row; \
@@ -50,7 +60,8 @@ INLINE void NAME(panel)(const int vectors, const Step *s, REAL *out, const REAL 
 #undef TILE
 }
 
-static void NAME(product)(const Step *s, REAL *m) {
+static void NAME(product)(const Step *s, const int32_t *table, REAL *m) {
+    const int32_t *terms = s->code == 2 ? table + s->table : NULL;
     const int64_t vectors = (s->columns + WIDTH - 1) / WIDTH, tiles = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
     for (int64_t a = 0; a < s->outer; a++)
         for (int64_t b = 0; b < s->inner; b++) {
@@ -58,14 +69,14 @@ static void NAME(product)(const Step *s, REAL *m) {
             for (int64_t t = tiles - 1; t >= 0; t--) {
                 const int64_t wide = t < tiles - 1 ? TILE_VECTORS : vectors - t * TILE_VECTORS;
                 const REAL *v = m + s->v + a * s->v_outer + b * s->v_inner + t * s->v_tile;
-                const int64_t v_n = s->code ? wide * WIDTH : s->v_n; /* packed, tile after tile */
+                const int64_t v_n = s->code == 1 ? wide * WIDTH : s->v_n; /* packed, tile after tile */
                 REAL *out = m + s->out + a * s->out_outer + b * s->out_inner + t * TILE_VECTORS * s->out_next;
                 switch (wide) {
-                    case 1: NAME(panel)(1, s, out, u, v, v_n); break;
-                    case 2: NAME(panel)(2, s, out, u, v, v_n); break;
+                    case 1: NAME(panel)(1, s, terms, out, u, v, v_n); break;
+                    case 2: NAME(panel)(2, s, terms, out, u, v, v_n); break;
 #if TILE_VECTORS == 4
-                    case 3: NAME(panel)(3, s, out, u, v, v_n); break;
-                    case 4: NAME(panel)(4, s, out, u, v, v_n); break;
+                    case 3: NAME(panel)(3, s, terms, out, u, v, v_n); break;
+                    case 4: NAME(panel)(4, s, terms, out, u, v, v_n); break;
 #endif
                 }
             }
