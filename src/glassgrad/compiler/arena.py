@@ -13,13 +13,14 @@ import bisect
 import functools
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from .program import Block, Instruction, Operand, Program, ProgramError, View
+from .finish import Step
+from .program import Block, Operand, Program, ProgramError, View
 from .reuse import Array, rows_of
 from .taped import Taped
 
@@ -83,6 +84,7 @@ class Layout:
     """The arena of a program for so many examples, and the steps so far.
 
     Arguments:
+        steps: what the program does, by the number of the instruction that is the last in each.
         lanes: how many numbers a vector has.
 
     Attributes:
@@ -95,11 +97,13 @@ class Layout:
         tape: what will be the next step, if there is anything in it.
     """
 
-    def __init__(self, program: Program, examples: int, lanes: int, dtype: Any) -> None:
+    def __init__(
+        self, program: Program, steps: Mapping[int, Step], examples: int, lanes: int, dtype: Any
+    ) -> None:
         self.program, self.examples, self.lanes, self.dtype = program, examples, lanes, np.dtype(dtype)
         self.row = up(examples, lanes)
         self.rolled_start = up(program.size + ROOM, 16)
-        rows, count = rows_of(program)
+        rows, count = rows_of(program, steps)
         self.rows_at = self.rolled_start + self.row * rows  # where each place of the second array is
         self.rolled_end = self.rolled_start + self.row * count
         self.made = np.full(count, -1)  # for each row the instruction that wrote it last
@@ -155,7 +159,7 @@ class Layout:
 
     # ---- where numbers are
 
-    def start(self, made: Block | Instruction) -> int:
+    def start(self, made: Block | Step) -> int:
         """Where a block or an instruction's results start."""
         return int(self.rows_at[made.offset]) if made.rolled else made.offset
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from .arena import FIELDS, KINDS, Array, Factor, as_factor, window
-from .program import Contract, Instruction, Map, Operand, Program, Spread, View
+from .finish import AFTER, FEW, Finished, Step, finished
+from .program import Contract, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
-
-FEW: Final = 3  # terms of the sums for which there is a loop of its own
 
 
 class Plan(Sums):
@@ -46,11 +45,12 @@ class Plan(Sums):
         rule: Callable[[str], int | None],
         careful: bool = False,
     ) -> None:
-        super().__init__(program, examples, lanes, dtype)
+        steps = dict(enumerate(program.instructions)) if careful else finished(program)
+        super().__init__(program, steps, examples, lanes, dtype)
         self.rule, self.careful = rule, careful
         self.by_python: dict[int, tuple[str, Array]] = {}
-        for self.now, instruction in enumerate(program.instructions):
-            self.instruction(instruction)
+        for self.now, step in steps.items():
+            self.instruction(step)
         self.now = len(program.instructions)
         self.collect()
         self.finish()
@@ -64,7 +64,7 @@ class Plan(Sums):
 
     # ---- instructions
 
-    def instruction(self, instruction: Instruction) -> None:
+    def instruction(self, instruction: Step) -> None:
         careful = self.careful and isinstance(instruction, Contract) and instruction.adjoint
         if isinstance(instruction, Contract) and not careful and self.tape.contract(instruction):
             return
@@ -74,6 +74,8 @@ class Plan(Sums):
             self.made[row : row + math.prod(instruction.shape)] = self.now
         if isinstance(instruction, Map):
             self.map(instruction, out)
+        elif isinstance(instruction, Finished):
+            self.rolled(instruction.contract, out, instruction)
         elif isinstance(instruction, Spread):
             self.spread(self.places(instruction.operand), out)
         elif careful:
@@ -186,8 +188,8 @@ class Plan(Sums):
 
     # ---- with examples
 
-    def rolled(self, instruction: Contract, out: int) -> None:
-        """A sum for each example."""
+    def rolled(self, instruction: Contract, out: int, last: Finished | None = None) -> None:
+        """A sum for each example, and what is done with it in the end."""
         u, v, signs = self.factor(instruction.u), self.factor(instruction.v), instruction.signs
         (b, r, n), s, row = u.shape, v.shape[1], self.row
         both = instruction.u.rolled and instruction.v.rolled
@@ -222,6 +224,7 @@ class Plan(Sums):
             out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=left.offset,
             u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
             v_tile=self.tile // self.lanes * v_next, sign=sign, table=self.put(np.concatenate([left.terms, right.terms])),
+            w=int(self.places(last.other)[0]) if last and last.other else 0, y=AFTER[last.name if last else ""],
         )  # fmt: skip
 
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:

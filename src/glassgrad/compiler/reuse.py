@@ -10,6 +10,7 @@ read together stays together, and constants are never written over.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +33,17 @@ class Part:
     last: int
 
 
-def rows_of(program: Program) -> tuple[Array, int]:
-    """For each place of the second array the row that it has, and how many rows there are."""
+def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int]:
+    """For each place of the second array the row that it has, and how many rows there are.
+
+    Arguments:
+        steps: what makes and reads results, by the number of the instruction that is the last in it.
+    """
     rows = np.zeros(program.rolled_size + 1, dtype=np.int64)
     free: list[tuple[int, int]] = []  # stretches of rows, from the first on
     used: list[tuple[int, int, int]] = []  # a heap: the last instruction that needs a stretch, and the stretch
     count = 0
-    for part in parts(program):
+    for part in parts(program, steps):
         ended = []
         while used and used[0][0] < part.first:
             ended.append(heapq.heappop(used)[1:])
@@ -66,7 +71,7 @@ def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def parts(program: Program) -> list[Part]:
+def parts(program: Program, steps: Mapping[int, Any]) -> list[Part]:
     """What stands together: blocks and results, several of them where a window reads across."""
     never = len(program.instructions)
     found = [
@@ -76,14 +81,14 @@ def parts(program: Program) -> list[Part]:
     ]
     found += [
         Part(step.offset, step.offset + int(np.prod(step.shape)), i, i)
-        for i, step in enumerate(program.instructions)
+        for i, step in steps.items()
         if step.rolled
     ]
     starts = np.array([part.start for part in found])
     together = np.zeros(len(found), dtype=bool)  # whether a part stands behind the one before it
     last = np.full(program.rolled_size, -1)
-    steps = [*[x.operands for x in program.instructions], (program.rolled_outputs, program.rolled_gradients)]
-    for i, operands in enumerate(steps):
+    results = (program.rolled_outputs, program.rolled_gradients)
+    for i, operands in [*[(i, step.operands) for i, step in steps.items()], (never, results)]:
         for operand in operands:
             places = operand.indices() if operand.rolled else np.zeros(0, dtype=np.int64)
             last[places] = i

@@ -2,7 +2,10 @@
 
 /* ---- products: out[row, column] = sum over n of u[row, n] * v[n, column], u number by number, v by vectors
 
-   The terms follow each other at u_n and v_n, or `terms` has where they are: for u, then for v. */
+   The terms follow each other at u_n and v_n, or `terms` has where they are: for u, then for v. What s->y says is done
+   with each sum, with the number that stands beside it where the results would be if they started at s->w. */
+
+enum { NAME(AFTER_NOTHING), NAME(AFTER_ADD), NAME(AFTER_RELU), NAME(AFTER_RELU_SLOPE) }; /* as in finish.py */
 
 INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, const int32_t *terms, REAL *out, const REAL *u,
                        const REAL *v, int64_t v_n) {
@@ -31,12 +34,25 @@ INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, const i
     else
         for (int64_t k = n; k > 0; k--, u += u_n, v += v_n) TERM(u, v)
 #undef TERM
-    const REAL sign = (REAL)s->sign;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int j = 0; j < vectors; j++) STORE(out + i * out_row + j * out_next, sign * sum[i][j]);
+    const REAL sign = (REAL)s->sign, *other = out + (s->w - s->out);
+#define RESULTS(formula) \
+    UNROLL \
+    for (int i = 0; i < rows; i++) { \
+        UNROLL \
+        for (int j = 0; j < vectors; j++) { \
+            const int64_t at = i * out_row + j * out_next; \
+            const vec x = sign * sum[i][j]; \
+            STORE(out + at, formula); \
+        } \
+    } \
+    break
+    switch (s->y) {
+        case NAME(AFTER_NOTHING): RESULTS(x);
+        case NAME(AFTER_ADD): RESULTS(x + LOAD(other + at));
+        case NAME(AFTER_RELU): RESULTS(CHOOSE(x <= 0, ALL(0), x));
+        case NAME(AFTER_RELU_SLOPE): RESULTS(CHOOSE(LOAD(other + at) > 0, x, ALL(0)));
     }
+#undef RESULTS
 }
 
 INLINE void NAME(panel)(const int vectors, const Step *s, const int32_t *terms, REAL *out, const REAL *u,
