@@ -129,8 +129,12 @@ class Layout:
                 row = np.repeat(np.array(block.constants, dtype=float), self.row if block.rolled else 1)
                 start = self.start(block)
                 self.constants.append((start, row))
-                self.known[start : start + len(row)] = row
-                self.is_known[start : start + len(row)] = True
+                self.know(slice(start, start + len(row)), row)
+
+    def know(self, places: slice, numbers: Any) -> None:
+        """From now on these constants stand there; nan means that none do."""
+        self.known[places] = numbers
+        self.is_known[places] = ~np.isnan(self.known[places])
 
     def step(self, kind: str, **columns: int) -> None:
         """Append a step; the tape ends before it."""

@@ -6,6 +6,7 @@
    from the right and through their rows from above for that. The arena ends with room for such a vector. */
 
 #include "vectors.h"
+#include "maps.h"
 #include "sums.h"
 
 /* ---- copies */
@@ -39,63 +40,7 @@ static void NAME(examples)(const Step *s, const int32_t *t, REAL *m) {
     }
 }
 
-/* ---- operations number by number */
-
-INLINE REAL NAME(sqrt)(REAL x) {
-#if DOUBLE
-    return sqrt(x);
-#else
-    return sqrtf(x);
-#endif
-}
-
-#define VECTORS(x, function) \
-    for (int64_t i = 0; i < n; i += WIDTH) STORE(out + i, function(LOAD(x + i))); \
-    break
-#define LOOP(formula) \
-    for (int64_t i = 0; i < n; i++) out[i] = (formula); \
-    break
-
-enum { /* as in plan.py */
-    NAME(COPY), NAME(ADD), NAME(SUB), NAME(MUL), NAME(DIV), NAME(NEG), NAME(ABS), NAME(SQUARE), NAME(RECIPROCAL),
-    NAME(SQRT), NAME(SIGN), NAME(RELU), NAME(RELU_SLOPE), NAME(MAXIMUM), NAME(MINIMUM), NAME(WHERE), NAME(EXP),
-    NAME(SCALE), NAME(RSQRT), NAME(ROOT), NAME(RECIPROCAL_SLOPE), NAME(RSQRT_SLOPE), NAME(ROOT_SLOPE)
-};
-
-/* x**0.5 as pow has it, which differs from the square root at -0 and -inf */
-INLINE REAL NAME(root)(REAL x) { return x == -(REAL)INFINITY ? (REAL)INFINITY : NAME(sqrt)(x + 0); }
-
-static void NAME(map)(const Step *s, REAL *m) {
-    REAL *out = m + s->out;
-    const REAL *x = m + s->u, *w = m + s->v, *y = m + s->w;
-    const int64_t n = s->count;
-    const REAL sign = (REAL)s->sign, first = sign * *w;
-    switch (s->code) {
-        case NAME(COPY): LOOP(x[i]);
-        case NAME(ADD): LOOP(x[i] + w[i]);
-        case NAME(SUB): LOOP(x[i] - w[i]);
-        case NAME(MUL): LOOP(sign * x[i] * w[i]);
-        case NAME(DIV): LOOP(x[i] / w[i]);
-        case NAME(NEG): LOOP(-x[i]);
-        case NAME(ABS): LOOP((REAL)fabs(x[i]));
-        case NAME(SQUARE): LOOP(x[i] * x[i]);
-        case NAME(RECIPROCAL): LOOP(1 / x[i]);
-        case NAME(SQRT): LOOP(NAME(sqrt)(x[i]));
-        case NAME(SIGN): LOOP(x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i] * 0);
-        case NAME(RELU): LOOP(x[i] <= 0 ? 0 : x[i]);
-        case NAME(RELU_SLOPE): LOOP(x[i] > 0 ? 1 : 0);
-        case NAME(MAXIMUM): LOOP(x[i] >= w[i] || x[i] != x[i] ? x[i] : w[i]);
-        case NAME(MINIMUM): LOOP(x[i] <= w[i] || x[i] != x[i] ? x[i] : w[i]);
-        case NAME(WHERE): LOOP(x[i] != x[i] ? x[i] : x[i] != 0 ? w[i] : y[i]);
-        case NAME(EXP): VECTORS(x, NAME(exp));
-        case NAME(SCALE): LOOP(first * x[i]);
-        case NAME(RSQRT): LOOP(1 / NAME(root)(x[i]));
-        case NAME(ROOT): LOOP(NAME(root)(x[i]));
-        case NAME(RECIPROCAL_SLOPE): LOOP(-((1 / x[i]) * (1 / x[i])));
-        case NAME(RSQRT_SLOPE): LOOP((REAL)-0.5 / NAME(root)(x[i]) / (x[i] + 0));
-        case NAME(ROOT_SLOPE): LOOP((REAL)0.5 / NAME(root)(x[i]));
-    }
-}
+/* ---- operations number by number, by rules */
 
 typedef double (*NAME(Rule1))(double);
 typedef double (*NAME(Rule2))(double, double);
@@ -125,7 +70,7 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
    As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
    carried along. */
 INLINE void NAME(logsumexps)(const int rolled, const Step *s, const int32_t *t, REAL *m) {
-    REAL *out = m + s->out, *x = m + s->u;
+    REAL *out = m + s->out, *x = m + s->u, *tops = m + s->v, *sums = m + s->w;
 #define X(k, j) LOAD(rolled ? m + t[2 * (k) + (j)] : x + (2 * (k) + (j)) * WIDTH)
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
         const int n = *t++;
@@ -154,11 +99,15 @@ INLINE void NAME(logsumexps)(const int rolled, const Step *s, const int32_t *t, 
         if (rolled) t += 2 * n;
         UNROLL
         for (int j = 0; j < 2; j++) {
-            const vec found = top[j] + NAME(log1p)((ties[j] - 1) + (sum[j] + lost[j]));
-            if (j == 0 || !rolled || i + WIDTH < s->count) STORE(out + i + j * WIDTH, CHOOSE(top[j] - top[j] == 0, found, top[j]));
+            STORE(tops + i + j * WIDTH, top[j]);
+            STORE(sums + i + j * WIDTH, (ties[j] - 1) + (sum[j] + lost[j]));
         }
     }
 #undef X
+    for (int64_t i = 0; i < s->count; i += WIDTH) { /* side by side: they need not wait for each other */
+        const vec top = LOAD(tops + i), found = top + NAME(log1p)(LOAD(sums + i));
+        STORE(out + i, CHOOSE(top - top == 0, found, top));
+    }
 }
 
 static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
@@ -250,7 +199,7 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
                     for (int64_t j = 0; j < s->columns; j += WIDTH) STORE(out + j, (vec){0} + x);
                 }
                 break;
-            case MAP: NAME(map)(s, m); break;
+            case MAP: NAME(map)((int)s->code, s->count, (REAL)s->sign, out, m + s->u, m + s->v, m + s->w); break;
             case RULE: NAME(rule)(s, rules[s->code], m); break;
             case LOGSUMEXP: NAME(logsumexp)(s, t, m); break;
             default: return i;
@@ -337,8 +286,6 @@ static const Kernels NAME(kernels) = {WIDTH, NAME(run), NAME(collect), NAME(take
 #undef EXPONENT
 #undef BIAS
 #undef MAGIC
-#undef LOOP
-#undef VECTORS
 #undef bits_vec
 #undef TO_BITS
 #undef OF_BITS

@@ -11,16 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .arena import FIELDS, KINDS, Array, Factor, as_factor, window
-from .finish import AFTER, FEW, Finished, Step, finished
+from .finish import AFTER, Finished, Step, finished, is_few
 from .program import Contract, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
+
+BLOCK: Final = 1024  # numbers that an operation on sums of a few terms is done on at a time
 
 
 class Plan(Sums):
@@ -70,14 +72,19 @@ class Plan(Sums):
             return
         out = self.start(instruction)
         if instruction.rolled:
+            size = math.prod(instruction.shape)
             row = (out - self.rolled_start) // self.row
-            self.made[row : row + math.prod(instruction.shape)] = self.now
+            self.made[row : row + size] = self.now
+            self.know(slice(out, out + size * self.row), math.nan)
         if isinstance(instruction, Map):
             self.map(instruction, out)
         elif isinstance(instruction, Finished):
             self.rolled(instruction.contract, out, instruction)
         elif isinstance(instruction, Spread):
-            self.spread(self.places(instruction.operand), out)
+            places = self.places(instruction.operand)
+            self.spread(places, out)
+            if self.constant(places):
+                self.know(slice(out, out + places.size * self.row), np.repeat(self.known[places.ravel()], self.row))
         elif careful:
             self.carefully(instruction, out)
         elif instruction.total:
@@ -146,7 +153,8 @@ class Plan(Sums):
             some = np.flatnonzero(counts[:, k : k + 2 * each].any(axis=1))
             entries += [np.array([len(some)]), table[some, k : k + 2 * each].ravel()]
         self.step(
-            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), count=count,
+            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), v=self.room(count),
+            w=self.room(count), count=count,
             table=self.put(np.concatenate(entries)),
         )  # fmt: skip
 
@@ -195,7 +203,10 @@ class Plan(Sums):
         both = instruction.u.rolled and instruction.v.rolled
         shared = r if instruction.v.rolled else s
         many = instruction.v if instruction.v.rolled else instruction.u
-        if n == 1 and self.times_rows(out, instruction, u, v, signs[0]):
+        if n == 1 and not last and self.times_rows(out, instruction, u, v, signs[0]):
+            return
+        if is_few(instruction):
+            self.in_rows(out, instruction, signs, last.name if last else "identity")
             return
         if both or (shared == 1 and not isinstance(many, View)):
             self.in_rows(out, instruction, signs)
@@ -248,23 +259,23 @@ class Plan(Sums):
                 return True
         return False
 
-    def in_rows(self, out: int, instruction: Contract, signs: tuple[int, ...]) -> None:
+    def in_rows(self, out: int, instruction: Contract, signs: tuple[int, ...], last: str = "identity") -> None:
         """Sums whose factors are rows of examples from anywhere."""
         u, v = instruction.u, instruction.v
         b, r, s = instruction.shape
         order = np.argsort(-np.array(signs), kind="stable")
         left, right = self.places(u)[..., order], self.places(v)[..., order]
         shared = r > 1 or s > 1
-        if len(signs) <= FEW and min(r, s) == 1:  # reading a factor again costs less than looking for who shares it
+        if is_few(instruction):  # reading a factor again costs less than looking for who shares it
             left = np.broadcast_to(left[:, :, None], (b, r, s, len(signs)))
             right = np.broadcast_to(right[:, None], (b, r, s, len(signs)))
-            b, r, s, shared = b * r * s, 1, 1, False
+            b, r, s, shared = b * r * s, max(1, BLOCK // self.row), 1, False
         if not shared and not u.rolled:
             u, v, left, right = v, u, right, left
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
-            v_n=int(v.rolled),
+            v_n=int(v.rolled), y=MAPS[last], w=self.room(r * self.row) if last != "identity" else 0,
         )  # fmt: skip
 
     def total(self, instruction: Contract, out: int) -> None:

@@ -238,17 +238,43 @@ INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const
 }
 
 /* Sums of a few terms. */
-INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
-    REAL *out = m + s->out, signs[3];
+INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, int64_t sums, const int32_t *u, const int32_t *v,
+                             const REAL *m, REAL *out) {
+    REAL signs[4];
     UNROLL
     for (int k = 0; k < n; k++) signs[k] = k < s->inner ? 1 : -1;
-    for (int64_t i = 0; i < s->outer; i++, u += n, v += n)
+    for (int64_t i = 0; i < sums; i++, u += n, v += n)
         for (int64_t at = 0; at < s->count; at += WIDTH, out += WIDTH) {
             vec sum = {0};
             UNROLL
             for (int k = 0; k < n; k++) sum += signs[k] * NAME(row)(vs, m, v[k], at) * LOAD(m + u[k] + at);
             STORE(out, sum);
         }
+}
+
+static void NAME(few)(const Step *s, int64_t sums, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
+#define FEW(n) \
+    if (s->v_n) NAME(rolled_few)(n, 1, s, sums, u, v, m, out); \
+    else NAME(rolled_few)(n, 0, s, sums, u, v, m, out); \
+    break
+    switch (s->n) {
+        case 1: FEW(1);
+        case 2: FEW(2);
+        case 3: FEW(3);
+        case 4: FEW(4);
+    }
+#undef FEW
+}
+
+/* Some rows of them at a time, and then the operation on these that s->y says. */
+static void NAME(rows_of_few)(const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
+    REAL *out = m + s->out;
+    for (int64_t left = s->outer; left > 0; left -= s->rows) {
+        const int64_t some = left < s->rows ? left : s->rows, size = some * s->count;
+        NAME(few)(s, some, u, v, m, s->y ? m + s->w : out);
+        if (s->y) NAME(map)((int)s->y, size, 1, out, m + s->w, m + s->w, m + s->w);
+        u += some * s->n, v += some * s->n, out += size;
+    }
 }
 
 static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
@@ -261,16 +287,10 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
         else NAME(rolled_tiles)(0, 1, s, table, m);
         return;
     }
-#define FEW(n) \
-    if (vs) NAME(rolled_few)(n, 1, s, u, v, m); \
-    else NAME(rolled_few)(n, 0, s, u, v, m); \
-    return
-    switch (s->n) {
-        case 1: FEW(1);
-        case 2: FEW(2);
-        case 3: FEW(3);
+    if (s->n <= 4) {
+        NAME(rows_of_few)(s, u, v, m);
+        return;
     }
-#undef FEW
     int64_t left = s->outer;
     for (; left >= 4; left -= 4, u += 4 * s->n, v += 4 * s->n, out += 4 * s->count) {
         if (vs) NAME(rolled_sums)(4, 1, s, u, v, m, out);
