@@ -103,7 +103,7 @@ class Layout:
         self.program, self.examples, self.lanes, self.dtype = program, examples, lanes, np.dtype(dtype)
         self.row = up(examples, lanes)
         self.rolled_start = up(program.size + ROOM, 16)
-        rows, count = rows_of(program, steps)
+        rows, count, self.read = rows_of(program, steps)
         self.rows_at = self.rolled_start + self.row * rows  # where each place of the second array is
         self.rolled_end = self.rolled_start + self.row * count
         self.made = np.full(count, -1)  # for each row the instruction that wrote it last

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .arena import FIELDS, KINDS, Array, Factor, as_factor, window
+from .arena import FIELDS, KINDS, Array, Factor, as_factor, up, window
 from .finish import AFTER, Finished, Step, finished, is_few
 from .program import Contract, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
@@ -272,11 +272,32 @@ class Plan(Sums):
             b, r, s, shared = b * r * s, max(1, BLOCK // self.row), 1, False
         if not shared and not u.rolled:
             u, v, left, right = v, u, right, left
+        table, sign = 0, 1
+        if shared:
+            if signs.count(-1) == len(signs):
+                signs, sign = tuple([1] * len(signs)), -1
+            table = self.put(self.tiles(self.read[instruction.offset :][: b * r * s].reshape(b, r, s), left, signs))
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
             v_n=int(v.rolled), y=MAPS[last], w=self.room(r * self.row) if last != "identity" else 0,
+            table=table, sign=sign,
         )  # fmt: skip
+
+    def tiles(self, read: Array, left: Array, signs: tuple[int, ...]) -> Array:
+        """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms."""
+        b, r, n = left.shape
+        found: list[list[int]] = []
+        zero = self.numbers(left) == 0.0
+        for a in range(b):
+            ends = [*range(0, r - r % 4, 4), *range(r - r % 4, r + 1)]
+            for i, end in zip(ends, ends[1:], strict=False):
+                columns = np.flatnonzero(read[a, i:end].any(axis=0))
+                first, last = (int(columns[0]) // 4 * 4, int(columns[-1]) + 1) if len(columns) else (0, 0)
+                last = min(up(last, 4), read.shape[2])
+                terms = np.flatnonzero(~zero[a, i:end].all(axis=0)).tolist() or [0]
+                found.append([first, last, len(terms), *terms, *[0] * (n - len(terms))])
+        return np.array(found)
 
     def total(self, instruction: Contract, out: int) -> None:
         """A sum over the examples too."""

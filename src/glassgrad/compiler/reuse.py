@@ -33,8 +33,8 @@ class Part:
     last: int
 
 
-def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int]:
-    """For each place of the second array the row that it has, and how many rows there are.
+def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int, Array]:
+    """For each place of the second array the row that it has; how many rows there are; and whether anything reads it.
 
     Arguments:
         steps: what makes and reads results, by the number of the instruction that is the last in it.
@@ -43,7 +43,8 @@ def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int]:
     free: list[tuple[int, int]] = []  # stretches of rows, from the first on
     used: list[tuple[int, int, int]] = []  # a heap: the last instruction that needs a stretch, and the stretch
     count = 0
-    for part in parts(program, steps):
+    together, read = parts(program, steps)
+    for part in together:
         ended = []
         while used and used[0][0] < part.first:
             ended.append(heapq.heappop(used)[1:])
@@ -57,7 +58,7 @@ def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int]:
         count = max(count, at + size)
         heapq.heappush(used, (part.last, at, at + size))
         rows[part.start : part.end] = at + np.arange(size)
-    return rows, count
+    return rows, count, read
 
 
 def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -71,8 +72,8 @@ def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def parts(program: Program, steps: Mapping[int, Any]) -> list[Part]:
-    """What stands together: blocks and results, several of them where a window reads across."""
+def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array]:
+    """What stands together: blocks and results, several of them where a window reads across; and which places are read."""
     never = len(program.instructions)
     found = [
         Part(block.offset, block.offset + block.size, -1, -1 if block.constants is None else never)
@@ -102,4 +103,4 @@ def parts(program: Program, steps: Mapping[int, Any]) -> list[Part]:
             made[-1].end, made[-1].last = part.end, max(made[-1].last, part.last)
         else:
             made.append(part)
-    return made
+    return made, last >= 0

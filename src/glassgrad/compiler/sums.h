@@ -153,10 +153,12 @@ INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at)
     return ALL(m[place]);
 }
 
-/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. */
+/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. `terms` has how many terms
+   count, and which. */
 INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
-                              const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
-    const int64_t n = s->n;
+                              const int32_t *terms, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
+    const int64_t n = s->n, count = *terms++;
+    const REAL sign = (REAL)s->sign;
     for (int64_t at = 0; at < s->count; at += WIDTH) {
         vec sum[4][4];
         UNROLL
@@ -164,50 +166,49 @@ INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, c
             UNROLL
             for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
         }
-#define TERMS(from, to, plus) \
-    for (int64_t k = from; k < to; k++) { \
-        vec right[4]; \
-        UNROLL \
-        for (int j = 0; j < columns; j++) right[j] = NAME(row)(vs, m, v[j * n + k], at); \
-        UNROLL \
-        for (int i = 0; i < rows; i++) { \
-            const vec left = NAME(row)(us, m, u[i * n + k], at); \
-            UNROLL \
-            for (int j = 0; j < columns; j++) \
-                sum[i][j] = plus ? sum[i][j] + left * right[j] : sum[i][j] - left * right[j]; \
-        } \
-    }
-        TERMS(0, s->inner, 1)
-        TERMS(s->inner, n, 0)
-#undef TERMS
+        int64_t k = 0;
+        do {
+            const int64_t term = terms[k];
+            vec right[4];
+            UNROLL
+            for (int j = 0; j < columns; j++) right[j] = NAME(row)(vs, m, v[j * n + term], at);
+            if (term >= s->inner) {
+                UNROLL
+                for (int j = 0; j < columns; j++) right[j] = -right[j];
+            }
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                const vec left = NAME(row)(us, m, u[i * n + term], at);
+                UNROLL
+                for (int j = 0; j < columns; j++) sum[i][j] += left * right[j];
+            }
+        } while (++k < count);
         UNROLL
         for (int i = 0; i < rows; i++) {
             UNROLL
-            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sum[i][j]);
+            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sign * sum[i][j]);
         }
     }
 }
 
+/* The table has for each tile of rows the columns of which something is read, from one to another, and the terms. */
 INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const int32_t *table, REAL *m) {
     const int64_t n = s->n;
+    const int32_t *tile = table + s->table;
     for (int64_t a = 0; a < s->outer; a++)
-        for (int64_t i = 0; i < s->rows;) {
+        for (int64_t i = 0; i < s->rows; tile += 3 + n) {
             const int32_t *u = table + s->u + (a * s->rows + i) * n, *v = table + s->v + a * s->columns * n;
             REAL *out = m + s->out + (a * s->rows + i) * s->out_row;
             const int64_t some = s->rows - i < 4 ? 1 : 4;
-            for (int64_t j = 0; j < s->columns;) {
-                const int64_t across = s->columns - j < 4 ? 1 : 4;
-                if (some == 4 && across == 4)
-                    NAME(rolled_tile)(4, 4, us, vs, s, u, v, m, out);
-                else if (some == 4)
-                    NAME(rolled_tile)(4, 1, us, vs, s, u, v, m, out);
-                else if (across == 4)
-                    NAME(rolled_tile)(1, 4, us, vs, s, u, v, m, out);
-                else
-                    NAME(rolled_tile)(1, 1, us, vs, s, u, v, m, out);
+            for (int64_t j = tile[0]; j < tile[1];) {
+                const int64_t across = tile[1] - j < 4 ? 1 : 4;
+#define TILE(r, c) NAME(rolled_tile)(r, c, us, vs, s, tile + 2, u, v + j * n, m, out + j * s->count)
+                if (some == 4 && across == 4) TILE(4, 4);
+                else if (some == 4) TILE(4, 1);
+                else if (across == 4) TILE(1, 4);
+                else TILE(1, 1);
+#undef TILE
                 j += across;
-                v += across * n;
-                out += across * s->count;
             }
             i += some;
         }
