@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .finish import Step
+from .finish import NARROW, Step
 from .program import Block, Operand, Program, ProgramError, View
 from .reuse import Array, rows_of
 from .taped import Taped
@@ -36,7 +36,6 @@ FIELDS: Final = (
     "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "v_next", "out_next",
     "sign", "table", "count",
 )  # fmt: skip
-NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
 

@@ -1,10 +1,13 @@
-"""Finish: operations that are done with the results of a product while these are still in registers.
+"""Finish: small operations are done together with the sums whose results they read, or which read theirs.
 
 Pipeline: trace → differentiate → lift → program → **plan** → native; what plan does with a program first.
 
-A product with examples, whose results one instruction reads, number by number, is done together with it: a rectifier,
-the slope of one, a sum with something else. That saves writing and reading as many numbers, which takes longer than the
-operation.
+Reading and writing numbers takes longer than a rectifier or a product. So what one instruction alone reads is not
+written where that can be helped:
+
+- a rectifier, its slope times something, a sum with something: done with a product's results before these are stored;
+- an operation on sums of a few terms for each example: done with some of them at a time;
+- products that are summed up: terms of the sum.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
-from .program import Contract, Gather, Instruction, Map, Operand, Program, Spread, View
+from .program import Contract, Gather, Instruction, Map, Operand, Program, Spread
 from .reuse import Array
 
-__all__ = ["AFTER", "FEW", "Finished", "Step", "finished", "is_product"]
+__all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
 
+NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
 AFTER: Final = {"": 0, "add": 1, "relu": 2, "relu'0": 3}  # as in sums.h: what is done with products,
 ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "exp")  # and with sums of a few terms
@@ -29,13 +33,23 @@ ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "e
 
 @dataclass(frozen=True)
 class Finished:
-    """A contract, and what is done with each of its results: alone, or with the number beside it of another operand."""
+    """A contract, and what is done with each of its results: alone, or with a number of another operand.
+
+    Attributes:
+        order: for each of the contract's results the place of what is made of it among those.
+        other: in the order of these places.
+    """
 
     offset: int
     contract: Contract
     name: str
-    other: Operand | None = None
-    rolled: Literal[True] = True
+    order: Array
+    other: Gather | None = None
+
+    @property
+    def rolled(self) -> bool:
+        """Whether there is a result for each example."""
+        return self.contract.rolled
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,9 +62,12 @@ class Finished:
         return self.contract.operands + ((self.other,) if self.other else ())
 
 
+Step = Instruction | Finished
+
+
 @dataclass
 class Term:
-    """A term of sums: for each of them the places of both factors, and whether these are rolled."""
+    """A term of sums: for each of them the places of both factors, and whether these are rolled. One that is comes first."""
 
     places: Array
     rolled: bool
@@ -59,34 +76,34 @@ class Term:
     sign: int
 
     def turned(self) -> Term:
-        """With a rolled factor first."""
-        return self if self.rolled else Term(self.others, self.others_rolled, self.places, self.rolled, self.sign)
+        """With the other factor first."""
+        return Term(self.others, self.others_rolled, self.places, self.rolled, self.sign)
 
     def reordered(self, order: Array, sign: int) -> Term:
         """The same in another order, with that sign."""
         return Term(self.places[order], self.rolled, self.others[order], self.others_rolled, self.sign * sign)
 
 
-Step = Instruction | Finished
-
-
-def is_product(step: Step) -> bool:
-    """Whether a step is a product of numbers that all examples share with such of which each has its own."""
-    if not isinstance(step, Contract) or step.total or step.u.rolled == step.v.rolled or is_few(step):
+def is_product(step: Contract) -> bool:
+    """Whether a contract is a product of matrices for the machine; with examples, if one factor is the same for all."""
+    (b, r, s), n = step.shape, len(step.signs)
+    if step.total or (step.u.rolled and step.v.rolled) or is_few(step):
         return False
-    return len(step.signs) > 1 and step.shape[1 if step.v.rolled else 2] > 1
+    if step.rolled:
+        return n > 1 and (r if step.v.rolled else s) > 1
+    return r > 1 and s > 1 and b * r * s * n > NARROW
 
 
-def is_few(step: Step) -> bool:
-    """Whether a step is sums of a few terms for each example."""
-    return isinstance(step, Contract) and step.rolled and len(step.signs) <= FEW and 1 in step.shape[1:]
+def is_few(step: Contract) -> bool:
+    """Whether a contract is sums of a few terms for each example."""
+    return step.rolled and len(step.signs) <= FEW and 1 in step.shape[1:]
 
 
 def finished(program: Program) -> dict[int, Step]:
     """The steps of a program, by the number of the instruction that is the last in each."""
-    if not program.rolled_size:
-        return dict(enumerate(program.instructions))
-    return Finisher(program).steps
+    if program.rolled_size or any(isinstance(x, Map) and x.name == "relu" for x in program.instructions):
+        return Finisher(program).steps
+    return dict(enumerate(program.instructions))
 
 
 class Finisher:
@@ -94,15 +111,9 @@ class Finisher:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.made = {step.offset: i for i, step in enumerate(program.instructions) if step.rolled}
+        self.made = {(step.rolled, step.offset): i for i, step in enumerate(program.instructions)}
         self.steps: dict[int, Step] = {i: self.slope(step) for i, step in enumerate(program.instructions)}
-        starts, which = np.array(sorted(self.made)), [self.made[start] for start in sorted(self.made)]
-        self.readers: Counter[int] = Counter()
-        results = (program.rolled_outputs, program.rolled_gradients)
-        for operands in [*[step.operands for step in self.steps.values()], results]:
-            places = [operand.indices().ravel() for operand in operands if operand.rolled]
-            found = np.unique(np.searchsorted(starts, np.concatenate(places), side="right")) if places else starts[:0]
-            self.readers.update([which[k - 1] for k in found.tolist() if k])
+        self.readers = self.count_readers()
         self.ones: dict[bool, Array] = {}  # where a constant is 1, in the first array and in the second
         for rolled in (False, True):
             self.ones[rolled] = self.places_of_ones(rolled)
@@ -111,9 +122,33 @@ class Finisher:
                 self.insert(i, step)
         for i, step in list(self.steps.items()):
             if isinstance(step, Map) and step.name in ALONE:
-                self.finish(i, step.name, step.operands[0].indices())
-            elif isinstance(step, Contract) and set(step.signs) == {1} and is_few(step):
+                self.finish(i, step.name, step.operands[0].indices(), step.rolled)
+            elif isinstance(step, Contract) and not step.total and len(step.signs) < 3 and set(step.signs) == {1}:
                 self.sum(i, step)
+
+    def slope(self, step: Instruction) -> Instruction:
+        """A rectifier's slope is known from its result too, so that its operand need not be kept."""
+        if isinstance(step, Map) and step.name == "relu'0":
+            x, y = step.operands
+            k = self.whole(y.indices(), y.rolled)
+            made = step if k is None else self.program.instructions[k]
+            if isinstance(made, Map) and made.name == "relu" and np.array_equal(made.operands[0].indices(), x.indices()):
+                return dataclasses.replace(step, operands=(y, y))
+        return step
+
+    def count_readers(self) -> Counter[int]:
+        """How many instructions read an instruction's results; what the program returns is read as well."""
+        program, found = self.program, Counter[int]()
+        results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
+        for rolled in (False, True):
+            starts = sorted(start for kind, start in self.made if kind == rolled)
+            which = [self.made[rolled, start] for start in starts]
+            for operands in [*[step.operands for step in self.steps.values()], results]:
+                places = [x.indices().ravel() for x in operands if x.rolled == rolled]
+                if places:
+                    read = np.unique(np.searchsorted(starts, np.concatenate(places), side="right"))
+                    found.update([which[k - 1] for k in read.tolist() if k])
+        return found
 
     def places_of_ones(self, rolled: bool) -> Array:
         """Where a constant is 1 in one of the arrays."""
@@ -127,95 +162,102 @@ class Finisher:
                 found.append(step.offset + np.flatnonzero(np.isin(step.operand.indices().ravel(), self.ones[False])))
         return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
 
-    def terms(self, step: Contract) -> list[Term]:
-        """The terms of a sum."""
-        b, r, s = step.shape
-        left = np.broadcast_to(step.u.indices()[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
-        right = np.broadcast_to(step.v.indices()[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
-        return [
-            Term(left[:, k], step.u.rolled, right[:, k], step.v.rolled, sign).turned() for k, sign in enumerate(step.signs)
-        ]
-
     def is_one(self, places: Array, rolled: bool) -> bool:
         """Whether the constant 1 is at all of these places."""
         return bool(np.isin(places, self.ones[rolled]).all())
+
+    def whole(self, places: Array, rolled: bool) -> int | None:
+        """The instruction whose results stand at these places, one after the other."""
+        k = self.made.get((rolled, places.item(0)))
+        if k is None or math.prod(self.program.instructions[k].shape) != places.size:
+            return None
+        return k if bool((np.diff(places.ravel()) == 1).all()) else None
+
+    def all_of(self, places: Array, rolled: bool) -> int | None:
+        """The instruction all of whose results stand at these places, in any order."""
+        return self.whole(np.sort(places, axis=None), rolled)
+
+    def terms(self, step: Contract) -> list[Term]:
+        """The terms of a sum."""
+        u, v, (b, r, s) = step.u, step.v, step.shape
+        left = np.broadcast_to(u.indices()[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
+        right = np.broadcast_to(v.indices()[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
+        found = [Term(left[:, k], u.rolled, right[:, k], v.rolled, sign) for k, sign in enumerate(step.signs)]
+        return [x if x.rolled else x.turned() for x in found]
+
+    # ---- products as terms of sums
 
     def insert(self, i: int, step: Contract) -> None:
         """Put products into the sum that alone reads them, in place of their results."""
         found: list[Term] = []
         inserted: set[int] = set()
         for term in self.terms(step):
-            if term.others_rolled and self.is_one(term.places, True):
-                term = Term(term.others, True, term.places, True, term.sign)  # noqa: PLW2901 - the same, turned
-            k = self.all_of(term.places) if self.is_one(term.others, term.others_rolled) else None
-            made = self.steps.get(k) if k is not None else None
-            if made is None or not is_few(made) or self.readers[k] > 1 or made.adjoint != step.adjoint:
+            k = self.product_of(term, step.adjoint)
+            if k is None:
                 found.append(term)
-            else:
-                inserted.add(k)
-                found += [x.reordered(term.places - made.offset, term.sign) for x in self.terms(made)]
+                continue
+            made, (start, sign) = self.steps[k], (self.program.instructions[k].offset, term.sign)
+            places = term.places if self.is_one(term.others, term.others_rolled) else term.others
+            assert isinstance(made, Contract)  # noqa: S101 - product_of says so
+            found += [x.reordered(places - start, sign) for x in self.terms(made)]
+            inserted.add(k)
         mixed = any(x.others_rolled for x in found)
-        if not inserted or len(found) > FEW or (mixed and not len(self.ones[True])):
-            return
-        for x in found:
-            if mixed and not x.others_rolled:
-                if not self.is_one(x.others, False):
+        ones = self.ones[True][:1]
+        for x in found if mixed else ():
+            if not x.others_rolled:
+                if not len(ones) or not self.is_one(x.others, False):
                     return
-                x.others = np.full_like(x.others, self.ones[True][0])
-        u, v = (np.stack(x, axis=1)[:, None] for x in ([x.places for x in found], [x.others for x in found]))
-        signs = tuple([x.sign for x in found])
-        self.steps[i] = Contract(step.offset, Gather(u, rolled=True), Gather(v, rolled=mixed), signs, step.adjoint)
-        for k in inserted:
-            del self.steps[k]
+                x.others = np.full_like(x.others, ones[0])
+        if inserted and len(found) <= FEW:
+            u, v = np.stack([x.places for x in found], axis=1), np.stack([x.others for x in found], axis=1)
+            signs = tuple([x.sign for x in found])
+            left, right = Gather(u[:, None], rolled=True), Gather(v[:, None], rolled=mixed)
+            self.steps[i] = Contract(step.offset, left, right, signs, step.adjoint)
+            for k in inserted:
+                del self.steps[k]
 
-    def slope(self, step: Instruction) -> Instruction:
-        """A rectifier's slope is known from its result too, so that its operand need not be kept."""
-        if isinstance(step, Map) and step.name == "relu'0" and step.rolled:
-            x, y = step.operands
-            k = self.whole(y.indices()) if y.rolled else None
-            made = self.program.instructions[k] if k is not None else step
-            if isinstance(made, Map) and made.name == "relu" and np.array_equal(made.operands[0].indices(), x.indices()):
-                return dataclasses.replace(step, operands=(y, y))
-        return step
+    def product_of(self, term: Term, adjoint: bool) -> int | None:
+        """The instruction that a term, times 1, is the result of, in any order, if the term can have its place."""
+        for x in (term, term.turned()):
+            if x.rolled and self.is_one(x.others, x.others_rolled):
+                k = self.all_of(x.places, True)
+                made = None if k is None else self.steps.get(k)
+                if isinstance(made, Contract) and is_few(made) and made.adjoint == adjoint and self.readers[k or 0] == 1:
+                    return k
+        return None
+
+    # ---- operations on the results of sums
 
     def sum(self, i: int, step: Contract) -> None:
         """A sum of two numbers, or a number times a slope."""
-        terms = self.terms(step)
-        if len(terms) == 2 and all(self.is_one(x.others, x.others_rolled) for x in terms):
+        terms, rolled = self.terms(step), step.rolled
+        if len(terms) == 2 and all(x.rolled == rolled and self.is_one(x.others, x.others_rolled) for x in terms):
             one, other = (x.places for x in terms)
-            if not self.finish(i, "add", one, other):
-                self.finish(i, "add", other, one)
-        elif len(terms) == 1 and terms[0].others_rolled:
-            for one, other in ((terms[0].places, terms[0].others), (terms[0].others, terms[0].places)):
-                k = self.whole(other)
-                slope = self.steps.get(k) if k is not None else None
-                if isinstance(slope, Map) and slope.name == "relu'0" and slope.operands[0].rolled and self.readers[k] == 1:
-                    if self.finish(i, "relu'0", one, slope.operands[0].indices()):
+            if not self.finish(i, "add", one, rolled, other):
+                self.finish(i, "add", other, rolled, one)
+        elif len(terms) == 1 and terms[0].others_rolled == rolled:
+            for x in (terms[0], terms[0].turned()):
+                k = self.all_of(x.others, rolled)
+                slope = None if k is None else self.steps.get(k)
+                if k is not None and isinstance(slope, Map) and slope.name == "relu'0" and self.readers[k] == 1:
+                    y, order = slope.operands[0], x.others - slope.offset
+                    if y.rolled == rolled and self.finish(i, slope.name, x.places, rolled, y.indices().ravel()[order]):
                         del self.steps[k]
                         return
 
-    def whole(self, places: Array) -> int | None:
-        """The instruction whose results stand at these places, one after the other."""
-        k = self.made.get(places.item(0))
-        whole = k is not None and math.prod(self.program.instructions[k].shape) == places.size
-        return k if whole and bool((np.diff(places.ravel()) == 1).all()) else None
-
-    def all_of(self, places: Array) -> int | None:
-        """The same, or in any order."""
-        return self.whole(np.sort(places))
-
-    def finish(self, i: int, name: str, places: Array, other: Array | None = None) -> bool:
-        """Do an instruction together with the product whose results it reads; whether that can be."""
-        k = self.whole(places)
-        sums = self.steps.get(k) if k is not None else None
-        fits = (is_product(sums) and name in AFTER) or (is_few(sums) and name in ALONE) if sums else False
-        if not fits or self.readers[k] > 1:
+    def finish(self, i: int, name: str, places: Array, rolled: bool, other: Array | None = None) -> bool:
+        """Do an instruction together with the sums whose results it reads; whether that can be."""
+        k = self.whole(places, rolled) if rolled else self.all_of(places, rolled)
+        sums = None if k is None else self.steps.get(k)
+        if k is None or not isinstance(sums, Contract) or self.readers[k] > 1:
+            return False
+        if not (name in AFTER and is_product(sums)) and not (name in ALONE and is_few(sums)):
             return False
         operand = None
         if other is not None:
-            if not bool((np.diff(other.ravel()) == 1).all()):
+            if rolled and not bool((np.diff(other.ravel()) == 1).all()):
                 return False
-            operand = View(other.item(0), (other.size,), (1,), rolled=True)
-        self.steps[i] = Finished(self.program.instructions[i].offset, sums, name, operand)
+            operand = Gather(other.ravel(), rolled)
+        self.steps[i] = Finished(self.program.instructions[i].offset, sums, name, np.argsort(places.ravel()), operand)
         del self.steps[k]
         return True

@@ -8,6 +8,7 @@ Here are the other operations, and everything that has examples. Instructions of
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ class Plan(Sums):
         if isinstance(instruction, Map):
             self.map(instruction, out)
         elif isinstance(instruction, Finished):
-            self.rolled(instruction.contract, out, instruction)
+            sums = instruction.contract
+            if sums.rolled:
+                self.rolled(sums, out, instruction)
+            else:
+                self.contract(out, self.factor(sums.u), self.factor(sums.v), sums.signs, instruction)
         elif isinstance(instruction, Spread):
             places = self.places(instruction.operand)
             self.spread(places, out)
@@ -291,7 +296,7 @@ class Plan(Sums):
         zero = self.numbers(left) == 0.0
         for a in range(b):
             ends = [*range(0, r - r % 4, 4), *range(r - r % 4, r + 1)]
-            for i, end in zip(ends, ends[1:], strict=False):
+            for i, end in itertools.pairwise(ends):
                 columns = np.flatnonzero(read[a, i:end].any(axis=0))
                 first, last = (int(columns[0]) // 4 * 4, int(columns[-1]) + 1) if len(columns) else (0, 0)
                 last = min(up(last, 4), read.shape[2])

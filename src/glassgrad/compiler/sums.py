@@ -16,7 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from .arena import NARROW, Array, Factor, Layout, as_factor, up, window
+from .arena import Array, Factor, Layout, as_factor, up, window
+from .finish import AFTER, NARROW, Finished
 
 __all__ = ["MAPS", "Sums"]
 
@@ -32,8 +33,14 @@ MAPS: Final = {
 class Sums(Layout):
     """A layout that knows sums of products."""
 
-    def contract(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
-        """Σ_n signs[n] · u[b, r, n] · v[b, s, n] of numbers side by side or not, none of them rolled."""
+    def contract(
+        self, out: int, u: Factor, v: Factor, signs: tuple[int, ...], last: Finished | None = None
+    ) -> None:
+        """Σ_n signs[n] · u[b, r, n] · v[b, s, n] of numbers side by side or not, none of them rolled.
+
+        Arguments:
+            last: what is done with the results in the end, if it is a product.
+        """
         (b, r, n), s = u.shape, v.shape[1]
         if b * r * s * n <= NARROW:
             self.tape.sums(out, b, r, s, u.places.ravel().tolist(), v.places.ravel().tolist(), signs)
@@ -48,8 +55,10 @@ class Sums(Layout):
         sign = signs[0] if len(set(signs)) == 1 else 0
         left, right = u.strides, v.strides
         if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
-            self.reorder(out, order.ravel())
-            self.product(out, u, v, signs)
+            made = last.order[order.ravel()] if last else order.ravel()
+            self.reorder(out, made)
+            other = self.copy(self.places(last.other)[made]) if last and last.other else 0
+            self.product(out, u, v, signs, y=AFTER[last.name if last else ""], w=other)
             return
         if r == 1:
             u, v, r, left, right = v, u, s, right, left
@@ -149,7 +158,7 @@ class Sums(Layout):
         """How many columns a product takes at a time."""
         return self.lanes * (4 if self.lanes * self.dtype.itemsize == 64 else 2)
 
-    def product(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...]) -> None:
+    def product(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...], **after: int) -> None:
         """A batch of products of matrices."""
         (b, r, n), s = u.shape, v.shape[1]
         sign = signs[0]
@@ -165,7 +174,7 @@ class Sums(Layout):
         self.step(
             "product", out=out, outer=b, inner=1, rows=r, columns=s, n=n, out_outer=r * s, out_row=s, u=u.offset,
             u_outer=u.strides[0], u_row=u.strides[1], u_n=u.strides[2], sign=sign, v_next=self.lanes,
-            out_next=self.lanes, **right,
+            out_next=self.lanes, **right, **after,
         )  # fmt: skip
 
     def packed(self, places: Array) -> dict[str, int]:
