@@ -96,9 +96,7 @@ class Layout:
         tape: what will be the next step, if there is anything in it.
     """
 
-    def __init__(
-        self, program: Program, steps: Mapping[int, Step], examples: int, lanes: int, dtype: Any
-    ) -> None:
+    def __init__(self, program: Program, steps: Mapping[int, Step], examples: int, lanes: int, dtype: Any) -> None:
         self.program, self.examples, self.lanes, self.dtype = program, examples, lanes, np.dtype(dtype)
         self.row = up(examples, lanes)
         self.rolled_start = up(program.size + ROOM, 16)

@@ -67,7 +67,7 @@ Step = Instruction | Finished
 
 @dataclass
 class Term:
-    """A term of sums: for each of them the places of both factors, and whether these are rolled. One that is comes first."""
+    """A term of sums: for each of them the places of both factors, and whether they are rolled; such a one is first."""
 
     places: Array
     rolled: bool
@@ -132,7 +132,8 @@ class Finisher:
             x, y = step.operands
             k = self.whole(y.indices(), y.rolled)
             made = step if k is None else self.program.instructions[k]
-            if isinstance(made, Map) and made.name == "relu" and np.array_equal(made.operands[0].indices(), x.indices()):
+            of_x = np.array_equal(made.operands[0].indices(), x.indices())
+            if of_x and isinstance(made, Map) and made.name == "relu":
                 return dataclasses.replace(step, operands=(y, y))
         return step
 
@@ -157,9 +158,11 @@ class Finisher:
             for block in self.program.blocks
             if block.constants is not None and block.rolled == rolled
         ]
-        for step in self.program.instructions if rolled else ():
-            if isinstance(step, Spread):
-                found.append(step.offset + np.flatnonzero(np.isin(step.operand.indices().ravel(), self.ones[False])))
+        found += [
+            step.offset + np.flatnonzero(np.isin(step.operand.indices().ravel(), self.ones[False]))
+            for step in self.program.instructions
+            if rolled and isinstance(step, Spread)
+        ]
         return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
 
     def is_one(self, places: Array, rolled: bool) -> bool:
@@ -221,8 +224,8 @@ class Finisher:
         for x in (term, term.turned()):
             if x.rolled and self.is_one(x.others, x.others_rolled):
                 k = self.all_of(x.places, True)
-                made = None if k is None else self.steps.get(k)
-                if isinstance(made, Contract) and is_few(made) and made.adjoint == adjoint and self.readers[k or 0] == 1:
+                made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
+                if isinstance(made, Contract) and is_few(made) and made.adjoint == adjoint:
                     return k
         return None
 

@@ -158,9 +158,8 @@ class Plan(Sums):
             some = np.flatnonzero(counts[:, k : k + 2 * each].any(axis=1))
             entries += [np.array([len(some)]), table[some, k : k + 2 * each].ravel()]
         self.step(
-            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes), v=self.room(count),
-            w=self.room(count), count=count,
-            table=self.put(np.concatenate(entries)),
+            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes),
+            v=self.room(count), w=self.room(count), count=count, table=self.put(np.concatenate(entries)),
         )  # fmt: skip
 
     def power(self, instruction: Map) -> str:
@@ -239,7 +238,8 @@ class Plan(Sums):
             "product", code=2, out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=r * s * row,
             out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=left.offset,
             u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
-            v_tile=self.tile // self.lanes * v_next, sign=sign, table=self.put(np.concatenate([left.terms, right.terms])),
+            v_tile=self.tile // self.lanes * v_next, sign=sign,
+            table=self.put(np.concatenate([left.terms, right.terms])),
             w=int(self.places(last.other)[0]) if last and last.other else 0, y=AFTER[last.name if last else ""],
         )  # fmt: skip
 
@@ -281,7 +281,7 @@ class Plan(Sums):
         if shared:
             if signs.count(-1) == len(signs):
                 signs, sign = tuple([1] * len(signs)), -1
-            table = self.put(self.tiles(self.read[instruction.offset :][: b * r * s].reshape(b, r, s), left, signs))
+            table = self.put(self.tiles(self.read[instruction.offset :][: b * r * s].reshape(b, r, s), left))
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
@@ -289,11 +289,15 @@ class Plan(Sums):
             table=table, sign=sign,
         )  # fmt: skip
 
-    def tiles(self, read: Array, left: Array, signs: tuple[int, ...]) -> Array:
-        """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms."""
+    def tiles(self, read: Array, left: Array) -> Array:
+        """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms.
+
+        What is not finite still shows, in the sums of other rows.
+        """
         b, r, n = left.shape
         found: list[list[int]] = []
         zero = self.numbers(left) == 0.0
+        zero &= ~zero.all(axis=1, keepdims=True)
         for a in range(b):
             ends = [*range(0, r - r % 4, 4), *range(r - r % 4, r + 1)]
             for i, end in itertools.pairwise(ends):

@@ -1,10 +1,10 @@
 """Reuse: where rows of examples stand, so that the memory of what nothing reads any more is used again.
 
-Pipeline: trace → differentiate → lift → program → **plan** → native; the part of plan that says where the second array is.
+Pipeline: trace → differentiate → lift → program → **plan** → native; the part of plan that places the second array.
 
-A training step makes many times more numbers than it needs at once, and what stays in the processor's nearest caches is
-read several times as fast. An instruction's results never stand where its operands do, so it may run twice. What windows
-read together stays together, and constants are never written over.
+A training step makes many times more numbers than it needs at once, and what stays in the processor's nearest caches
+is read several times as fast. An instruction's results never stand where its operands do, so it may run twice. What
+windows read together stays together, and constants are never written over.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array]:
-    """What stands together: blocks and results, several of them where a window reads across; and which places are read."""
+    """What stands together: blocks and results, several where a window reads across; and which places are read."""
     never = len(program.instructions)
     found = [
         Part(block.offset, block.offset + block.size, -1, -1 if block.constants is None else never)
@@ -81,9 +81,7 @@ def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array
         if block.rolled
     ]
     found += [
-        Part(step.offset, step.offset + int(np.prod(step.shape)), i, i)
-        for i, step in steps.items()
-        if step.rolled
+        Part(step.offset, step.offset + int(np.prod(step.shape)), i, i) for i, step in steps.items() if step.rolled
     ]
     starts = np.array([part.start for part in found])
     together = np.zeros(len(found), dtype=bool)  # whether a part stands behind the one before it

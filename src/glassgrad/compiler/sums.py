@@ -33,9 +33,7 @@ MAPS: Final = {
 class Sums(Layout):
     """A layout that knows sums of products."""
 
-    def contract(
-        self, out: int, u: Factor, v: Factor, signs: tuple[int, ...], last: Finished | None = None
-    ) -> None:
+    def contract(self, out: int, u: Factor, v: Factor, signs: tuple[int, ...], last: Finished | None = None) -> None:
         """Σ_n signs[n] · u[b, r, n] · v[b, s, n] of numbers side by side or not, none of them rolled.
 
         Arguments:
@@ -57,8 +55,8 @@ class Sums(Layout):
         if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
             made = last.order[order.ravel()] if last else order.ravel()
             self.reorder(out, made)
-            other = self.copy(self.places(last.other)[made]) if last and last.other else 0
-            self.product(out, u, v, signs, y=AFTER[last.name if last else ""], w=other)
+            beside = self.copy(self.places(last.other)[made]) if last and last.other else 0
+            self.product(out, u, v, signs, y=AFTER[last.name if last else ""], w=beside)
             return
         if r == 1:
             u, v, r, left, right = v, u, s, right, left
