@@ -13,6 +13,7 @@ written where that can be helped:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -111,18 +112,19 @@ class Finisher:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.indices = functools.cache(lambda operand: operand.indices())
         self.made = {(step.rolled, step.offset): i for i, step in enumerate(program.instructions)}
         self.steps: dict[int, Step] = {i: self.slope(step) for i, step in enumerate(program.instructions)}
         self.readers = self.count_readers()
-        self.ones: dict[bool, Array] = {}  # where a constant is 1, in the first array and in the second
+        self.ones: dict[bool, Array] = {}
         for rolled in (False, True):
-            self.ones[rolled] = self.places_of_ones(rolled)
+            self.ones[rolled] = self.find_ones(rolled)
         for i, step in list(self.steps.items()):
             if isinstance(step, Contract) and is_few(step):
                 self.insert(i, step)
         for i, step in list(self.steps.items()):
             if isinstance(step, Map) and step.name in ALONE:
-                self.finish(i, step.name, step.operands[0].indices(), step.rolled)
+                self.finish(i, step.name, self.indices(step.operands[0]), step.rolled)
             elif isinstance(step, Contract) and not step.total and len(step.signs) < 3 and set(step.signs) == {1}:
                 self.sum(i, step)
 
@@ -130,9 +132,9 @@ class Finisher:
         """A rectifier's slope is known from its result too, so that its operand need not be kept."""
         if isinstance(step, Map) and step.name == "relu'0":
             x, y = step.operands
-            k = self.whole(y.indices(), y.rolled)
+            k = self.whole(self.indices(y), y.rolled)
             made = step if k is None else self.program.instructions[k]
-            of_x = np.array_equal(made.operands[0].indices(), x.indices())
+            of_x = np.array_equal(self.indices(made.operands[0]), self.indices(x))
             if of_x and isinstance(made, Map) and made.name == "relu":
                 return dataclasses.replace(step, operands=(y, y))
         return step
@@ -141,33 +143,31 @@ class Finisher:
         """How many instructions read an instruction's results; what the program returns is read as well."""
         program, found = self.program, Counter[int]()
         results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
-        for rolled in (False, True):
-            starts = sorted(start for kind, start in self.made if kind == rolled)
-            which = [self.made[rolled, start] for start in starts]
-            for operands in [*[step.operands for step in self.steps.values()], results]:
-                places = [x.indices().ravel() for x in operands if x.rolled == rolled]
-                if places:
-                    read = np.unique(np.searchsorted(starts, np.concatenate(places), side="right"))
-                    found.update([which[k - 1] for k in read.tolist() if k])
+        owner = {False: np.zeros(program.size, np.int64), True: np.zeros(program.rolled_size, np.int64)}
+        for i, step in enumerate(program.instructions, 1):
+            owner[step.rolled][step.offset : step.offset + math.prod(step.shape)] = i
+        for operands in [*[step.operands for step in self.steps.values()], results]:
+            read = np.zeros(len(program.instructions) + 1, dtype=bool)
+            for operand in operands:
+                read[owner[operand.rolled][self.indices(operand)]] = True
+            found.update((np.flatnonzero(read[1:])).tolist())
         return found
 
-    def places_of_ones(self, rolled: bool) -> Array:
-        """Where a constant is 1 in one of the arrays."""
-        found = [
-            block.offset + np.flatnonzero(np.array(block.constants) == 1.0)
-            for block in self.program.blocks
-            if block.constants is not None and block.rolled == rolled
-        ]
-        found += [
-            step.offset + np.flatnonzero(np.isin(step.operand.indices().ravel(), self.ones[False]))
-            for step in self.program.instructions
-            if rolled and isinstance(step, Spread)
-        ]
-        return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+    def find_ones(self, rolled: bool) -> Array:
+        """For each place of one of the arrays whether the constant 1 is there."""
+        found = np.zeros(self.program.rolled_size if rolled else self.program.size, dtype=bool)
+        for block in self.program.blocks:
+            if block.constants is not None and block.rolled == rolled:
+                found[block.offset : block.offset + block.size] = np.array(block.constants) == 1.0
+        for step in self.program.instructions if rolled else ():
+            if isinstance(step, Spread):
+                places = self.indices(step.operand).ravel()
+                found[step.offset : step.offset + places.size] = self.ones[False][places]
+        return found
 
     def is_one(self, places: Array, rolled: bool) -> bool:
         """Whether the constant 1 is at all of these places."""
-        return bool(np.isin(places, self.ones[rolled]).all())
+        return bool(self.ones[rolled][places].all())
 
     def whole(self, places: Array, rolled: bool) -> int | None:
         """The instruction whose results stand at these places, one after the other."""
@@ -183,8 +183,8 @@ class Finisher:
     def terms(self, step: Contract) -> list[Term]:
         """The terms of a sum."""
         u, v, (b, r, s) = step.u, step.v, step.shape
-        left = np.broadcast_to(u.indices()[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
-        right = np.broadcast_to(v.indices()[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
+        left = np.broadcast_to(self.indices(u)[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
+        right = np.broadcast_to(self.indices(v)[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
         found = [Term(left[:, k], u.rolled, right[:, k], v.rolled, sign) for k, sign in enumerate(step.signs)]
         return [x if x.rolled else x.turned() for x in found]
 
@@ -205,7 +205,7 @@ class Finisher:
             found += [x.reordered(places - start, sign) for x in self.terms(made)]
             inserted.add(k)
         mixed = any(x.others_rolled for x in found)
-        ones = self.ones[True][:1]
+        ones = np.flatnonzero(self.ones[True])[:1]
         for x in found if mixed else ():
             if not x.others_rolled:
                 if not len(ones) or not self.is_one(x.others, False):
@@ -244,7 +244,7 @@ class Finisher:
                 slope = None if k is None else self.steps.get(k)
                 if k is not None and isinstance(slope, Map) and slope.name == "relu'0" and self.readers[k] == 1:
                     y, order = slope.operands[0], x.others - slope.offset
-                    if y.rolled == rolled and self.finish(i, slope.name, x.places, rolled, y.indices().ravel()[order]):
+                    if y.rolled == rolled and self.finish(i, slope.name, x.places, rolled, self.indices(y).ravel()[order]):
                         del self.steps[k]
                         return
 
