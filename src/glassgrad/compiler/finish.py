@@ -186,7 +186,14 @@ class Finisher:
         left = np.broadcast_to(self.indices(u)[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
         right = np.broadcast_to(self.indices(v)[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
         found = [Term(left[:, k], u.rolled, right[:, k], v.rolled, sign) for k, sign in enumerate(step.signs)]
-        return [x if x.rolled else x.turned() for x in found]
+        return [x.turned() if x.others_rolled and not x.rolled else x for x in found]
+
+    def alone(self, term: Term, rolled: bool) -> Array | None:
+        """Where the numbers of a term are whose other factor is 1, if they are in that array."""
+        for x in (term, term.turned()):
+            if x.rolled == rolled and self.is_one(x.others, x.others_rolled):
+                return x.places
+        return None
 
     # ---- products as terms of sums
 
@@ -195,15 +202,15 @@ class Finisher:
         found: list[Term] = []
         inserted: set[int] = set()
         for term in self.terms(step):
-            k = self.product_of(term, step.adjoint)
-            if k is None:
+            places = self.alone(term, True)
+            k = None if places is None else self.all_of(places, True)
+            made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
+            if k is not None and isinstance(made, Contract) and is_few(made) and made.adjoint == step.adjoint:
+                order = np.asarray(places) - made.offset
+                found += [x.reordered(order, term.sign) for x in self.terms(made)]
+                inserted.add(k)
+            else:
                 found.append(term)
-                continue
-            made, (start, sign) = self.steps[k], (self.program.instructions[k].offset, term.sign)
-            places = term.places if self.is_one(term.others, term.others_rolled) else term.others
-            assert isinstance(made, Contract)  # noqa: S101 - product_of says so
-            found += [x.reordered(places - start, sign) for x in self.terms(made)]
-            inserted.add(k)
         mixed = any(x.others_rolled for x in found)
         ones = np.flatnonzero(self.ones[True])[:1]
         for x in found if mixed else ():
@@ -219,32 +226,24 @@ class Finisher:
             for k in inserted:
                 del self.steps[k]
 
-    def product_of(self, term: Term, adjoint: bool) -> int | None:
-        """The instruction that a term, times 1, is the result of, in any order, if the term can have its place."""
-        for x in (term, term.turned()):
-            if x.rolled and self.is_one(x.others, x.others_rolled):
-                k = self.all_of(x.places, True)
-                made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
-                if isinstance(made, Contract) and is_few(made) and made.adjoint == adjoint:
-                    return k
-        return None
-
     # ---- operations on the results of sums
 
     def sum(self, i: int, step: Contract) -> None:
         """A sum of two numbers, or a number times a slope."""
         terms, rolled = self.terms(step), step.rolled
-        if len(terms) == 2 and all(x.rolled == rolled and self.is_one(x.others, x.others_rolled) for x in terms):
-            one, other = (x.places for x in terms)
-            if not self.finish(i, "add", one, rolled, other):
+        if len(terms) == 2:
+            one, other = (self.alone(x, rolled) for x in terms)
+            if one is not None and other is not None and not self.finish(i, "add", one, rolled, other):
                 self.finish(i, "add", other, rolled, one)
-        elif len(terms) == 1 and terms[0].others_rolled == rolled:
+        elif terms[0].rolled == terms[0].others_rolled == rolled:
             for x in (terms[0], terms[0].turned()):
                 k = self.all_of(x.others, rolled)
                 slope = None if k is None else self.steps.get(k)
                 if k is not None and isinstance(slope, Map) and slope.name == "relu'0" and self.readers[k] == 1:
                     y, order = slope.operands[0], x.others - slope.offset
-                    if y.rolled == rolled and self.finish(i, slope.name, x.places, rolled, self.indices(y).ravel()[order]):
+                    if y.rolled == rolled and self.finish(
+                        i, slope.name, x.places, rolled, self.indices(y).ravel()[order]
+                    ):
                         del self.steps[k]
                         return
 

@@ -1,9 +1,14 @@
 /* The loops of the native machine, for one kind of number (REAL) and one instruction set (SET): native.h includes this
    file for each.
 
-   All numbers stand in one arena. Results follow each other in it, in the order in which they are made, so a kernel may
-   write a whole vector where fewer numbers are left: what stands behind is made later. Products go through their columns
-   from the right and through their rows from above for that. The arena ends with room for such a vector. */
+   All numbers stand in one arena. Those without examples follow each other in the order in which they are made, so a
+   kernel may write a whole vector where fewer are left: what stands behind is made later. Products go through their
+   columns from the right and through their rows from above for that. Rows of examples are whole vectors, and nothing is
+   written behind them: their memory is used again once nobody reads them, in any order.
+
+   With examples, a column of the results depends on the same column of the operands alone, but for the kinds that sum
+   over examples or write one number for all: EXAMPLES, INNER, CAREFUL with code 1, and whatever writes to places without
+   examples. ROLLED and LOGSUMEXP have room of their own to work in, one for each step of a plan. */
 
 #include "vectors.h"
 #include "maps.h"
@@ -90,7 +95,8 @@ INLINE void NAME(logsumexps)(const int rolled, const Step *s, const int32_t *t, 
             for (int j = 0; j < 2; j++) {
                 const vec one = X(k, j), less = one - top[j], back = less + top[j], nothing = {0};
                 const vec error = (one - back) + (top[j] - (back - less));
-                const vec e = CHOOSE(one == top[j], nothing, NAME(exp_of_less)(less)), now = sum[j] + e, part = now - sum[j];
+                const vec e = CHOOSE(one == top[j], nothing, NAME(exp_of_less)(less));
+                const vec now = sum[j] + e, part = now - sum[j];
                 if (DOUBLE) lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
                 ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
                 sum[j] = now;

@@ -18,7 +18,10 @@ typedef struct {
     int64_t sign, table, count;
 } Step;
 
-enum { TAPE, GATHER, RUNS, ROWS, TRANSPOSE, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, INNER, SPREAD, MAP, RULE, LOGSUMEXP, PYTHON }; /* as in plan.py */
+enum { /* as in arena.py */
+    TAPE, GATHER, RUNS, ROWS, TRANSPOSE, PRODUCT, DOT, LANES, ROLLED, CAREFUL, EXAMPLES, INNER, SPREAD, MAP, RULE,
+    LOGSUMEXP, PYTHON
+};
 
 typedef struct {
     int lanes; /* numbers in a vector */

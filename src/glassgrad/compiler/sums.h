@@ -153,8 +153,8 @@ INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at)
     return ALL(m[place]);
 }
 
-/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. `terms` has how many terms
-   count, and which. */
+/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. `terms` has how many
+   terms count, and which. */
 INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
                               const int32_t *terms, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
     const int64_t n = s->n, count = *terms++;
@@ -304,8 +304,9 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
 }
 
 /* out[i, j] = sum over n, and over the examples, of u[i, n] * v[j, n], a tile of sums at a time: as many vectors, which
-   are summed up in the end. A vector is one of the row's (u at s->u in the table, v at s->v) plus one of the term's (s->w,
-   s->y). What counts of it, if not all does, is 1 in the vector at one of the places at s->code. */
+   are summed up in the end. A vector is one of the row's (u at s->u in the table, v at s->v) plus one of the term's
+   (s->w, s->y). What counts of it, if s->inner says that not all does, is 1 in the vector at the term's place at
+   s->code. */
 #define SUMS (4 * TILE_VECTORS)
 INLINE void NAME(inner_tile)(const int part, const Step *s, const int32_t *table, const REAL *m, const REAL *const *u,
                              const REAL *const *v, REAL *found) {

@@ -1,0 +1,236 @@
+"""What plan does with a program before the native machine runs it: memory used again, operations done together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from conftest import BUILDS
+from test_compiler_native import Draw, compare
+
+from glassgrad.compiler.finish import Finished, finished
+from glassgrad.compiler.plan import FIELDS, KINDS, Plan
+from glassgrad.compiler.program import (
+    NOTHING,
+    NOTHING_ROLLED,
+    Block,
+    Contract,
+    Gather,
+    Instruction,
+    Map,
+    Program,
+    Spread,
+    View,
+    check,
+)
+from glassgrad.compiler.reuse import rows_of
+
+pytestmark = pytest.mark.skipif(BUILDS == ["interpreted"], reason="there is no native machine without a compiler")
+
+
+@pytest.fixture(scope="module")
+def native():
+    from glassgrad.compiler import native
+
+    return native
+
+
+def of_the_last(program: Program) -> Program:
+    """The program, returning only what its last two instructions make."""
+    some = {True: [0], False: [0]}
+    for step in program.instructions[-2:]:
+        some[step.rolled] += range(step.offset, step.offset + math.prod(step.shape))
+    outputs, rolled = Gather(np.array(some[False])), Gather(np.array(some[True]), rolled=True)
+    return dataclasses.replace(
+        program, outputs=outputs, gradients=NOTHING, rolled_outputs=rolled, rolled_gradients=NOTHING_ROLLED
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widest", [16, 32, 64])
+def test_random_programs_of_which_only_the_end_is_returned(native, monkeypatch, dtype, widest):
+    monkeypatch.setattr(native, "widest", widest)
+    for seed in range(60):
+        draw = Draw(f"end {seed} {widest}", True)
+        program = of_the_last(draw.program(draw.rng.choice([4, 8, 12])))
+        compare(native, program, dtype, draw.rng.choice([1, 2, 7, 16, 33]))
+
+
+def test_rows_are_used_again_once_nothing_reads_them():
+    saved = 0
+    for seed in range(60):
+        program = of_the_last(Draw(f"rows {seed}", True).program(12))
+        steps = finished(program)
+        rows, count, read = rows_of(program, steps)
+        saved += count < program.rolled_size
+        holds = np.full(count, -1)  # the place whose numbers a row has
+        for block in program.blocks:
+            if block.rolled:
+                places = np.arange(block.offset, block.offset + block.size)
+                holds[rows[places]] = places
+        constants = [x for x in program.blocks if x.rolled and x.constants is not None]
+        for step in steps.values():
+            for operand in step.operands:
+                if operand.rolled:
+                    places = operand.indices()
+                    assert (holds[rows[places]] == places).all()
+                    assert read[places].all()
+                    if isinstance(operand, View) and places.size:
+                        np.testing.assert_array_equal(rows[places] - rows[operand.offset], places - operand.offset)
+            if step.rolled:
+                places = np.arange(step.offset, step.offset + math.prod(step.shape))
+                operands = [x.indices().ravel() for x in step.operands if x.rolled]
+                assert not np.isin(rows[places], rows[np.concatenate(operands)] if operands else []).any()
+                holds[rows[places]] = places
+        for operand in (program.rolled_outputs, *[View(x.offset, (x.size,), (1,), rolled=True) for x in constants]):
+            places = operand.indices()
+            assert (holds[rows[places]] == places).all()
+    assert saved > 20, "programs of twelve instructions hardly ever use a row again"
+
+
+class Made:
+    """A program made by hand, with two matrices [8, 6], five columns [5, 6] and the constant 1."""
+
+    def __init__(self, rolled: bool) -> None:
+        self.rolled = rolled
+        self.blocks = [Block("w", 0, 96, (96,)), Block("one", 96, 1, (1,), (1.0,))]
+        self.blocks.append(Block("x", 0 if rolled else 97, 30, (5, 6), None, rolled))
+        self.sizes = {rolled: 127, not rolled: 97} if not rolled else {False: 97, True: 30}
+        self.start = self.blocks[-1].offset
+        self.instructions: list[Instruction] = []
+
+    def add(self, made: Instruction) -> int:
+        """Append an instruction; where its results are."""
+        self.instructions.append(made)
+        start = self.sizes[made.rolled]
+        self.sizes[made.rolled] += math.prod(made.shape)
+        return start
+
+    def product(self, which: int) -> int:
+        """One of the matrices times the columns: [8, 5]."""
+        u = View(48 * which, (1, 8, 6), (48, 6, 1))
+        v = View(self.start, (1, 5, 6), (30, 6, 1), self.rolled)
+        return self.add(Contract(self.sizes[self.rolled], u, v, (1,) * 6, adjoint=False))
+
+    def some(self, start: int, order: range | list[int] = range(40)) -> Gather:
+        """Forty numbers, in some order."""
+        return Gather(start + np.array(order), self.rolled)
+
+    def map(self, name: str, *operands: Gather) -> int:
+        return self.add(Map(self.sizes[self.rolled], name, operands))
+
+    def sum(self, left: list[Gather], right: list[Gather] | None = None, signs: tuple[int, ...] = (1, 1)) -> int:
+        """Sums of products, of which 1 is a factor if no other is given."""
+        u = Gather(np.stack([x.places for x in left], axis=1)[:, None], self.rolled)
+        v = View(96, (40, 1, len(left)), (0, 0, 0)) if right is None else u
+        if right is not None:
+            v = Gather(np.stack([x.places for x in right], axis=1)[:, None], self.rolled)
+        return self.add(Contract(self.sizes[self.rolled], u, v, signs[: len(left)], adjoint=False))
+
+    def program(self, *results: int) -> Program:
+        """The program that returns these results."""
+        places = np.concatenate([start + np.arange(40) for start in results])
+        none = {False: NOTHING, True: NOTHING_ROLLED}
+        some = none | {self.rolled: Gather(places, self.rolled)}
+        made = Program(
+            tuple(self.blocks), tuple(self.instructions), some[False], none[False], self.sizes[False], 0,
+            ("",) * len(self.instructions), some[True], none[True], self.sizes.get(True, 0) if self.rolled else 0,
+        )  # fmt: skip
+        check(made)
+        return made
+
+
+def a_layer(rolled: bool, order: list[int]) -> Program:
+    """A rectifier of a product, its slope times another product in some order, and a sum of that with a third one."""
+    made = Made(rolled)
+    before = made.product(0)
+    after = made.map("relu", made.some(before))
+    slope = made.map("relu'0", made.some(before), made.some(after))
+    back = made.sum([made.some(slope, order)], [made.some(made.product(1), order)])
+    total = made.sum([made.some(back), made.some(made.product(0), range(40) if rolled else order)])
+    return made.program(after, back, total)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rolled", [False, True])
+@pytest.mark.parametrize("widest", [16, 32, 64])
+def test_what_reads_a_product_alone_is_done_with_it(native, monkeypatch, dtype, rolled, widest):
+    monkeypatch.setattr(native, "widest", widest)
+    orders = [list(range(40))] if rolled else [list(range(40)), list(range(39, -1, -1)), [*range(20, 40), *range(20)]]
+    for order in orders:
+        program = a_layer(rolled, order)
+        steps = finished(program)
+        assert [step.name for step in steps.values()] == ["relu", "relu'0", "add"]
+        for examples in [1, 5, 16] if rolled else [1]:
+            compare(native, program, dtype, examples)
+    made = Made(rolled)
+    before = made.product(0)
+    both = made.program(before, made.map("relu", made.some(before)))
+    assert not any(isinstance(step, Finished) for step in finished(both).values()), "the product is returned as well"
+    compare(native, both, dtype, 3 if rolled else 1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_of_a_few_terms_take_in_products_and_operations(native, dtype):
+    made = Made(True)
+    x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
+    made.add(Spread(made.sizes[True], Gather(np.array([96]))))
+    back = list(range(39, -1, -1))
+    square = made.sum([made.some(x)], [made.some(x, back)], (-1,))
+    difference = made.sum([made.some(square, back), made.some(x)], None, (1, -1))
+    result = made.map("exp", made.some(difference))
+    program = made.program(result)
+    steps = list(finished(program).values())
+    assert len(steps) == 3
+    last = steps[-1]
+    assert isinstance(last, Finished)
+    assert (last.name, last.contract.signs) == ("exp", (-1, -1))
+    for examples in (1, 3, 16, 1030):
+        compare(native, program, dtype, examples)
+
+
+def plan_of(program: Program, examples: int) -> Plan:
+    return Plan(program, examples, 8, "float64", lambda name: None)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widest", [16, 32, 64])
+def test_sums_over_examples_read_rows_where_they_are(native, monkeypatch, dtype, widest):
+    monkeypatch.setattr(native, "widest", widest)
+    rng = np.random.default_rng(0)
+    for b, r, s, n, examples in [(1, 3, 4, 16, 5), (2, 7, 9, 8, 33), (1, 16, 5, 1, 64 * 8 + 3), (1, 5, 5, 20, 16)]:
+        rows = [rng.integers(0, 50, (b, k, 1)) + rng.permutation(n) for k in (r, s)]
+        u, v = (Gather(x, rolled=True) for x in rows)
+        made = Contract(1, u, v, (-1,) * n, adjoint=False, total=True)
+        size = 1 + math.prod(made.shape)
+        program = Program(
+            (Block("one", 0, 1, (1,), (1.0,)), Block("x", 0, 80, (80,), rolled=True)), (made,),
+            View(1, (size - 1,), (1,)), View(1, (r * s,), (1,)), size, 0, ("",), rolled_size=80,
+        )  # fmt: skip
+        check(program)
+        assert KINDS[plan_of(program, examples).steps[0, 0]] == "inner"
+        compare(native, program, dtype, examples)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_fills_a_triangle_up_is_not_computed(native, dtype):
+    """Σ_k w[i, k] · x[k, j] for k up to i, of which columns up to i are read; zeros stand where there is no w."""
+    size = 10
+    triangle = [(i, k) for i in range(size) for k in range(i + 1)]
+    blocks = (Block("c", 0, 1, (1,), (0.0,)), Block("x", 0, 155, (155,), rolled=True))
+    places = np.full((1, size, size), 155)  # the zero
+    for at, (i, k) in enumerate(triangle):
+        places[0, i, k] = 100 + at
+    spread = Spread(155, Gather(np.array([0])))
+    made = Contract(156, Gather(places, rolled=True), View(0, (1, size, size), (100, 10, 1), True), (1,) * size, False)
+    read = Gather(np.array([156 + size * i + k for i, k in triangle]), rolled=True)
+    rows = 156 + size * size
+    program = Program(blocks, (spread, made), NOTHING, NOTHING, 1, 0, ("", ""), read, NOTHING_ROLLED, rows)
+    check(program)
+    plan = plan_of(program, 3)
+    start, tile = int(plan.steps[1, FIELDS.index("table")]), 3 + size
+    found = plan.table[start : start + 4 * tile].reshape(4, tile)
+    np.testing.assert_array_equal(found[:, :3], [[0, 4, 4], [0, 8, 8], [0, 10, 9], [0, 10, 10]])
+    compare(native, program, dtype, 3)
