@@ -30,8 +30,9 @@ import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
 from .narrow import Narrow, described, ranked
-from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
+from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
+from .ragged import Ragged, counted
 from .scalars import CODES, Scalars, name_of
 
 __all__ = ["lift"]
@@ -304,14 +305,13 @@ class Placing:
     def ragged(self, members: Array, adjoint: bool, total: bool) -> tuple[list[Rows], Array]:
         """Append products among sums of different length, where the shorter ones have some of the longer ones' factors.
 
-        As in causal attention, Σ_s w[t, s] · v[s] for s up to t: with w = 0 where there is none, each sum has all of v.
         Those that no product pays for are returned, and the sums for which this was not tried.
         """
         lengths = self.widths[members]
         if lengths[0] == lengths[-1] or lengths.sum() < PAYS:
             return [], members
         starts = np.cumsum(lengths) - lengths
-        terms = np.repeat(self.firsts[members] - starts, lengths) + np.arange(lengths.sum())
+        terms = np.repeat(self.firsts[members], lengths) + counted(lengths)
         signs, u, v = self.signs[terms], *self.turned(self.left[terms], self.right[terms])
         kinds = (self.groups(u) << PLACE | self.groups(v)) << 1 | (signs > 0)
         first = np.minimum.reduceat(kinds, starts)
@@ -320,43 +320,21 @@ class Placing:
         left_over = np.ones(len(members), dtype=bool)
         for kind in np.unique(first[alone]):
             some = np.flatnonzero(alone & (first == kind))
-            if lengths[some[0]] == lengths[some[-1]] or lengths[some].sum() < PAYS:
+            counts = lengths[some]
+            if counts[0] == counts[-1] or counts.sum() < PAYS:
                 continue
-            rows = [
-                (self.nodes[members[k]], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]])
-                for k in some
-            ]
-            sides = (self.filled_up(rows), self.filled_up([(i, w, x) for i, x, w in rows]))
-            found = min(sides, key=lambda side: len({row.tobytes() for _, _, right in side for row in right}))
-            if sum([left.size for _, left, _ in found]) > 2 * lengths[some].sum():
+            inside = np.repeat(starts[some], counts) + counted(counts)
+            left, right = u[inside], v[inside]
+            sides = (Ragged(counts, right, self.places(right)), Ragged(counts, left, self.places(left)))
+            side = min(sides, key=lambda side: side.distinct)
+            if side.size > 2 * counts.sum():
                 continue
             left_over[some] = False
-            for nodes, left, right in found:
-                sums = self.rows((int(signs[starts[some[0]]]),) * left.shape[1], nodes, left, right)
-                rest += self.found_in(sums, adjoint, total)
+            sign, nodes = int(signs[starts[some[0]]]), self.nodes[members[some]]
+            for sums, *factors in side.filled_up(left if side is sides[0] else right, self.canonical.zero):
+                rows = self.rows((sign,) * factors[0].shape[1], nodes[sums], *factors)
+                rest += self.found_in(rows, adjoint, total)
         return rest, members[left_over]
-
-    def filled_up(self, sums: list[tuple[int, Array, Array]]) -> list[tuple[Array, Array, Array]]:
-        """Sums u · v by their length, each on the longest row of `v` that has all of its own, with 0 for the others."""
-        by_place = [np.argsort(self.places(v)) for _, _, v in sums]
-        rows = [tuple(v[order].tolist()) for (_, _, v), order in zip(sums, by_place, strict=True)]
-        wider = supersets(rows)
-        if any(len(set(row)) < len(row) for row in wider):  # a factor that occurs twice
-            wider = {row: row for row in wider}
-        found: defaultdict[int, list[tuple[int, list[int], tuple[int, ...]]]] = defaultdict(list)
-        for (i, u, _), order, row in zip(sums, by_place, rows, strict=True):
-            wide = wider[row]
-            if wide == row:
-                filled = u[order].tolist()
-            else:
-                factors = dict(zip(row, u[order].tolist(), strict=True))
-                filled = [factors.get(x, self.canonical.zero) for x in wide]
-            found[len(wide)].append((i, filled, wide))
-        arrays = []
-        for some in found.values():
-            nodes, left, right = [np.array(column, dtype=np.int64) for column in zip(*some, strict=True)]
-            arrays.append((nodes, left, right))
-        return arrays
 
     def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
         """Sums too few for a product to pay, by their signs."""
@@ -399,8 +377,8 @@ class Placing:
         for table in products(rows.u, rows.v):
             left, right = rows.u[table.left], rows.v[table.right]
             pays = table.sums.size * len(rows.signs) >= PAYS
-            windows = is_window(left) and is_window(right)
-            if pays and (windows or (table.full and table.sums.shape[0] < table.sums.size)):
+            shares = table.full and table.sums.shape[0] < table.sums.size
+            if pays and (shares or (is_window(left) and is_window(right))):
                 sums = table.sums.ravel()
                 nodes = np.where(sums < 0, -1, rows.nodes[sums])
                 self.contract(rows, nodes, left, right, adjoint, total)

@@ -5,18 +5,16 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from .program import Gather, Operand, View
+from .ragged import supersets
 
 __all__ = [
     "PAYS", "PLACE", "PLACES", "SECOND", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
-    "supersets",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -209,19 +207,6 @@ class Pairs:
             right = self.which[self.starts[classes[some[::size]]][:, None] + np.arange(width)]
             found.append(Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right))
         return found
-
-
-def supersets(rows: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """For each of these sorted rows a longest one that has all its elements; itself where there is no other."""
-    found: dict[tuple[int, ...], tuple[int, ...]] = {}
-    having: defaultdict[int, list[tuple[tuple[int, ...], frozenset[int]]]] = defaultdict(list)
-    for row in sorted(set(rows), key=lambda row: (-len(row), row)):
-        inside = next((wide for wide, all_ in having[row[0]] if all_.issuperset(row)), None)
-        found[row] = row if inside is None else inside
-        if inside is None:
-            for x in row:
-                having[x].append((row, frozenset(row)))
-    return found
 
 
 def gathered(tables: list[Table], rows: Rows) -> int:
