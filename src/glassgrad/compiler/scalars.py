@@ -52,6 +52,8 @@ OF_MUL: Final = CODES["mul"]
 ROOM: Final = 1000
 SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio, and a step of SplitMix64
 MIX: Final = 0xBF58476D1CE4E5B9
+HASH: Final = 0x7FFFFFFF  # of an operation, above the node in an entry of the table
+NODE: Final = 0xFFFFFFFF  # in that entry, one more than it is: 0 is no entry
 
 
 def name_of(code: int) -> str:
@@ -98,7 +100,7 @@ class Scalars:
         self.constants: dict[object, int] = {}
         self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty, `table` is it
         self.slots = 1
-        self._table = columns.zeros("i", 1)
+        self._table = columns.zeros("q", 1)
         self.point()
 
     def point(self) -> None:
@@ -109,7 +111,7 @@ class Scalars:
             columns.ints(self._below),
         )
         self.is_rolled, self.values = columns.flags(self._rolled), columns.doubles(self._numbers)
-        self.table = columns.ints(self._table)
+        self.table = columns.longs(self._table)
 
     def __len__(self) -> int:
         return self.length
@@ -231,13 +233,14 @@ class Scalars:
     def make(self, code: int, count: int) -> int:
         """The node of an operation on what stands at the column's end, for which there is room: an old one if it is."""
         key: tuple[int, ...] = ()
-        slot = 0
+        mixed = slot = 0
         if cython.compiled:
             if 2 * self.length >= self.slots:
                 self.enlarge()
-            slot = self.slot(code, self.edges, count)
+            mixed = self.mixed(code, count)
+            slot = self.slot(mixed, code, count)
             if self.table[slot]:
-                return self.table[slot] - 1
+                return (self.table[slot] & NODE) - 1
         else:
             operands = self.below[self.edges : self.edges + count]
             key = (code, *(sorted(operands) if code < 256 and COMMUTES[code] else operands))
@@ -249,47 +252,62 @@ class Scalars:
                 rolled = True
         i = self.append(code, count, rolled)
         if cython.compiled:
-            self.table[slot] = i + 1
+            self.table[slot] = mixed << 32 | (i + 1)
         else:
             self.made[key] = i
         return i
 
-    def slot(self, code: int, start: int, count: int) -> int:
-        """Compiled: where an operation stands in the table, or would stand."""
-        below = self.below
+    def mixed(self, code: int, count: int) -> int:
+        """Compiled: 31 bits of a hash of an operation on what stands at the column's end."""
+        below, start = self.below, self.edges
         first = below[start] if count else 0
         second = below[start + 1] if count > 1 else 0
-        commutes = count == 2 and code < 256 and COMMUTES[code]
-        if commutes and first > second:
+        if count == 2 and first > second and code < 256 and COMMUTES[code]:
             first, second = second, first
         mixed = cython.cast(cython.ulonglong, code)
         mixed = (mixed + cython.cast(cython.ulonglong, first)) * SPREAD
         mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, second)) * MIX
         for k in range(start + 2, start + count):
             mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, below[k])) * MIX
-        slot: int = cython.cast(
-            cython.Py_ssize_t, (mixed ^ (mixed >> 31)) & cython.cast(cython.ulonglong, self.slots - 1)
-        )
+        return cython.cast(cython.longlong, (mixed ^ (mixed >> 31)) & HASH)
+
+    def slot(self, mixed: int, code: int, count: int) -> int:
+        """Compiled: where that operation stands in the table, or would stand.
+
+        An entry has the hash besides the node: nodes lie far apart in memory, and looking at one that is another costs
+        more than all else here.
+        """
+        below, start = self.below, self.edges
+        slot = mixed & (self.slots - 1)
         while self.table[slot]:
-            i = self.table[slot] - 1
-            at = self.starts[i]
-            if self.codes[i] == code and self.starts[i + 1] - at == count:
-                k = 0
-                while k < count and below[at + k] == below[start + k]:
-                    k += 1
-                if k == count or (commutes and below[at] == below[start + 1] and below[at + 1] == below[start]):
-                    return slot
+            if self.table[slot] >> 32 == mixed:
+                i = (self.table[slot] & NODE) - 1
+                at = self.starts[i]
+                if self.codes[i] == code and self.starts[i + 1] - at == count:
+                    k = 0
+                    while k < count and below[at + k] == below[start + k]:
+                        k += 1
+                    if k == count:
+                        break
+                    commutes = count == 2 and code < 256 and COMMUTES[code]
+                    if commutes and below[at] == below[start + 1] and below[at + 1] == below[start]:
+                        break
             slot = (slot + 1) & (self.slots - 1)
         return slot
 
     def enlarge(self) -> None:
-        """Compiled: a table of four times the size."""
-        self.slots = max(4 * self.slots, 4096)
-        self._table = columns.zeros("i", self.slots)
+        """Compiled: a table of twice the size."""
+        before, table, count = self._table, self.table, self.slots
+        self.slots = max(2 * count, 4096)
+        self._table = columns.zeros("q", self.slots)
         self.point()
-        for i in range(self.length):
-            if self.starts[i + 1] > self.starts[i]:
-                self.table[self.slot(self.codes[i], self.starts[i], self.starts[i + 1] - self.starts[i])] = i + 1
+        for k in range(count):
+            if table[k]:
+                slot = (table[k] >> 32) & (self.slots - 1)
+                while self.table[slot]:
+                    slot = (slot + 1) & (self.slots - 1)
+                self.table[slot] = table[k]
+        del before  # which has kept the old one in memory
 
     def check(self) -> None:
         """Raise ValueError unless the columns are as the module says; for tests."""
