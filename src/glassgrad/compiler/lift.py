@@ -30,7 +30,7 @@ import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
 from .narrow import Narrow, described, ranked
-from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products
+from .products import PAYS, PLACE, PLACES, SECOND, Rows, as_operand, gathered, is_window, products
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .ragged import Ragged, counted
 from .scalars import CODES, Scalars, name_of
@@ -206,7 +206,8 @@ class Placing:
         self.nodes = np.array(canonical.nodes[:count], dtype=np.int64)
         self.firsts = np.array(canonical.firsts[:count], dtype=np.int64)
         self.widths = np.array(canonical.widths[:count], dtype=np.int64)
-        self.left, self.right = np.asarray(canonical.left), np.asarray(canonical.right)
+        # Of 64 bits, and read by `take`: that is four times as fast as with other indices.
+        self.left, self.right = (np.array(x, dtype=np.int64) for x in (canonical.left, canonical.right))
         self.signs = 1 - 2 * np.asarray(canonical.negative).astype(np.int64)
         self.starts, self.below = np.asarray(scalars._starts), np.asarray(scalars._below)
         self.next = len(given)
@@ -230,15 +231,15 @@ class Placing:
 
     def places(self, nodes: Array) -> Array:
         """Where nodes stand in their arrays."""
-        return self.ranks[nodes] & PLACES
+        return self.ranks.take(nodes) & PLACES
 
     def rolled(self, nodes: Array) -> Array:
         """Whether they are rolled."""
-        return self.ranks[nodes] >> 2 * PLACE > 0
+        return self.ranks.take(nodes) >= SECOND
 
     def groups(self, nodes: Array) -> Array:
         """Their groups."""
-        return self.ranks[nodes] >> PLACE & PLACES
+        return self.ranks.take(nodes) >> PLACE & PLACES
 
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
@@ -266,8 +267,10 @@ class Placing:
         out[~rolled] = [self.copies[p] for p in places[~rolled].tolist()]
         return out
 
-    def column(self, places: Array, rolled: Array) -> tuple[Array, bool]:
-        """Places in one array, and whether that is the one of rolled numbers."""
+    def column(self, nodes: Array) -> tuple[Array, bool]:
+        """The places of nodes in one array, and whether that is the one of rolled numbers."""
+        ranks = self.ranks.take(nodes)
+        places, rolled = ranks & PLACES, ranks >= SECOND
         if not rolled.any():
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
@@ -284,9 +287,8 @@ class Placing:
         along = np.minimum(np.arange(width), widths[:, None] - 1)
         operands = self.below[self.starts[nodes][:, None] + along]
         operands[np.arange(width) >= widths[:, None]] = self.canonical.low
-        places = self.places(operands)
-        order = np.lexsort(places.T[::-1])
-        columns = [self.column(places[order, k], self.rolled(operands[order, k])) for k in range(width)]
+        order = np.lexsort(self.places(operands).T[::-1])
+        columns = [self.column(operands[order, k]) for k in range(width)]
         found = tuple([as_operand(column, rolled) for column, rolled in columns])
         offset = self.sizes[any(rolled for _, rolled in columns)]
         self.add(Map(offset, name_of(self.canonical.codes[members[0]]), found), nodes[order])
@@ -339,8 +341,8 @@ class Placing:
     def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
         """Sums too few for a product to pay, by their signs."""
         u, v = self.turned(u, v)
-        order = np.lexsort((signs, self.ranks[v], self.ranks[u]), axis=-1)
-        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        order = np.lexsort((signs, self.ranks.take(v), self.ranks.take(u)), axis=-1)
+        signs, u, v = reordered(order, signs, u, v)
         alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, row in enumerate(signs.tolist()):
             alike[tuple(row)].append(i)
@@ -348,20 +350,21 @@ class Placing:
 
     def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
         """The factors of terms, each with the lower one first."""
-        swap = self.ranks[u] > self.ranks[v]
+        swap = self.ranks.take(u) > self.ranks.take(v)
         return (np.where(swap, v, u), np.where(swap, u, v)) if swap.any() else (u, v)
 
     def rows(self, signs: tuple[int, ...], nodes: Array, u: Array, v: Array) -> Rows:
         """Sums, from the nodes of their factors."""
-        left, left_rolled = self.column(self.places(u), self.rolled(u))
-        right, right_rolled = self.column(self.places(v), self.rolled(v))
+        left, left_rolled = self.column(u)
+        right, right_rolled = self.column(v)
         return Rows(signs, nodes, left, right, (left_rolled, right_rolled))
 
     def contract(self, rows: Rows, nodes: Array, u: Array, v: Array, adjoint: bool, total: bool) -> None:
         """Append a product of some of these rows."""
         left, right = as_operand(u, rows.rolled[0]), as_operand(v, rows.rolled[1])
-        step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
-        self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
+        total = total and any(rows.rolled)
+        offset = self.sizes[any(rows.rolled) and not total]
+        self.add(Contract(offset, left, right, rows.signs, adjoint, total), nodes)
 
     def products(self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
@@ -417,10 +420,11 @@ class Placing:
         signs, nodes, u, v = sums
         if u.size < PAYS or len(nodes) == 1:
             return sums
-        _, pairs, counts = np.unique(
-            self.groups(u[0]) << PLACE | self.groups(v[0]), return_inverse=True, return_counts=True
-        )
-        if len(counts) == 1 or counts.max() < 3:
+        kinds = self.groups(u[0]) << PLACE | self.groups(v[0])
+        if (kinds == kinds[0]).all():
+            return sums
+        _, pairs, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+        if counts.max() < 3:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
@@ -470,17 +474,19 @@ class Placing:
         place = self.places(np.array([node]))
         if rolled:
             place = self.aligned(place, np.zeros(1, dtype=bool))
-        return np.pad(places, ((0, 0), (0, fill)), constant_values=place[0])
+        return np.concatenate([places, np.full((len(places), fill), place[0])], axis=1)
 
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
         u, v = self.turned(u, v)
-        first, second = self.ranks[u], self.ranks[v]
+        first, second = self.ranks.take(u), self.ranks.take(v)
         kinds = ((first >> PLACE & PLACES) << PLACE | second >> PLACE & PLACES) << 1 | (signs > 0)
         places = (first & PLACES) << PLACE | second & PLACES
-        keys = (places,) if (kinds == kinds[:, :1]).all() else (places, kinds)
-        order = np.lexsort(keys, axis=-1)
-        signs, u, v, kinds = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v, kinds)]
+        if (kinds == kinds[:, :1]).all():
+            if not (places[:, 1:] >= places[:, :-1]).all():
+                signs, u, v = reordered(np.argsort(places, axis=1, kind="stable"), signs, u, v)
+        else:
+            signs, u, v, kinds = reordered(np.lexsort((places, kinds), axis=1), signs, u, v, kinds)
         if (kinds == kinds[0]).all():
             return [(tuple(signs[0].tolist()), nodes, u, v)]
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
@@ -493,4 +499,11 @@ def note(scalars: Scalars, nodes: Array) -> str:
     """Which scalars an instruction stands for, for a reader."""
     if len(nodes) and nodes[0] >= len(scalars):
         return f"parts of {len(nodes)} sums"
-    return described(len(nodes), list(dict.fromkeys([scalars.op(i) for i in nodes[:1000].tolist()])))
+    codes = dict.fromkeys(np.asarray(scalars._codes).take(nodes[:1000]).tolist())
+    return described(len(nodes), list(map(name_of, codes)))
+
+
+def reordered(order: Array, *tables: Array) -> list[Array]:
+    """Tables with the entries of each row in another order."""
+    places = order + order.shape[1] * np.arange(len(order))[:, None]
+    return [np.ascontiguousarray(table).take(places) for table in tables]

@@ -102,7 +102,7 @@ def numbered(rows: Array) -> Array:
     """For each row a number from 0 on, equal for equal rows and in the order of the rows."""
     first = rows[:, 0] - rows[:, 0].min()
     room = int(first.max()) + 1
-    if room <= 4 * len(rows):  # no need to sort
+    if room <= 16 * len(rows):  # no need to sort
         there = np.zeros(room, dtype=bool)
         there[first] = True
         found: Array = (np.cumsum(there) - 1)[first]
@@ -112,7 +112,7 @@ def numbered(rows: Array) -> Array:
         return found
     some = np.zeros(len(rows), dtype=np.int64)
     some[found] = np.arange(len(rows))
-    if np.array_equal(rows[some[found]], rows):  # rows that begin alike are equal, as they nearly always are
+    if np.array_equal(rows.take(some.take(found), axis=0), rows):  # rows that begin alike are equal, as they nearly always are
         return found
     order = np.lexsort(rows.T[::-1])
     differs = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
