@@ -20,7 +20,6 @@ The cost is n log n in the scalar nodes, and nothing depends on hashes or addres
 from __future__ import annotations
 
 import dataclasses
-import gc
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from .products import PAYS, PLACE, PLACES, SECOND, Rows, as_operand, gathered, i
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .ragged import Ragged, counted
 from .scalars import CODES, Scalars, name_of
+from .uncollected import uncollected
 
 __all__ = ["lift"]
 
@@ -41,6 +41,7 @@ Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
 
 
+@uncollected()
 def lift(
     scalars: Scalars,
     given: Sequence[tuple[str, list[int], tuple[int, ...]]],
@@ -58,20 +59,6 @@ def lift(
         start: the first node of the adjoint.
         rolled_outputs, rolled_gradients: the nodes to compute for each example.
     """
-    with Uncollected():
-        return lifted(scalars, given, outputs, gradients, start, rolled_outputs, rolled_gradients)
-
-
-def lifted(
-    scalars: Scalars,
-    given: Sequence[tuple[str, list[int], tuple[int, ...]]],
-    outputs: list[int],
-    gradients: list[int],
-    start: int,
-    rolled_outputs: Sequence[int],
-    rolled_gradients: Sequence[int],
-) -> Program:
-    """The same, where the garbage collector is at rest."""
     canonical = Canonical(scalars, [*outputs, *gradients, *rolled_outputs, *rolled_gradients], start)
     placing = Placing(canonical, given, start)
     order, found = groups(canonical)
@@ -98,21 +85,6 @@ def lifted(
         rolled_gradients=rolled[1],
         rolled_size=placing.sizes[True],
     )
-
-
-class Uncollected:
-    """A block in which the garbage collector rests: of ten thousand small objects without cycles it visits all, often.
-
-    It took half of the time for a recurrence. No code of a user runs here.
-    """
-
-    def __enter__(self) -> None:
-        self.before = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        if self.before:
-            gc.enable()
 
 
 class Group(NamedTuple):

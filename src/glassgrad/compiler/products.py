@@ -112,7 +112,7 @@ def numbered(rows: Array) -> Array:
         return found
     some = np.zeros(len(rows), dtype=np.int64)
     some[found] = np.arange(len(rows))
-    if np.array_equal(rows.take(some.take(found), axis=0), rows):  # rows that begin alike are equal, as they nearly always are
+    if np.array_equal(rows.take(some.take(found), axis=0), rows):  # rows that begin alike nearly always are equal
         return found
     order = np.lexsort(rows.T[::-1])
     differs = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)

@@ -53,9 +53,9 @@ class Ragged:
             zero: what u is where a sum has no term.
         """
         columns: dict[Row, list[int]] = {}
+        column_of = {wide: {x: k for k, x in enumerate(wide)} for wide in self.wider.values()}
         for row, wide in self.wider.items():
-            place = dict(zip(wide, range(len(wide)), strict=True))
-            columns[row] = list(range(len(row))) if row == wide else [place[x] for x in row]
+            columns[row] = list(range(len(row))) if row == wide else [column_of[wide][x] for x in row]
         group = {width: k for k, width in enumerate(dict.fromkeys(self.widths))}
         order = np.argsort([group[width] for width in self.widths], kind="stable")
         widths = np.array(self.widths)

@@ -269,7 +269,8 @@ class Scalars:
         mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, second)) * MIX
         for k in range(start + 2, start + count):
             mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, below[k])) * MIX
-        return cython.cast(cython.longlong, (mixed ^ (mixed >> 31)) & HASH)
+        found: int = cython.cast(cython.longlong, (mixed ^ (mixed >> 31)) & HASH)
+        return found
 
     def slot(self, mixed: int, code: int, count: int) -> int:
         """Compiled: where that operation stands in the table, or would stand.
