@@ -382,12 +382,12 @@ def read(
     """The scalar program of a recorded graph."""
     scalars = Scalars()
     reader = Reader(scalars)
-    ids = reader.ids
     where: dict[int, tuple[int, int]] = {}
     inputs: list[list[int]] = []
     for number, row in enumerate(stand_ins):
         nodes = [scalars.leaf(x.rolled) for x in row]
-        ids |= zip(map(id, row), nodes, strict=True)
+        for x, node in zip(row, nodes, strict=True):
+            reader.note(x, node)
         where |= {id(x): (number, place) for place, x in enumerate(row)}
         inputs.append(nodes)
     parameters: dict[int, Value] = {}
@@ -419,7 +419,7 @@ def read(
     reader.read(sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]), other)
 
     def nodes_of(results: list[Any]) -> list[int]:
-        return [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
+        return [reader.node_of(x) if isinstance(x, Value) else scalars.const(x) for x in results]
 
     # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
     # deepest use they stand together, so that products find windows.
