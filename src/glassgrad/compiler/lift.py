@@ -22,7 +22,8 @@ from __future__ import annotations
 import dataclasses
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,7 +243,10 @@ class Placing:
     def column(self, nodes: Array) -> tuple[Array, bool]:
         """The places of nodes in one array, and whether that is the one of rolled numbers."""
         ranks = self.ranks.take(nodes)
-        places, rolled = ranks & PLACES, ranks >= SECOND
+        places = ranks & PLACES
+        if not self.sizes[True]:
+            return places, False
+        rolled = ranks >= SECOND
         if not rolled.any():
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
@@ -269,7 +273,8 @@ class Placing:
         """Sums of products: products of matrices where there are any, the rest gathered."""
         adjoint, total = group.adjoint, group.total
         rest, members = self.ragged(members, adjoint, total)
-        for some in np.split(members, np.flatnonzero(np.diff(self.widths[members])) + 1) if len(members) else ():
+        for start, end in stretches(self.widths[members]):
+            some = members[start:end]
             terms = self.firsts[some][:, None] + np.arange(self.widths[some[0]])
             sums = self.nodes[some], self.signs[terms], self.left[terms], self.right[terms]
             rest += self.narrow(*sums) if terms.size < PAYS else self.products(*sums, adjoint, total)
@@ -292,8 +297,10 @@ class Placing:
         alone = first == np.maximum.reduceat(kinds, starts)  # all terms have their factors in the same two groups
         rest: list[Rows] = []
         left_over = np.ones(len(members), dtype=bool)
-        for kind in np.unique(first[alone]):
-            some = np.flatnonzero(alone & (first == kind))
+        by_kind = np.flatnonzero(alone)
+        by_kind = by_kind[np.argsort(first[by_kind], kind="stable")]
+        for start, end in stretches(first[by_kind]):
+            some = by_kind[start:end]
             counts = lengths[some]
             if counts[0] == counts[-1] or counts.sum() < PAYS:
                 continue
@@ -323,7 +330,9 @@ class Placing:
     def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
         """The factors of terms, each with the lower one first."""
         swap = self.ranks.take(u) > self.ranks.take(v)
-        return (np.where(swap, v, u), np.where(swap, u, v)) if swap.any() else (u, v)
+        if not swap.any():
+            return u, v
+        return (v, u) if swap.all() else (np.where(swap, v, u), np.where(swap, u, v))
 
     def rows(self, signs: tuple[int, ...], nodes: Array, u: Array, v: Array) -> Rows:
         """Sums, from the nodes of their factors."""
@@ -379,6 +388,8 @@ class Placing:
     def parted(self, sums: Sums, adjoint: bool) -> Sums:
         """Sums whose left factors are all plain numbers or all rolled: spreading a matrix over the examples is dear."""
         _, _, u, _ = sums
+        if not self.sizes[True]:
+            return sums
         plain = ~self.rolled(u[0])
         if plain.sum() < 2 or plain.all() or u[:, plain].size < PAYS:
             return sums
@@ -473,6 +484,12 @@ def note(scalars: Scalars, nodes: Array) -> str:
         return f"parts of {len(nodes)} sums"
     codes = dict.fromkeys(np.asarray(scalars._codes).take(nodes[:1000]).tolist())
     return described(len(nodes), list(map(name_of, codes)))
+
+
+def stretches(column: Array) -> Iterator[tuple[int, int]]:
+    """Where equal numbers stand side by side: from where to where."""
+    if len(column):
+        yield from pairwise([0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)])
 
 
 def reordered(order: Array, *tables: Array) -> list[Array]:

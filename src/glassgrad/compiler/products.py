@@ -80,7 +80,7 @@ def products(u: Array, v: Array) -> list[Table]:
         each = np.arange(len(u))[:, None]
         return [Table(each[:, :, None], each, each)]
     best = pairs.tables(False, False)
-    if count(best) == 1:
+    if count(best) == 1 or max(left.max(), right.max()) + 1 == len(u):  # no other way can be better if a row meets one
         return best
     others = Pairs.of(right, left)
     assert others is not None  # noqa: S101 - no pair occurs twice
