@@ -54,6 +54,7 @@ SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio, and
 MIX: Final = 0xBF58476D1CE4E5B9
 HASH: Final = 0x7FFFFFFF  # of an operation, above the node in an entry of the table
 NODE: Final = 0xFFFFFFFF  # in that entry, one more than it is: 0 is no entry
+NEAR: Final = 32  # entries to look at near those with the same last operand; a power of two
 
 
 def name_of(code: int) -> str:
@@ -83,8 +84,9 @@ class Scalars:
     """
 
     __slots__ = (
-        "_below", "_codes", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
-        "examples", "is_rolled", "length", "made", "room", "slots", "starts", "table", "values", "wide",
+        "_below", "_codes", "_near", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
+        "examples", "is_rolled", "length", "made", "near", "room", "slots", "starts", "strays", "table", "vacant",
+        "values", "wide",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -98,9 +100,9 @@ class Scalars:
         )
         self._rolled, self._numbers = columns.zeros("B", ROOM), columns.zeros("d", ROOM)
         self.constants: dict[object, int] = {}
-        self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty, `table` is it
-        self.slots = 1
-        self._table = columns.zeros("q", 1)
+        self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty: see `find`
+        self.slots = self.strays = 0
+        self._near, self._table = columns.zeros("q", 2 * (ROOM + NEAR)), columns.zeros("q", 1)
         self.point()
 
     def point(self) -> None:
@@ -111,7 +113,7 @@ class Scalars:
             columns.ints(self._below),
         )
         self.is_rolled, self.values = columns.flags(self._rolled), columns.doubles(self._numbers)
-        self.table = columns.longs(self._table)
+        self.near, self.table = columns.longs(self._near), columns.longs(self._table)
 
     def __len__(self) -> int:
         return self.length
@@ -152,6 +154,8 @@ class Scalars:
                 columns.longer(self._rolled, self.room),
                 columns.longer(self._numbers, self.room),
             )
+            if cython.compiled:
+                self._near = columns.longer(self._near, 2 * (self.room + NEAR))
             self.point()
         if self.edges + operands > self.wide:
             if self.edges + operands > 0x7FFFFFFF:
@@ -233,14 +237,12 @@ class Scalars:
     def make(self, code: int, count: int) -> int:
         """The node of an operation on what stands at the column's end, for which there is room: an old one if it is."""
         key: tuple[int, ...] = ()
-        mixed = slot = 0
+        mixed = 0
         if cython.compiled:
-            if 2 * self.length >= self.slots:
-                self.enlarge()
             mixed = self.mixed(code, count)
-            slot = self.slot(mixed, code, count)
-            if self.table[slot]:
-                return (self.table[slot] & NODE) - 1
+            i = self.find(mixed, code, count)
+            if i >= 0:
+                return i
         else:
             operands = self.below[self.edges : self.edges + count]
             key = (code, *(sorted(operands) if code < 256 and COMMUTES[code] else operands))
@@ -252,7 +254,7 @@ class Scalars:
                 rolled = True
         i = self.append(code, count, rolled)
         if cython.compiled:
-            self.table[slot] = mixed << 32 | (i + 1)
+            self.vacant[0] = mixed << 32 | (i + 1)
         else:
             self.made[key] = i
         return i
@@ -272,32 +274,47 @@ class Scalars:
         found: int = cython.cast(cython.longlong, (mixed ^ (mixed >> 31)) & HASH)
         return found
 
-    def slot(self, mixed: int, code: int, count: int) -> int:
-        """Compiled: where that operation stands in the table, or would stand.
+    def find(self, mixed: int, code: int, count: int) -> int:
+        """Compiled: the node of that operation; -1 where there is none, and then its entry belongs where `vacant` is.
 
-        An entry has the hash besides the node: nodes lie far apart in memory, and looking at one that is another costs
-        more than all else here.
+        Looking into memory that is far away costs more than all else here. So entries have the hash besides the node,
+        which tells most nodes apart without looking at them, and they stand near those with the same last operand,
+        which are made at about the same time. Only where that one has many uses they stand where the hash says.
         """
         below, start = self.below, self.edges
+        last = max(below[start], below[start + count - 1]) if count else 0
+        at = 2 * last + (mixed & (NEAR - 1))
+        for k in range(at, at + NEAR):
+            if not self.near[k]:
+                self.vacant = cython.address(self.near[k])
+                return -1
+            if self.near[k] >> 32 == mixed and self.same((self.near[k] & NODE) - 1, code, count):
+                return (self.near[k] & NODE) - 1
+        if 2 * self.strays >= self.slots:
+            self.enlarge()
         slot = mixed & (self.slots - 1)
         while self.table[slot]:
-            if self.table[slot] >> 32 == mixed:
-                i = (self.table[slot] & NODE) - 1
-                at = self.starts[i]
-                if self.codes[i] == code and self.starts[i + 1] - at == count:
-                    k = 0
-                    while k < count and below[at + k] == below[start + k]:
-                        k += 1
-                    if k == count:
-                        break
-                    commutes = count == 2 and code < 256 and COMMUTES[code]
-                    if commutes and below[at] == below[start + 1] and below[at + 1] == below[start]:
-                        break
+            if self.table[slot] >> 32 == mixed and self.same((self.table[slot] & NODE) - 1, code, count):
+                return (self.table[slot] & NODE) - 1
             slot = (slot + 1) & (self.slots - 1)
-        return slot
+        self.vacant = cython.address(self.table[slot])
+        self.strays += 1
+        return -1
+
+    def same(self, i: int, code: int, count: int) -> bool:
+        """Compiled: whether a node is that operation."""
+        below, start, at = self.below, self.edges, self.starts[i]
+        if self.codes[i] != code or self.starts[i + 1] - at != count:
+            return False
+        if count == 2 and code < 256 and COMMUTES[code] and below[at] == below[start + 1]:
+            return below[at + 1] == below[start]
+        for k in range(count):
+            if below[at + k] != below[start + k]:
+                return False
+        return True
 
     def enlarge(self) -> None:
-        """Compiled: a table of twice the size."""
+        """Compiled: room for twice as many entries that stand where the hash says."""
         before, table, count = self._table, self.table, self.slots
         self.slots = max(2 * count, 4096)
         self._table = columns.zeros("q", self.slots)
