@@ -308,10 +308,10 @@ class Scalars:
             return False
         if count == 2 and code < 256 and COMMUTES[code] and below[at] == below[start + 1]:
             return below[at + 1] == below[start]
-        for k in range(count):
-            if below[at + k] != below[start + k]:
-                return False
-        return True
+        k = 0
+        while k < count and below[at + k] == below[start + k]:
+            k += 1
+        return k == count
 
     def enlarge(self) -> None:
         """Compiled: room for twice as many entries that stand where the hash says."""
