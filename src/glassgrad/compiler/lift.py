@@ -359,7 +359,7 @@ class Placing:
         """Append the products that pay, and return the other sums."""
         rest: list[Rows] = []
         for table in products(rows.u, rows.v):
-            left, right = rows.u[table.left], rows.v[table.right]
+            left, right = table.sides(rows)
             pays = table.sums.size * len(rows.signs) >= PAYS
             shares = table.full and table.sums.shape[0] < table.sums.size
             if pays and (shares or (is_window(left) and is_window(right))):

@@ -37,7 +37,9 @@ class Rows:
 
     def some(self, which: Array) -> Rows:
         """Some of the rows."""
-        return Rows(self.signs, self.nodes[which], self.u[which], self.v[which], self.rolled)
+        return Rows(
+            self.signs, self.nodes.take(which), self.u.take(which, axis=0), self.v.take(which, axis=0), self.rolled
+        )
 
     def terms(self, which: Array) -> Rows:
         """All of the rows, with some of the terms."""
@@ -66,6 +68,10 @@ class Table:
     def full(self) -> bool:
         """Whether every sum is asked for."""
         return bool((self.sums >= 0).all())
+
+    def sides(self, rows: Rows) -> tuple[Array, Array]:
+        """The places of the factors: [b, r, n] and [b, s, n]."""
+        return rows.u.take(self.left, axis=0), rows.v.take(self.right, axis=0)
 
 
 def products(u: Array, v: Array) -> list[Table]:
@@ -105,7 +111,7 @@ def numbered(rows: Array) -> Array:
     if room <= 16 * len(rows):  # no need to sort
         there = np.zeros(room, dtype=bool)
         there[first] = True
-        found: Array = (np.cumsum(there) - 1)[first]
+        found: Array = (np.cumsum(there) - 1).take(first)
     else:
         found = np.unique(first, return_inverse=True)[1].ravel()
     if rows.shape[1] == 1:
@@ -143,7 +149,7 @@ class Pairs:
     def of(a: Array, b: Array) -> Pairs | None:
         """The pairs; None where one occurs twice."""
         order = np.argsort(a * (int(b.max()) + 1) + b, kind="stable")
-        a, b = a[order], b[order]
+        a, b = a.take(order), b.take(order)
         if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
             return None
         counts = np.bincount(a)
@@ -152,7 +158,7 @@ class Pairs:
         first = np.zeros(len(counts), dtype=np.int64)
         for size in np.flatnonzero(np.bincount(counts)).tolist() if len(counts) > 1 else ():
             some = np.flatnonzero(counts == size)
-            kinds = numbered(b[starts[some][:, None] + np.arange(size)])
+            kinds = numbered(b.take(starts.take(some)[:, None] + np.arange(size)))
             first[kinds[::-1]] = some[::-1]
             classes[some] = first[kinds]
         return Pairs(order, a, b, starts, counts, classes)
@@ -211,7 +217,7 @@ class Pairs:
 
 def gathered(tables: list[Table], rows: Rows) -> int:
     """How many places these products gather, having no window."""
-    sides = [side for table in tables for side in (rows.u[table.left], rows.v[table.right])]
+    sides = [side for table in tables for side in table.sides(rows)]
     return sum(side.size for side in sides if not is_window(side))
 
 
