@@ -6,6 +6,7 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -85,23 +86,22 @@ def products(u: Array, v: Array) -> list[Table]:
     if pairs is None:  # a pair that occurs twice
         each = np.arange(len(u))[:, None]
         return [Table(each[:, :, None], each, each)]
-    best = pairs.tables(False, False)
-    if count(best) == 1 or max(left.max(), right.max()) + 1 == len(u):  # no other way can be better if a row meets one
-        return best
-    others = Pairs.of(right, left)
-    assert others is not None  # noqa: S101 - no pair occurs twice
-    for some, turned, fill in ((others, True, False), (pairs, False, True), (others, True, True)):
-        if fill and some.alike:  # none meets part of what another one meets
-            continue
-        found = some.tables(turned, fill)
-        cells = sum([table.sums.size for table in found])
-        if cells <= 2 * len(u) and count(found) < count(best):
-            best = found
-    return best
+    best, classes = pairs, pairs.classes
+    if batches(classes) > 1 and max(left.max(), right.max()) + 1 < len(u):  # else no other way can be better
+        others = Pairs.of(right, left)
+        assert others is not None  # noqa: S101 - no pair occurs twice
+        for some, fill in ((others, False), (pairs, True), (others, True)):
+            if fill and some.alike:  # none meets part of what another one meets
+                continue
+            found = some.filled_up() if fill else some.classes
+            if batches(found) < batches(classes) and some.counts.take(found).sum() <= 2 * len(u):
+                best, classes = some, found
+    return best.tables(classes, best is not pairs)
 
 
-def count(tables: list[Table]) -> int:
-    return sum([len(table.sums) for table in tables])
+def batches(classes: Array) -> int:
+    """How many classes there are, by the first in each."""
+    return int(np.count_nonzero(classes == np.arange(len(classes))))
 
 
 def numbered(rows: Array) -> Array:
@@ -154,13 +154,15 @@ class Pairs:
             return None
         counts = np.bincount(a)
         starts = np.cumsum(counts) - counts
-        classes = np.zeros(len(counts), dtype=np.int64)
-        first = np.zeros(len(counts), dtype=np.int64)
-        for size in np.flatnonzero(np.bincount(counts)).tolist() if len(counts) > 1 else ():
-            some = np.flatnonzero(counts == size)
-            kinds = numbered(b.take(starts.take(some)[:, None] + np.arange(size)))
-            first[kinds[::-1]] = some[::-1]
-            classes[some] = first[kinds]
+        if (counts == counts[0]).all():
+            kinds = numbered(b.reshape(len(counts), -1))
+            first = np.zeros(len(counts), dtype=np.int64)
+            first[kinds[::-1]] = np.arange(len(counts))[::-1]
+            classes = first.take(kinds)
+        else:
+            met, found, ends = b.tobytes(), dict[bytes, int](), (b.itemsize * np.cumsum(counts)).tolist()
+            rows = [met[start:end] for start, end in pairwise([0, *ends])]
+            classes = np.array([found.setdefault(row, k) for k, row in enumerate(rows)], dtype=np.int64)
         return Pairs(order, a, b, starts, counts, classes)
 
     @property
@@ -172,26 +174,28 @@ class Pairs:
         """What an a meets."""
         return tuple(self.b[self.starts[a] : self.starts[a] + self.counts[a]].tolist())
 
-    def tables(self, turned: bool, fill: bool) -> list[Table]:
-        """The pairs as complete products, batches by their sizes.
+    def filled_up(self) -> Array:
+        """Classes with in each also those a that meet part of what others meet."""
+        rows = {self.row(a): a for a in np.unique(self.classes).tolist()}
+        wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
+        return np.array([wider[a] for a in self.classes.tolist()], dtype=np.int64)
 
-        Those a that meet the same b are together; with `fill` also those that meet part of what others meet.
+    def tables(self, classes: Array, turned: bool) -> list[Table]:
+        """The pairs as complete products, one for each class, in batches by their sizes.
 
         Arguments:
+            classes: as they are, or filled up.
             turned: whether a is what stands on the right.
         """
-        if not self.classes.any():  # all meet the same
-            sums = self.which.reshape(1, len(self.counts), -1)
-            left, right = sums[:, :, 0], sums[:, 0]
-            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
-        classes, columns = self.classes, np.arange(len(self.a)) - self.starts[self.a]
-        if fill:
-            rows = {self.row(a): a for a in np.unique(classes).tolist()}
-            wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
-            classes = np.array([wider[a] for a in classes.tolist()], dtype=np.int64)
+        columns = np.arange(len(self.a)) - self.starts[self.a]
+        if classes is not self.classes:
             width = int(self.b.max()) + 1
             at = np.searchsorted(self.a * width + self.b, classes[self.a] * width + self.b)
             columns = at - self.starts[classes[self.a]]
+        elif not classes.any():  # all meet the same
+            sums = self.which.reshape(1, len(self.counts), -1)
+            left, right = sums[:, :, 0], sums[:, 0]
+            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
         sizes = np.bincount(classes, minlength=len(classes))[classes]
         widths = self.counts[classes]
         _, first, shapes = np.unique(sizes * (len(self.a) + 1) + widths, return_index=True, return_inverse=True)
