@@ -53,7 +53,7 @@ class Ragged:
             zero: what u is where a sum has no term.
         """
         columns: dict[Row, list[int]] = {}
-        column_of = {wide: {x: k for k, x in enumerate(wide)} for wide in self.wider.values()}
+        column_of = {wide: {x: k for k, x in enumerate(wide)} for wide in set(self.wider.values())}
         for row, wide in self.wider.items():
             columns[row] = list(range(len(row))) if row == wide else [column_of[wide][x] for x in row]
         group = {width: k for k, width in enumerate(dict.fromkeys(self.widths))}
