@@ -49,9 +49,11 @@ class Machine:
 
     Arguments:
         dtype: of all numbers, float64 or float32.
+        threads: how many a run may take; NumPy's products of large matrices take what they are set to.
     """
 
-    def __init__(self, program: Program, dtype: str = "float64") -> None:
+    def __init__(self, program: Program, dtype: str = "float64", threads: int = 1) -> None:
+        del threads
         self.program = program
         self.dtype = np.dtype(dtype)
         self.given = [block for block in program.blocks if block.constants is None]
@@ -95,6 +97,19 @@ class Machine:
                 self.careful = self.careful or [self.step(x, careful=True) for x in self.program.instructions]
                 found = self.once(self.careful)
             return found
+
+    def single(
+        self, numbers: tuple[array[float], ...], examples: int, careful: bool
+    ) -> tuple[float, array[float], bool]:
+        """Run a program with one result once: that, the gradients, and whether all are finite.
+
+        Arguments:
+            numbers: those of all blocks, one after the other, in some arrays.
+        """
+        sizes = [block.size * (examples if block.rolled else 1) for block in self.given]
+        blocks = np.split(np.concatenate(numbers), np.cumsum(sizes)[:-1])
+        found = self.run(blocks, examples, careful)
+        return float(found.outputs[0]), array("d", found.gradients.astype(np.float64).tobytes()), found.finite
 
     def once(self, steps: list[Callable[[], object]]) -> Results:
         for step in steps:

@@ -23,8 +23,7 @@ from .. import engine, modes, trees
 from ..engine import Value
 from ..errors import GraphError, OperandError, shown
 from ..primitives import name_in_graphs
-from ..reader import Numbers, Reader
-from ..run import as_values
+from ..reader import Reader
 from . import rolling
 from .program import CompileError, Program
 
@@ -38,7 +37,7 @@ READ: Final = 8  # programs whose arguments' structure is looked for before all 
 
 
 def compile(  # noqa: A001 - JAX has jit
-    f: Any = None, *, static: Iterable[str] = (), dtype: str = "float64", keep: int = KEPT
+    f: Any = None, *, static: Iterable[str] = (), dtype: str = "float64", threads: int = 1, keep: int = KEPT
 ) -> Any:
     """A function that does the same as `f`, as a few tensor instructions. A decorator, with or without parentheses.
 
@@ -50,6 +49,8 @@ def compile(  # noqa: A001 - JAX has jit
             over as they are, with a program for each of their values.
         dtype: of the numbers that the program computes with, "float64" or "float32", which is about twice as fast and
             has seven digits; parameters, results and gradients stay floats.
+        threads: how many a call may take. They share what is long enough, such as large matrix products, and change no
+            result. More than there are idle processors, or for calls of less than about 0.2 ms, make it slower.
         keep: how many programs to keep.
 
     What the function does besides computing its results, such as printing or drawing random numbers, it does only when
@@ -75,8 +76,8 @@ def compile(  # noqa: A001 - JAX has jit
         (29.0, 24.0)
     """
     if f is None:
-        return functools.partial(compile, static=static, dtype=dtype, keep=keep)
-    return Compiled(f, static, dtype, keep)
+        return functools.partial(compile, static=static, dtype=dtype, threads=threads, keep=keep)
+    return Compiled(f, static, dtype, threads, keep)
 
 
 class Compiled:
@@ -90,15 +91,16 @@ class Compiled:
             computes, as "gradient" or "gradient of gradient".
     """
 
-    def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, keep: int) -> None:
+    def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, threads: int, keep: int) -> None:
         self.name = name_in_graphs(f, "compile")
         functools.update_wrapper(self, f)
         self.f = f
         self.symbol: str = getattr(f, "__name__", self.name)
         self.static = (static,) if isinstance(static, str) else tuple(static)
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise OperandError(f"compile({self.name}): keep is how many programs to keep, 1 or more, not {shown(keep)}")
-        self.keep = keep
+        for count, what in ((keep, "keep is how many programs to keep"), (threads, "threads is how many to run on")):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise OperandError(f"compile({self.name}): {what}, 1 or more, not {shown(count)}")
+        self.keep, self.threads = keep, threads
         self.dtype = str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))  # numpy.float32 is a type
         if self.dtype not in ("float64", "float32"):
             raise OperandError(f"compile({self.name}): dtype is 'float64' or 'float32', not {shown(dtype)}")
@@ -152,15 +154,8 @@ class Compiled:
                 if entry is not self._readable[0]:
                     self._use(entry)
                 values = [x for x in numbers.values if x.requires_grad] if by else []
-                again = functools.partial(self._again, reader, numbers)
-                return entry.call(
-                    self.name, self.symbol, numbers.array, numbers.leaves, values, numbers.examples, again
-                )
+                return entry.call(self, numbers, values)
         return self._call(args, kwargs)
-
-    def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
-        """What the function gives eagerly for arguments that were read, with these leaves."""
-        return _eagerly(lambda values: reader.call(self.f, numbers, values), leaves)
 
     def _use(self, entry: Entry) -> None:
         """Note that an entry was used."""
@@ -208,9 +203,6 @@ class Compiled:
             filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
             return self.f(*filled.args, **filled.kwargs)
 
-        def again(leaves: list[Any]) -> Any:
-            return _eagerly(lambda values: call(trees.rebuild(structure, values)), leaves)
-
         with self._lock:
             try:
                 roll = self._rolled.get(form, frozenset())
@@ -225,7 +217,7 @@ class Compiled:
             if entry is None or not entry.is_constant():
                 from .build import build  # what compiling needs is imported by who compiles
 
-                entry = build(self.f, self.dtype, names, given, leaves, structure, call)
+                entry = build(self.f, self.dtype, self.threads, names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
                     if len(self._rolled) > self.keep:
@@ -238,9 +230,8 @@ class Compiled:
                     self._readable = tuple([x for x in self._readable if x is not dropped])
             self._learn(entry, args, kwargs, names, list(fixed))
             self._use(entry)
-        flat = array("d", map(engine.plain, leaves))
-        values_by = [leaves[i] for i in entry.places(counts)] if by else []
-        return entry.call(self.name, self.symbol, flat, lambda: leaves, values_by, counts, again)
+        written = Written(leaves, counts, structure, call)
+        return entry.call(self, written, [leaves[i] for i in entry.places(counts)] if by else [])
 
     def key(
         self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
@@ -283,11 +274,26 @@ class Compiled:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
 
 
-def _eagerly(call: Callable[[list[Value]], Any], leaves: list[Any]) -> Any:
-    """What a function gives for these leaves as Values, with Values for the numbers in it."""
-    values = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
-    results, made = trees.flatten(call(values))
-    return trees.rebuild(made, as_values(results))
+class Written:
+    """What a call is given that no reader knows; see `call.Given`.
+
+    Arguments:
+        leaves, structure: of the arguments that are numbers to compute with.
+        call: calls the function with others in their place.
+    """
+
+    def __init__(
+        self, leaves: list[Any], examples: int, structure: trees.Container, call: Callable[[list[Any]], Any]
+    ) -> None:
+        self.array = array("d", map(engine.plain, leaves))
+        self.examples = examples
+        self._leaves, self._structure, self._call = leaves, structure, call
+
+    def leaves(self) -> list[Any]:
+        return self._leaves
+
+    def again(self, _f: object, leaves: list[Any]) -> Any:
+        return self._call(trees.rebuild(self._structure, leaves))
 
 
 def _static_key(x: Any) -> object:
