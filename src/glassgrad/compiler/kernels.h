@@ -6,9 +6,7 @@
    columns from the right and through their rows from above for that. Rows of examples are whole vectors, and nothing is
    written behind them: their memory is used again once nobody reads them, in any order.
 
-   With examples, a column of the results depends on the same column of the operands alone, but for the kinds that sum
-   over examples or write one number for all: EXAMPLES, INNER, CAREFUL with code 1, and whatever writes to places without
-   examples. ROLLED and LOGSUMEXP have room of their own to work in, one for each step of a plan. */
+   Threads may do parts of a step at once (shares.py), but not of LOGSUMEXP, which has one room to work in. */
 
 #include "vectors.h"
 #include "maps.h"

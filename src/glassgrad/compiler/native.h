@@ -40,9 +40,11 @@ typedef struct {
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define ALIGNED __attribute__((aligned(64)))
 #else
 #define INLINE static inline
 #define UNROLL
+#define ALIGNED
 #endif
 
 #if defined(__clang__) && defined(__x86_64__)

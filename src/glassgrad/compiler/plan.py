@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +22,6 @@ from .program import Contract, Map, Operand, Program, Spread, View
 from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
-
-BLOCK: Final = 1024  # numbers that an operation on sums of a few terms is done on at a time
 
 
 class Plan(Sums):
@@ -274,7 +272,7 @@ class Plan(Sums):
         if is_few(instruction):  # reading a factor again costs less than looking for who shares it
             left = np.broadcast_to(left[:, :, None], (b, r, s, len(signs)))
             right = np.broadcast_to(right[:, None], (b, r, s, len(signs)))
-            b, r, s, shared = b * r * s, max(1, BLOCK // self.row), 1, False
+            b, r, s, shared = b * r * s, 1, 1, False
         if not shared and not u.rolled:
             u, v, left, right = v, u, right, left
         table, sign = 0, 1
@@ -285,8 +283,7 @@ class Plan(Sums):
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
-            v_n=int(v.rolled), y=MAPS[last], w=self.room(r * self.row) if last != "identity" else 0,
-            table=table, sign=sign,
+            v_n=int(v.rolled), y=MAPS[last], table=table, sign=sign,
         )  # fmt: skip
 
     def tiles(self, read: Array, left: Array) -> Array:

@@ -23,10 +23,10 @@ __all__ = ["Shares"]
 SHORT: Final = 4000  # cycles, about: a step that takes fewer is not divided
 EACH: Final = {"div": 8, "reciprocal": 8, "sqrt": 12, "exp": 24}  # cycles for a vector of a map; others take about 2
 STRIDES: Final = {
-    "outer": {"out": "out_outer", "u": "u_outer", "v": "v_outer"},
-    "inner": {"out": "out_inner", "u": "u_inner", "v": "v_inner"},
-    "rows": {"out": "out_row", "u": "u_row"},
-}
+    "outer": {"out": "out_outer", "w": "out_outer", "u": "u_outer", "v": "v_outer"},
+    "inner": {"out": "out_inner", "w": "out_inner", "u": "u_inner", "v": "v_inner"},
+    "rows": {"out": "out_row", "w": "out_row", "u": "u_row"},
+}  # of a product: what it is finished with stands beside its results
 RULE: Final = 30  # for one number
 
 Step = dict[str, int]
@@ -82,6 +82,9 @@ class Shares:
             return [moved(step, a, ("out", "u", "v", "w", "y"), count=b - a) for a, b in cuts], []
         if kind == "rolled":
             return self.rolled(step), []
+        if kind == "inner" and step["outer"] == 1 and step["rows"] * step["columns"] * n > SHORT:
+            cuts = self.cuts(step["rows"], 4)
+            return [moved(step, a, ("u",), out=step["out"] + a * step["columns"], rows=b - a) for a, b in cuts], []
         if kind == "dot" and step["outer"] * step["inner"] * (n / self.lanes + 8) > SHORT:
             return self.dot(step), []
         if kind == "examples" and count * n / self.lanes > SHORT:
@@ -140,9 +143,17 @@ class Shares:
             ]
         if outer * rows * columns * n * count / self.lanes < SHORT:
             return []
+        tile, tiles = 3 + n, rows // 4 + rows % 4
         if outer == 1:
             return [
-                moved(step, a * n, ("u",), out=step["out"] + a * step["out_row"], rows=b - a)
+                moved(
+                    step,
+                    a * n,
+                    ("u",),
+                    out=step["out"] + a * step["out_row"],
+                    table=step["table"] + a // 4 * tile,
+                    rows=b - a,
+                )
                 for a, b in self.cuts(rows, 4)
             ]
         return [
@@ -152,6 +163,7 @@ class Shares:
                 "out": step["out"] + a * rows * step["out_row"],
                 "u": step["u"] + a * rows * n,
                 "v": step["v"] + a * columns * n,
+                "table": step["table"] + a * tiles * tile,
             }
             for a, b in self.cuts(outer)
         ]

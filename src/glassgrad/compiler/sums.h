@@ -238,14 +238,14 @@ INLINE void NAME(rolled_sums)(const int sums, const int vs, const Step *s, const
     }
 }
 
-/* Sums of a few terms. */
-INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, int64_t sums, const int32_t *u, const int32_t *v,
-                             const REAL *m, REAL *out) {
+/* Sums of a few terms, of the examples from one to another. */
+INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, int64_t sums, int64_t from, int64_t to,
+                             const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
     REAL signs[4];
     UNROLL
     for (int k = 0; k < n; k++) signs[k] = k < s->inner ? 1 : -1;
     for (int64_t i = 0; i < sums; i++, u += n, v += n)
-        for (int64_t at = 0; at < s->count; at += WIDTH, out += WIDTH) {
+        for (int64_t at = from; at < to; at += WIDTH, out += WIDTH) {
             vec sum = {0};
             UNROLL
             for (int k = 0; k < n; k++) sum += signs[k] * NAME(row)(vs, m, v[k], at) * LOAD(m + u[k] + at);
@@ -253,10 +253,11 @@ INLINE void NAME(rolled_few)(const int n, const int vs, const Step *s, int64_t s
         }
 }
 
-static void NAME(few)(const Step *s, int64_t sums, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
+static void NAME(few)(const Step *s, int64_t sums, int64_t from, int64_t to, const int32_t *u, const int32_t *v,
+                      const REAL *m, REAL *out) {
 #define FEW(n) \
-    if (s->v_n) NAME(rolled_few)(n, 1, s, sums, u, v, m, out); \
-    else NAME(rolled_few)(n, 0, s, sums, u, v, m, out); \
+    if (s->v_n) NAME(rolled_few)(n, 1, s, sums, from, to, u, v, m, out); \
+    else NAME(rolled_few)(n, 0, s, sums, from, to, u, v, m, out); \
     break
     switch (s->n) {
         case 1: FEW(1);
@@ -267,14 +268,19 @@ static void NAME(few)(const Step *s, int64_t sums, const int32_t *u, const int32
 #undef FEW
 }
 
-/* Some rows of them at a time, and then the operation on these that s->y says. */
-static void NAME(rows_of_few)(const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
-    REAL *out = m + s->out;
-    for (int64_t left = s->outer; left > 0; left -= s->rows) {
-        const int64_t some = left < s->rows ? left : s->rows, size = some * s->count;
-        NAME(few)(s, some, u, v, m, s->y ? m + s->w : out);
-        if (s->y) NAME(map)((int)s->y, size, 1, out, m + s->w, m + s->w, m + s->w);
-        u += some * s->n, v += some * s->n, out += size;
+/* Some rows of them at a time, or a part of one, and then the operation on these that s->y says. */
+static void NAME(few_and_map)(const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
+    enum { PART = 1024 };
+    const int64_t wide = s->count < PART ? s->count : PART, most = PART / wide;
+    REAL part[PART] ALIGNED, *out = m + s->out;
+    for (int64_t left = s->outer; left > 0; left -= most, u += most * s->n, v += most * s->n) {
+        const int64_t some = left < most ? left : most;
+        for (int64_t from = 0; from < s->count; from += wide) {
+            const int64_t to = from + wide < s->count ? from + wide : s->count, size = some * (to - from);
+            NAME(few)(s, some, from, to, u, v, m, part);
+            NAME(map)((int)s->y, size, 1, out, part, part, part);
+            out += size;
+        }
     }
 }
 
@@ -289,7 +295,8 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
         return;
     }
     if (s->n <= 4) {
-        NAME(rows_of_few)(s, u, v, m);
+        if (s->y) NAME(few_and_map)(s, u, v, m);
+        else NAME(few)(s, s->outer, 0, s->count, u, v, m, out);
         return;
     }
     int64_t left = s->outer;
