@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 from conftest import BUILDS
-from test_compiler_native import Draw, compare
+from test_compiler_native import Draw, compare, numbers
 
+from glassgrad.compiler import shares
 from glassgrad.compiler.finish import Finished, finished
 from glassgrad.compiler.plan import FIELDS, KINDS, Plan
 from glassgrad.compiler.program import (
@@ -56,6 +57,26 @@ def test_random_programs_of_which_only_the_end_is_returned(native, monkeypatch, 
         draw = Draw(f"end {seed} {widest}", True)
         program = of_the_last(draw.program(draw.rng.choice([4, 8, 12])))
         compare(native, program, dtype, draw.rng.choice([1, 2, 7, 16, 33]))
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_share_what_is_done_together(native, monkeypatch, threads):
+    monkeypatch.setattr(shares, "SHORT", -1)
+    programs = [of_the_last(Draw(f"shared {seed}", True).program(10)) for seed in range(30)]
+    programs += [a_layer(rolled, list(range(40))) for rolled in (False, True)] + [a_triangle(k) for k in (4, 10, 17)]
+    programs += [over_examples(1, 23, 9, 8), a_few_terms()]
+    kinds = set()
+    for program in programs:
+        examples = 40 if program.rolled_size else 1
+        given = numbers(program, examples)
+        one, some = (native.Machine(program, "float64", n).once(given, examples) for n in (1, threads))
+        for got, want in zip(some, one, strict=True):
+            np.testing.assert_array_equal(got, want)
+        plan = plan_of(program, examples)
+        found = shares.Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, 2 * threads)
+        divided = [found.steps[first] for first, _, parts in found.rounds.tolist() if parts]
+        kinds |= {(KINDS[x[0]], bool(x[FIELDS.index("y")])) for x in divided}
+    assert kinds >= {("product", True), ("rolled", True), ("rolled", False), ("inner", True)}
 
 
 def test_rows_are_used_again_once_nothing_reads_them():
@@ -172,16 +193,20 @@ def test_what_reads_a_product_alone_is_done_with_it(native, monkeypatch, dtype, 
     compare(native, both, dtype, 3 if rolled else 1)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_sums_of_a_few_terms_take_in_products_and_operations(native, dtype):
+def a_few_terms() -> Program:
+    """exp(-(x · x backwards) - x), in three steps."""
     made = Made(True)
     x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
     made.add(Spread(made.sizes[True], Gather(np.array([96]))))
     back = list(range(39, -1, -1))
     square = made.sum([made.some(x)], [made.some(x, back)], (-1,))
     difference = made.sum([made.some(square, back), made.some(x)], None, (1, -1))
-    result = made.map("exp", made.some(difference))
-    program = made.program(result)
+    return made.program(made.map("exp", made.some(difference)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_of_a_few_terms_take_in_products_and_operations(native, dtype):
+    program = a_few_terms()
     steps = list(finished(program).values())
     assert len(steps) == 3
     last = steps[-1]
@@ -195,42 +220,50 @@ def plan_of(program: Program, examples: int) -> Plan:
     return Plan(program, examples, 8, "float64", lambda name: None)
 
 
+def over_examples(b: int, r: int, s: int, n: int) -> Program:
+    """Products of rows that stand anywhere, with terms that do so too, summed over the examples."""
+    rng = np.random.default_rng(0)
+    u, v = (Gather(rng.integers(0, 50, (b, k, 1)) + rng.permutation(n), rolled=True) for k in (r, s))
+    made = Contract(1, u, v, (-1,) * n, adjoint=False, total=True)
+    blocks = (Block("one", 0, 1, (1,), (1.0,)), Block("x", 0, 80, (80,), rolled=True))
+    results = View(1, (b * r * s,), (1,)), View(1, (r * s,), (1,))
+    program = Program(blocks, (made,), *results, 1 + b * r * s, 0, ("",), rolled_size=80)
+    check(program)
+    return program
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("widest", [16, 32, 64])
 def test_sums_over_examples_read_rows_where_they_are(native, monkeypatch, dtype, widest):
     monkeypatch.setattr(native, "widest", widest)
-    rng = np.random.default_rng(0)
     for b, r, s, n, examples in [(1, 3, 4, 16, 5), (2, 7, 9, 8, 33), (1, 16, 5, 1, 64 * 8 + 3), (1, 5, 5, 20, 16)]:
-        rows = [rng.integers(0, 50, (b, k, 1)) + rng.permutation(n) for k in (r, s)]
-        u, v = (Gather(x, rolled=True) for x in rows)
-        made = Contract(1, u, v, (-1,) * n, adjoint=False, total=True)
-        size = 1 + math.prod(made.shape)
-        program = Program(
-            (Block("one", 0, 1, (1,), (1.0,)), Block("x", 0, 80, (80,), rolled=True)), (made,),
-            View(1, (size - 1,), (1,)), View(1, (r * s,), (1,)), size, 0, ("",), rolled_size=80,
-        )  # fmt: skip
-        check(program)
+        program = over_examples(b, r, s, n)
         assert KINDS[plan_of(program, examples).steps[0, 0]] == "inner"
         compare(native, program, dtype, examples)
 
 
+def a_triangle(size: int) -> Program:
+    """Σ_k w[i, k] · x[k, j] for k up to i, of which columns up to i are read; zeros stand where there is no w."""
+    triangle = [(i, k) for i in range(size) for k in range(i + 1)]
+    x, w = size * size, len(triangle)
+    places = np.full((1, size, size), x + w)  # the zero
+    for at, (i, k) in enumerate(triangle):
+        places[0, i, k] = x + at
+    blocks = (Block("c", 0, 1, (1,), (0.0,)), Block("x", 0, x + w, (x + w,), rolled=True))
+    spread, start = Spread(x + w, Gather(np.array([0]))), x + w + 1
+    right = View(0, (1, size, size), (x, size, 1), rolled=True)
+    made = Contract(start, Gather(places, rolled=True), right, (1,) * size, adjoint=False)
+    read = Gather(np.array([start + size * i + k for i, k in triangle]), rolled=True)
+    program = Program(blocks, (spread, made), NOTHING, NOTHING, 1, 0, ("", ""), read, NOTHING_ROLLED, start + x)
+    check(program)
+    return program
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_what_fills_a_triangle_up_is_not_computed(native, dtype):
-    """Σ_k w[i, k] · x[k, j] for k up to i, of which columns up to i are read; zeros stand where there is no w."""
-    size = 10
-    triangle = [(i, k) for i in range(size) for k in range(i + 1)]
-    blocks = (Block("c", 0, 1, (1,), (0.0,)), Block("x", 0, 155, (155,), rolled=True))
-    places = np.full((1, size, size), 155)  # the zero
-    for at, (i, k) in enumerate(triangle):
-        places[0, i, k] = 100 + at
-    spread = Spread(155, Gather(np.array([0])))
-    made = Contract(156, Gather(places, rolled=True), View(0, (1, size, size), (100, 10, 1), True), (1,) * size, False)
-    read = Gather(np.array([156 + size * i + k for i, k in triangle]), rolled=True)
-    rows = 156 + size * size
-    program = Program(blocks, (spread, made), NOTHING, NOTHING, 1, 0, ("", ""), read, NOTHING_ROLLED, rows)
-    check(program)
+    program = a_triangle(10)
     plan = plan_of(program, 3)
-    start, tile = int(plan.steps[1, FIELDS.index("table")]), 3 + size
-    found = plan.table[start : start + 4 * tile].reshape(4, tile)
-    np.testing.assert_array_equal(found[:, :3], [[0, 4, 4], [0, 8, 8], [0, 10, 9], [0, 10, 10]])
+    start = int(plan.steps[1, FIELDS.index("table")])
+    tiles = plan.table[start : start + 4 * 13].reshape(4, 13)
+    np.testing.assert_array_equal(tiles[:, :3], [[0, 4, 4], [0, 8, 8], [0, 10, 9], [0, 10, 10]])
     compare(native, program, dtype, 3)
