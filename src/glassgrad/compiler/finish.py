@@ -29,12 +29,22 @@ __all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
 AFTER: Final = {"": 0, "add": 1, "relu": 2, "relu'0": 3}  # as in sums.h: what is done with products,
-ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "exp")  # and with sums of a few terms
+ALONE: Final = (
+    "neg",
+    "abs",
+    "square",
+    "reciprocal",
+    "sqrt",
+    "sign",
+    "relu",
+    "exp",
+    "scale",
+)  # and with sums of a few terms
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A contract, and what is done with each of its results: alone, or with a number of another operand.
+    """A contract, and what is done with each of its results: alone, or with a number of another operand, or its one.
 
     Attributes:
         order: for each of the contract's results the place of what is made of it among those.
@@ -229,12 +239,15 @@ class Finisher:
     # ---- operations on the results of sums
 
     def sum(self, i: int, step: Contract) -> None:
-        """A sum of two numbers, or a number times a slope."""
+        """A sum of two numbers, or a number times another: a slope, or one for all."""
         terms, rolled = self.terms(step), step.rolled
         if len(terms) == 2:
             one, other = (self.alone(x, rolled) for x in terms)
             if one is not None and other is not None and not self.finish(i, "add", one, rolled, other):
                 self.finish(i, "add", other, rolled, one)
+        elif rolled and not terms[0].others_rolled:
+            if bool((terms[0].others == terms[0].others[0]).all()):
+                self.finish(i, "scale", terms[0].places, rolled, terms[0].others[:1])
         elif terms[0].rolled == terms[0].others_rolled == rolled:
             for x in (terms[0], terms[0].turned()):
                 k = self.all_of(x.others, rolled)
@@ -257,9 +270,10 @@ class Finisher:
             return False
         operand = None
         if other is not None:
-            if rolled and not bool((np.diff(other.ravel()) == 1).all()):
+            beside = rolled and name != "scale"
+            if beside and not bool((np.diff(other.ravel()) == 1).all()):
                 return False
-            operand = Gather(other.ravel(), rolled)
+            operand = Gather(other.ravel(), beside)
         self.steps[i] = Finished(self.program.instructions[i].offset, sums, name, np.argsort(places.ravel()), operand)
         del self.steps[k]
         return True

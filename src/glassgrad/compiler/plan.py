@@ -208,7 +208,7 @@ class Plan(Sums):
         if n == 1 and not last and self.times_rows(out, instruction, u, v, signs[0]):
             return
         if is_few(instruction):
-            self.in_rows(out, instruction, signs, last.name if last else "identity")
+            self.in_rows(out, instruction, signs, last)
             return
         if both or (shared == 1 and not isinstance(many, View)):
             self.in_rows(out, instruction, signs)
@@ -238,7 +238,7 @@ class Plan(Sums):
             u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
             v_tile=self.tile // self.lanes * v_next, sign=sign,
             table=self.put(np.concatenate([left.terms, right.terms])),
-            w=int(self.places(last.other)[0]) if last and last.other else 0, y=AFTER[last.name if last else ""],
+            w=self.beside(last), y=AFTER[last.name if last else ""],
         )  # fmt: skip
 
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
@@ -262,7 +262,7 @@ class Plan(Sums):
                 return True
         return False
 
-    def in_rows(self, out: int, instruction: Contract, signs: tuple[int, ...], last: str = "identity") -> None:
+    def in_rows(self, out: int, instruction: Contract, signs: tuple[int, ...], last: Finished | None = None) -> None:
         """Sums whose factors are rows of examples from anywhere."""
         u, v = instruction.u, instruction.v
         b, r, s = instruction.shape
@@ -283,8 +283,12 @@ class Plan(Sums):
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
-            v_n=int(v.rolled), y=MAPS[last], table=table, sign=sign,
+            v_n=int(v.rolled), y=MAPS[last.name if last else "identity"], w=self.beside(last), table=table, sign=sign,
         )  # fmt: skip
+
+    def beside(self, last: Finished | None) -> int:
+        """Where the numbers start that results are finished with."""
+        return int(self.places(last.other)[0]) if last and last.other else 0
 
     def tiles(self, read: Array, left: Array) -> Array:
         """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms.

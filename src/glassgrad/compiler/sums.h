@@ -35,13 +35,20 @@ INLINE void NAME(tile)(const int rows, const int vectors, const Step *s, const i
         for (int64_t k = n; k > 0; k--, u += u_n, v += v_n) TERM(u, v)
 #undef TERM
     const REAL sign = (REAL)s->sign, *other = out + (s->w - s->out);
+    if (sign != 1) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < vectors; j++) sum[i][j] *= sign;
+        }
+    }
 #define RESULTS(formula) \
     UNROLL \
     for (int i = 0; i < rows; i++) { \
         UNROLL \
         for (int j = 0; j < vectors; j++) { \
             const int64_t at = i * out_row + j * out_next; \
-            const vec x = sign * sum[i][j]; \
+            const vec x = sum[i][j]; \
             STORE(out + at, formula); \
         } \
     } \
@@ -268,9 +275,10 @@ static void NAME(few)(const Step *s, int64_t sums, int64_t from, int64_t to, con
 #undef FEW
 }
 
-/* Some rows of them at a time, or a part of one, and then the operation on these that s->y says. */
+/* Some rows of them at a time, or a part of one, and then the operation on these that s->y says; what they are scaled by
+   stands at s->w. */
 static void NAME(few_and_map)(const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
-    enum { PART = 1024 };
+    enum { PART = 8192 / sizeof(REAL) };
     const int64_t wide = s->count < PART ? s->count : PART, most = PART / wide;
     REAL part[PART] ALIGNED, *out = m + s->out;
     for (int64_t left = s->outer; left > 0; left -= most, u += most * s->n, v += most * s->n) {
@@ -278,7 +286,7 @@ static void NAME(few_and_map)(const Step *s, const int32_t *u, const int32_t *v,
         for (int64_t from = 0; from < s->count; from += wide) {
             const int64_t to = from + wide < s->count ? from + wide : s->count, size = some * (to - from);
             NAME(few)(s, some, from, to, u, v, m, part);
-            NAME(map)((int)s->y, size, 1, out, part, part, part);
+            NAME(map)((int)s->y, size, 1, out, part, m + s->w, part);
             out += size;
         }
     }
