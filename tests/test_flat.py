@@ -293,6 +293,26 @@ def test_a_step_that_fails_changes_nothing(gg):
     assert optimizer.state_dict() == state
 
 
+def test_a_plain_step_that_fails_at_its_last_parameter_changes_nothing(gg):
+    ws = [gg.Value(1.0 + i) for i in range(9)] + [gg.Value(1.6e308)]
+    f = gg.compile(lambda: gg.sum(ws[:9]) + ws[9] * 1e-308)
+    optimizer = gg.optim.SGD(ws, lr=0.1)
+    f().backward()
+    ws[9].grad = -1e308
+    before = [(w.data, w.grad) for w in ws]
+    f()
+    assert is_away(gg, ws[9]) == gg.COMPILED
+    optimizer.step()
+    assert [w.data for w in ws] == [x - 0.1 * g for x, g in before]
+    optimizer.lr = 1.0
+    before = [(w.data, w.grad) for w in ws]
+    f()
+    with pytest.raises(gg.NonFiniteError, match=r"SGD.step: the new value of parameter 9 is inf .*, lr is 1\.0"):
+        optimizer.step()
+    assert [(w.data, w.grad) for w in ws] == before
+    assert optimizer.steps == 1
+
+
 def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(gg):
     model, points, loss = network(gg)
     optimizer = gg.optim.SGD(model.parameters(), lr=0.1)
@@ -395,6 +415,17 @@ def test_optimizers_are_copied_without_their_store(gg):
         optimizer.step()
     loss(points)
     twins = [copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))]
+    before = optimizer.state_dict()
+    beside = copy.copy(optimizer)
+    start = [p.data for p in optimizer.params]
+    loss(points)
+    beside.step()
+    loss(points)
+    beside.step()
+    assert optimizer.state_dict() == before, "though both steps wrote to its spare arrays"
+    for p, x in zip(optimizer.params, start, strict=True):
+        p.data = x
+    loss(points)
     optimizer.step()
     for twin in twins:
         twin.step()

@@ -255,12 +255,12 @@ class Part:
         return self.store.spare if self.whole else ZERO * self.count
 
     def replace_data(self, room: array[float]) -> None:
-        """Make what stands there the leaves' numbers."""
+        """Make what stands there the leaves' numbers. It may be what `data` gave."""
         store: Store = self.store
-        if self.whole:
-            store.data, store.spare = room, store.data
-        else:
+        if not self.whole:
             self.write(room, store.data)
+        elif room is not store.data:
+            store.data, store.spare = room, store.data
 
     def set_data(self, numbers: array[float]) -> None:
         """Copy these: what `p.data = x` does."""
