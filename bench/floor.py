@@ -19,17 +19,20 @@ class Watched:
     """A machine whose runs are timed."""
 
     def __init__(self, machine):
-        self.machine, self.seconds, self.given = machine, 0.0, None
+        self.machine, self.seconds, self.examples = machine, 0.0, 1
 
-    def run(self, *given):
+    def single(self, numbers, examples, careful):
         start = time.perf_counter()
-        found = self.machine.run(*given)
+        found = self.machine.single(numbers, examples, careful)
         self.seconds += time.perf_counter() - start
-        self.given = given
+        self.numbers, self.examples = numbers, examples
         return found
 
-    def __getattr__(self, name):
-        return getattr(self.machine, name)
+    def blocks(self):
+        """What it was given last, as `run` takes it."""
+        flat = np.concatenate(self.numbers)
+        sizes = [block.size * (self.examples if block.rolled else 1) for block in self.machine.given]
+        return np.split(flat, np.cumsum(sizes)[:-1])
 
 
 def parts(made, steps):
@@ -54,7 +57,7 @@ def parts(made, steps):
         runs.append([zero, call - watched.seconds, watched.seconds, backward, step])
     entry.machine = machine = watched.machine
     medians = np.median(runs, axis=0).tolist()
-    numbers, examples = (*watched.given, 1)[:2]
+    numbers, examples = watched.blocks(), watched.examples
     work = machine.profile(numbers, examples) if hasattr(machine, "profile") else by_kind(machine, numbers, examples)
     return {
         "python": dict(zip(PYTHON, medians, strict=True)),

@@ -196,6 +196,34 @@ def test_numbers_may_be_given_as_anything_that_numpy_takes(native, kind):
         assert native.Machine(program, dtype).run([kind(numbers)]).outputs.tolist() == [x * x for x in numbers]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rolled", [False, True])
+def test_one_result_and_its_gradients_come_as_doubles(native, dtype, rolled):
+    """What a loss takes, its numbers in any arrays: the same numbers that `run` gives."""
+    for seed in range(12):
+        program = Draw(f"single {seed}", rolled).program(12)
+        one = program.instructions[-1].offset if not program.instructions[-1].rolled else 0
+        none = View(0, (0,), (1,), True)
+        program = dataclasses.replace(
+            program, outputs=View(one, (1,), (1,)), rolled_outputs=none, rolled_gradients=none
+        )
+        examples = 5 if rolled else 1
+        given = numbers(program, examples, seed)
+        flat = np.concatenate([x.ravel() for x in given])
+        cut = seed * len(flat) // 12
+        arrays = tuple(array("d", x) for x in (flat[:cut], flat[cut:cut], flat[cut:]))
+        if any(
+            cut < end and cut > end - x.size for x, end in zip(given, np.cumsum([x.size for x in given]), strict=True)
+        ):
+            arrays = (array("d", flat),)  # a block is in one of them
+        for machine in (evaluate.Machine(program, dtype), native.Machine(program, dtype)):
+            want = machine.run(given, examples)
+            y, slopes, finite = machine.single(arrays, examples, True)
+            assert np.array_equal([y], want.outputs.astype(float), equal_nan=True)
+            assert np.array_equal(slopes, want.gradients.astype(float), equal_nan=True)
+            assert finite == want.finite
+
+
 def test_too_few_or_too_many_numbers_are_an_error(native):
     machine = native.Machine(one_map("square", 30, 1))
     with pytest.raises(ValueError, match=re.escape("x0 takes 30 numbers for each example, not 29 in all")):
@@ -204,6 +232,8 @@ def test_too_few_or_too_many_numbers_are_an_error(native):
         machine.run([[1.0] * 30, [1.0]])
     with pytest.raises(TypeError):
         machine.run([["one"] * 30])
+    with pytest.raises(ValueError, match="x0 takes 30 numbers, and there are 29"):
+        machine.single((array("d", [1.0] * 29), array("d")), 1, True)
 
 
 def test_the_compiled_build_runs_the_native_machine_and_the_interpreted_one_numpys(gg):

@@ -204,6 +204,32 @@ def test_training_with_a_store_gives_the_same_numbers(gg, name, settings):
     assert runs[0] == runs[1]
 
 
+def test_gradients_are_0_after_zero_grad_wherever_they_are_read(gg):
+    """zero_grad() writes no zeros into a store: who reads or adds to gradients next must find them all the same."""
+    xs = [gg.Value(float(i)) for i in range(1, 5)]
+    loss = gg.compile(lambda a: sum(a * x * x for x in xs))
+    some = gg.compile(lambda a: a * xs[0])
+    every, two = gg.optim.SGD(xs, lr=0.0), gg.optim.SGD(xs[1:3], lr=0.0)
+    loss(1.0).backward()
+    every.zero_grad()
+    two.step()
+    some(3.0).backward()
+    assert [x.grad for x in xs] == [3.0, 0.0, 0.0, 0.0]
+    loss(1.0).backward()
+    two.zero_grad()
+    loss(0.5).backward()
+    assert [x.grad for x in xs] == [6.0, 2.0, 3.0, 12.0]
+    loss(1.0)  # takes them in
+    every.zero_grad()
+    gg.optim.clip_grad_norm_(xs, max_norm=1.0)
+    assert [x.grad for x in xs] == [0.0] * 4
+    loss(1.0)
+    every.zero_grad()
+    every.step()
+    loss(1.0).backward()
+    assert [x.grad for x in xs] == [2.0, 4.0, 6.0, 8.0]
+
+
 def test_a_written_optimizer_works_in_a_store(gg):
     class Halve(gg.optim.Optimizer):
         state_names = ("seen",)

@@ -1,20 +1,20 @@
 # The C types of flat.py.
 cimport cython
-from cpython.array cimport array as Array
+from cpython.array cimport array as Array, clone
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy, memset
 from . cimport engine, modes, rules, sweep
 from .engine cimport Value
 
 cdef object ZERO, INDEX, NO
-cdef int DOUBLE
+cdef int DOUBLE, FLOAT, LONG
 cdef dict _stores
 
 cdef class Store:
     cdef readonly list values
     cdef readonly Py_ssize_t count, number, frozen, version
     cdef readonly bint away, live
-    cdef bint some
+    cdef bint some, blank
     cdef Array data, grad, spare, reached, trained
     @cython.locals(node=Value, i=cython.Py_ssize_t)
     cdef int join(self) except -1
@@ -24,6 +24,7 @@ cdef class Store:
         node=Value, data="double *", grad="double *", reached="signed char *", trained="signed char *",
         i=cython.Py_ssize_t, changed=bint)
     cpdef bint take(self) except -1
+    cdef int fill(self) except -1
     @cython.locals(node=Value, data="double *", grad="double *", reached="signed char *", i=cython.Py_ssize_t)
     cpdef int bring_home(self) except -1
 
@@ -59,8 +60,9 @@ cdef class Part:
     cdef int read(self, Array source, Array into) except -1
     @cython.locals(source="double *", results="double *", first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef int write(self, Array numbers, Array into) except -1
-    @cython.locals(grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t)
     cpdef int clear(self) except -1
+    @cython.locals(grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t)
+    cdef int zero(self) except -1
     @cython.locals(
         grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t, i=cython.Py_ssize_t)
     cpdef int scale_grads(self, double factor) except -1
@@ -71,6 +73,11 @@ cdef class Part:
 
 @cython.locals(strange=cython.longlong, total=double, i=cython.Py_ssize_t)
 cdef bint add_all(double* grads, double* partials, double seed, double* into, Py_ssize_t n) noexcept
+
+@cython.locals(strange=cython.longlong, total=double, i=cython.Py_ssize_t)
+cdef bint multiply_all(double* partials, double seed, double* into, Py_ssize_t n) noexcept
+@cython.locals(strange=cython.longlong, i=cython.Py_ssize_t, data="double *")
+cpdef bint is_finite(Array numbers) except -1
 
 cdef class Rule:
     cdef public Part part
@@ -84,7 +91,8 @@ cdef bint pull(Value root, double seed) except -1
 cdef inline long long bits_of(double zero) noexcept
 cdef int* ints(Array numbers)
 cdef signed char* bytes_of(Array numbers)
+cdef Array room(Py_ssize_t n)
 @cython.locals(found=Array, n=cython.Py_ssize_t)
 cpdef Array doubles_of(numbers)
-@cython.locals(view=Py_buffer, same=bint)
+@cython.locals(view=Py_buffer, known=bint, kind=cython.int, singles="float *", longs="long long *", i=cython.Py_ssize_t)
 cdef bint copy_doubles(numbers, double* into, Py_ssize_t n) except -1

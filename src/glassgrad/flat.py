@@ -32,7 +32,7 @@ from .engine import Value
 ZERO = array("d", [0.0])
 INDEX = array("i", [0])
 NO = array("b", [0])
-DOUBLE = ord("d")  # a buffer's format
+DOUBLE, FLOAT, LONG = map(ord, "dfl")  # a buffer's formats
 
 _stores: dict[int, int] = {}  # where in memory each store stands, by its number: they are not to be kept alive
 _numbers = itertools.count(1)
@@ -49,19 +49,20 @@ class Store:
         live: whether they may go away; not once another store has them.
         frozen: how many of them require no gradient, and `version` counts how often that changed for any.
         data, grad: their numbers and gradients, while they are away.
+        blank: whether all gradients are 0, not computed, whatever stands there.
         spare: a third array of that size. Whoever computes new numbers writes them there and exchanges the arrays.
     """
 
     __slots__ = (
-        "away", "count", "data", "frozen", "grad", "live", "number", "reached", "some", "spare", "trained", "values",
-        "version",
+        "away", "blank", "count", "data", "frozen", "grad", "live", "number", "reached", "some", "spare", "trained",
+        "values", "version",
     )  # fmt: skip
 
     def __init__(self, values: list[Value]) -> None:
         self.number: int = next(_numbers)
         self.values = values
         self.count = len(values)
-        self.away = self.some = False  # some: at least one is
+        self.away = self.some = self.blank = False  # some: at least one is
         self.live = True
         self.frozen = self.version = 0
         self.data = self.grad = self.spare = ZERO  # there is no room before it is needed
@@ -87,7 +88,7 @@ class Store:
 
     def make_room(self) -> None:
         if self.data is ZERO:
-            self.data, self.grad, self.spare = ZERO * self.count, ZERO * self.count, ZERO * self.count
+            self.data, self.grad, self.spare = room(self.count), room(self.count), room(self.count)
             self.reached, self.trained = NO * self.count, array("b", [1]) * self.count
 
     def take(self) -> bool:
@@ -97,6 +98,7 @@ class Store:
         if not self.live or sweep.is_running():
             return False
         self.make_room()
+        self.blank = False
         data, grad = modes.doubles(self.data), modes.doubles(self.grad)
         reached, trained = bytes_of(self.reached), bytes_of(self.trained)
         changed = False
@@ -117,9 +119,17 @@ class Store:
         self.away = True
         return True
 
+    def fill(self) -> None:
+        """Write the gradients down that are known to be 0."""
+        if self.blank:
+            memset(modes.doubles(self.grad), 0, 8 * self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+            memset(bytes_of(self.reached), 0, self.count)  # type: ignore[name-defined]  # noqa: F821
+            self.blank = False
+
     def bring_home(self) -> None:
         """Give the leaves that are away their numbers back."""
         if self.some:
+            self.fill()
             data, grad, reached = modes.doubles(self.data), modes.doubles(self.grad), bytes_of(self.reached)
             for i in range(self.count):
                 node: Value = self.values[i]
@@ -236,23 +246,25 @@ class Part:
 
     def grad(self) -> array[float]:
         """The same for gradients."""
+        self.store.fill()
         return self.store.grad if self.whole else self.copy_grad()
 
     def copy_data(self) -> array[float]:
         """The leaves' numbers, as a new array."""
-        found = ZERO * self.count
+        found = room(self.count)
         self.read(self.store.data, found)
         return found
 
     def copy_grad(self) -> array[float]:
         """Their gradients."""
-        found = ZERO * self.count
+        self.store.fill()
+        found = room(self.count)
         self.read(self.store.grad, found)
         return found
 
     def room(self) -> array[float]:
         """An array for what `replace_data` is to be given."""
-        return self.store.spare if self.whole else ZERO * self.count
+        return self.store.spare if self.whole else room(self.count)
 
     def replace_data(self, room: array[float]) -> None:
         """Make what stands there the leaves' numbers. It may be what `data` gave."""
@@ -268,6 +280,7 @@ class Part:
 
     def scale_grads(self, factor: float) -> None:
         """Multiply every gradient: what `p.grad *= factor` does, where it is not 0."""
+        self.store.fill()
         grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
         first, size = ints(self.starts), ints(self.lengths)
         for r in range(self.runs):
@@ -296,6 +309,14 @@ class Part:
 
     def clear(self) -> None:
         """Set the gradients to 0, not computed: what `p.grad = 0` does."""
+        if self.whole:
+            self.store.blank = True
+        else:
+            self.store.fill()
+            self.zero()
+
+    def zero(self) -> None:
+        """Write those zeros down."""
         grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
         first, size = ints(self.starts), ints(self.lengths)
         for r in range(self.runs):
@@ -308,6 +329,13 @@ class Part:
         False, with nothing changed, where a gradient would not be finite.
         """
         store: Store = self.store
+        if store.blank and self.whole and store.frozen == 0:
+            if not multiply_all(modes.doubles(partials), seed, modes.doubles(store.grad), self.count):
+                return False
+            store.blank = False
+            memset(bytes_of(store.reached), 1, self.count)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+            return True
+        store.fill()
         grads, steps, sums = modes.doubles(store.grad), modes.doubles(partials), modes.doubles(store.spare)
         first, size = ints(self.starts), ints(self.lengths)
         reached, trained = bytes_of(store.reached), bytes_of(store.trained)
@@ -338,6 +366,25 @@ def add_all(grads: array[float], partials: array[float], seed: float, into: arra
         total = grads[i] + seed * partials[i]
         into[i] = total
         strange |= bits_of(total - total)
+    return strange == 0
+
+
+def multiply_all(partials: array[float], seed: float, into: array[float], n: int) -> bool:
+    """The same where all gradients are 0: the sums, 0 + x, have no -0."""
+    strange = 0
+    for i in range(n):
+        total = 0.0 + seed * partials[i]
+        into[i] = total
+        strange |= bits_of(total - total)
+    return strange == 0
+
+
+def is_finite(numbers: array[float]) -> bool:
+    """Whether all numbers are finite: of a nan a program does not know that no comparison with it holds."""
+    data = modes.doubles(numbers)
+    strange = 0
+    for i in range(len(numbers)):
+        strange |= bits_of(data[i] - data[i])
     return strange == 0
 
 
@@ -397,26 +444,41 @@ def bytes_of(numbers: array[int]) -> array[int]:
     return numbers.data.as_schars if cython.compiled else numbers  # type: ignore[attr-defined]
 
 
+def room(n: int) -> array[float]:
+    """An array of so many numbers, whatever they are."""
+    return clone(ZERO, n, False) if cython.compiled else ZERO * n  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+
+
 def doubles_of(numbers: object) -> array[float]:
     """Numbers in a buffer as an array: an array of doubles is taken as it is."""
     if type(numbers) is array and numbers.typecode == "d":
         return numbers
     n = len(numbers)  # type: ignore[arg-type]
-    found = ZERO * n
+    found = room(n)
     if not (cython.compiled and copy_doubles(numbers, modes.doubles(found), n)):
         found = array("d", memoryview(numbers).tolist())  # type: ignore[arg-type]
     return found
 
 
 def copy_doubles(numbers: object, into: array[float], n: int) -> bool:
-    """Copy the numbers in a buffer; False if it is not of so many floats of 64 bits, in a row."""
-    same = False
+    """Copy the numbers in a buffer; False if it is not of so many floats or ints, in a row."""
     try:
         PyObject_GetBuffer(numbers, cython.address(view), PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
     except (BufferError, ValueError):
         return False
-    if view.len == 8 * n and view.format[0] == DOUBLE and view.format[1] == 0:  # type: ignore[name-defined]  # noqa: F821
+    kind = view.format[0] if view.format[1] == 0 and view.len == n * view.itemsize else 0  # type: ignore[name-defined]  # noqa: F821
+    known = True
+    if kind == DOUBLE:
         memcpy(into, view.buf, view.len)  # type: ignore[name-defined]  # noqa: F821
-        same = True
+    elif kind == FLOAT:
+        singles = cython.cast("float *", view.buf)  # type: ignore[name-defined]  # noqa: F821
+        for i in range(n):
+            into[i] = singles[i]
+    elif kind == LONG and view.itemsize == 8:  # type: ignore[name-defined]  # noqa: F821
+        longs = cython.cast("long long *", view.buf)  # type: ignore[name-defined]  # noqa: F821
+        for i in range(n):
+            into[i] = longs[i]
+    else:
+        known = False
     PyBuffer_Release(cython.address(view))  # type: ignore[name-defined]  # noqa: F821
-    return same
+    return known

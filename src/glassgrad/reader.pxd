@@ -5,10 +5,11 @@ from . cimport engine, flat, modes
 from .engine cimport Value
 
 cdef int NUMBER, ROW, SEQUENCE, MAPPING, ARRAY, NOTHING
-cdef object ZERO, MISSING
+cdef object MISSING
 
 cdef class Numbers:
     cdef readonly Array array
+    cdef readonly object reader
     cdef readonly Py_ssize_t examples
     cdef readonly list values, places, wanted
     cdef Py_ssize_t at
@@ -29,9 +30,6 @@ cdef class Form:
     cdef bint read_list(self, list items, Numbers into) except -1
     @cython.locals(child=Form, stop=cython.Py_ssize_t)
     cdef build(self, leaves, Py_ssize_t start)
-
-@cython.locals(i=cython.Py_ssize_t, data="double *", strange=double)
-cpdef bint is_finite(Array numbers) except -1
 
 @cython.locals(x=double, n=cython.Py_ssize_t, i=cython.Py_ssize_t, data="double *", where="int *", most="double *")
 cpdef bint are_rows(Array numbers, Array places, Array counts) except -1

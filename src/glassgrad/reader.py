@@ -24,7 +24,6 @@ from . import engine, flat, modes, trees
 from .engine import Value
 
 NUMBER, ROW, SEQUENCE, MAPPING, ARRAY, NOTHING = range(6)  # kinds of forms; a row is a sequence of numbers
-ZERO = array("d", [0.0])
 MISSING = object()
 
 
@@ -35,15 +34,17 @@ class Numbers:
 
     Attributes:
         array: the numbers.
+        reader: who read them.
         examples: how many rows the batches have, 1 where there is none.
         values: the Values among the numbers, and where they stand; `wanted` are those places where one requires a
             gradient.
     """
 
-    __slots__ = ("array", "at", "examples", "out", "places", "values", "wanted")
+    __slots__ = ("array", "at", "examples", "out", "places", "reader", "values", "wanted")
 
-    def __init__(self, size: int, examples: int) -> None:
-        self.array = ZERO * size
+    def __init__(self, reader: Reader, size: int, examples: int) -> None:
+        self.array = flat.room(size)
+        self.reader = reader
         self.examples = examples
         self.at = 0  # so many have been read
         self.values: list[Value] = []
@@ -57,6 +58,10 @@ class Numbers:
         for place, value in zip(self.places, self.values, strict=True):
             found[place] = value
         return found
+
+    def again(self, f: Callable[..., Any], leaves: list[Any]) -> Any:
+        """What a function gives for arguments of this structure, filled with these leaves."""
+        return self.reader.call(f, self, leaves)
 
     def number(self, x: Any) -> bool:
         """Read one number. Whether it is one."""
@@ -217,15 +222,6 @@ def form_of_rows(batch: Any) -> Form | None:
 SIMPLE = (int, bool, str, type(None))  # equal ones of these are the same
 
 
-def is_finite(numbers: array[float]) -> bool:
-    """Whether all numbers are finite: of a nan a program does not know that no comparison with it holds."""
-    data = modes.doubles(numbers)
-    strange = 0.0
-    for i in range(len(numbers)):
-        strange += data[i] - data[i]
-    return strange == 0.0
-
-
 def are_rows(numbers: array[float], places: array[int], counts: array[float]) -> bool:
     """Whether the numbers at these places are whole, from 0 on, each below its count: what `take` finds a row by."""
     data, where, most = modes.doubles(numbers), flat.ints(places), modes.doubles(counts)
@@ -292,7 +288,7 @@ class Reader:
                     return None
                 examples = len(x)
         count = 1 if examples < 0 else examples
-        into = Numbers(self.size + self.width * count, count)
+        into = Numbers(self, self.size + self.width * count, count)
         for i in range(len(self.forms)):
             x = given(args, kwargs, self.names[i], self.places[i])
             form: Form = self.forms[i]

@@ -8,16 +8,20 @@ from __future__ import annotations
 import math
 import operator
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
 
 from .. import calls, engine, modes, trees
 from ..engine import Scalar, Value
 from ..errors import GraphError
-from ..flat import Rule, doubles_of, locate, result_of, share
-from ..reader import Reader, are_rows, is_finite
+from ..flat import Part, Rule, doubles_of, is_finite, locate, result_of, share
+from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
 from .derived import Differentiable, Source, apart, split
@@ -27,17 +31,40 @@ from .trace import Trace
 
 if TYPE_CHECKING:
     from .evaluate import Machine, Results
+    from .function import Compiled
 
 __all__ = ["Call", "Entry"]
 
 DATA: Final = operator.attrgetter("data")
 
 
-@dataclass
+NOTHING: Final = array("d")
+
+
+class Given(Protocol):
+    """What a call is given: `reader.Numbers`, or the `function`'s own.
+
+    Attributes:
+        array: the numbers of all arguments, in order.
+        examples: how many rows the batches have, 1 where there is none.
+    """
+
+    array: array[float]
+    examples: int
+
+    def leaves(self) -> list[Any]:
+        """The numbers and Values."""
+
+    def again(self, f: Any, leaves: list[Any]) -> Any:
+        """What a function gives for these arguments with other leaves."""
+
+
+@cython.final
+@cython.cclass
 class Entry:
     """A program and what it is called with.
 
-    Attributes:
+    Arguments:
         machine, values: run the program, and where there are several results the one for these alone.
         made: how the result is put together.
         parameters: whose numbers the program takes first; `wanted` are those that derivatives are by, `constants` those
@@ -52,52 +79,83 @@ class Entry:
         seconds: how long each stage took.
     """
 
-    program: Program
-    machine: Machine
-    values: Machine | None
-    made: Made
-    parameters: list[Value]
-    wanted: list[Value]
-    constants: list[Value]
-    arguments: list[tuple[int, bool]]
-    by: list[tuple[int, int]]
-    rolled_by: list[tuple[int, int]]
-    rolled: frozenset[str]
-    counted: tuple[bool, bool]
-    indices: list[tuple[int, int, int]]
-    ends: tuple[int, int]
-    source: Source
-    seconds: dict[str, float]
-
-    def __post_init__(self) -> None:
-        self.part = locate(self.parameters)
-        self.wanted_part = locate(self.wanted)
-        self.operands = tuple(self.wanted)
+    def __init__(
+        self,
+        program: Program,
+        machine: Machine,
+        values: Machine | None,
+        made: Made,
+        parameters: list[Value],
+        wanted: list[Value],
+        constants: list[Value],
+        arguments: list[tuple[int, bool]],
+        by: list[tuple[int, int]],
+        rolled_by: list[tuple[int, int]],
+        rolled: frozenset[str],
+        counted: tuple[bool, bool],
+        indices: list[tuple[int, int, int]],
+        ends: tuple[int, int],
+        source: Source,
+        seconds: dict[str, float],
+    ) -> None:
+        self.program, self.machine, self.values, self.made = program, machine, values, made
+        self.parameters, self.wanted, self.constants = parameters, wanted, constants
+        self.arguments, self.by, self.rolled_by, self.rolled = arguments, by, rolled_by, rolled
+        self.counted, self.indices, self.ends = counted, indices, ends
+        self.source, self.seconds = source, seconds
+        self.part = locate(parameters)
+        self.wanted_part = locate(wanted)
+        self.operands = tuple(wanted)
+        self.single = values is None and not rolled_by
+        self.alone = str(made.structure) == "number"
         self.key: object = None  # what it is kept under
-        self.alone = self.values is None and str(self.made.structure) == "number"
         self.reader: Reader | None = None
         self.tries = 8  # so many times a reader is made
         self.version = -1  # of the store, when it was found that the constants still are
         self.slices: tuple[int, list[slice]] = (-1, [])  # where each argument's numbers stand among so many examples
         self.rows: tuple[int, Any, Any] = (-1, None, None)  # the same for `indices`
 
-    def call(self, name: str, symbol: str, *given: Any) -> Any:
-        """The result of the function, for what else a `Call` is made of."""
-        return Call(name, symbol, self, *given).values()
+    def call(self, function: Compiled, given: Given, by: list[Value]) -> Any:
+        """The result of a function.
+
+        Arguments:
+            by: the Values among the arguments that derivatives are by.
+        """
+        call: Call = Call.__new__(Call)
+        call.entry, call.source, call.function, call.given = self, self.source, function, given
+        call.name, call.symbol = function.name, function.symbol
+        numbers = call.numbers = given.array
+        examples = call.examples = given.examples
+        parameters = self.parameter_numbers()  # in a store, or not, from here on
+        if by:
+            call.operands = (*self.operands, *by)
+        else:
+            call.operands, call.part = self.operands, self.wanted_part
+        if not (is_finite(numbers) and self.inside(numbers, examples)):
+            # Eager code knows what an index below 0 means, what to say about one too large, and how nan compares.
+            return call.again(given.leaves())
+        if not self.single:
+            return call.values(parameters)
+        counts = array("d", [examples]) if self.counted[1] else NOTHING
+        y, slopes, finite = self.machine.single((parameters, numbers, counts), examples, self.program.chooses)
+        if not finite:
+            return call.again(given.leaves())
+        only = result_of(call, y, slopes)
+        return only if self.alone else self.made.rebuild([only], [])
 
     def in_store(self) -> bool:
         """Whether the parameters' numbers stand in a store, after taking them in if need be."""
-        part = self.part
+        part: Part | None = self.part
         if part is not None and not part.store.live:  # they went into a larger one, with those of another function
             part = self.part = locate(self.parameters)
             self.wanted_part = locate(self.wanted)
         return part is not None and part.ready()
 
-    def parameter_numbers(self) -> Any:
-        """Their numbers: with one result to be read at once, with several for the gradients as well."""
-        if not self.in_store():
-            return list(map(DATA, self.parameters))
-        return self.part.data() if self.values is None else self.part.copy_data()  # type: ignore[union-attr]
+    def parameter_numbers(self) -> array[float]:
+        """Their numbers, to be read at once: this may be the store's own array."""
+        if not self.parameters:
+            return NOTHING
+        return self.part.data() if self.in_store() else array("d", map(DATA, self.parameters))  # type: ignore[union-attr]
 
     def is_constant(self) -> bool:
         """Whether those are still constants that were when the program was made."""
@@ -105,8 +163,9 @@ class Entry:
             return True
         version = self.part.store.version if self.in_store() else -1  # type: ignore[union-attr]
         if version < 0 or version != self.version:
-            if any(x.requires_grad for x in self.constants):
-                return False
+            for x in self.constants:
+                if x.requires_grad:
+                    return False
             self.version = version
         return True
 
@@ -128,20 +187,17 @@ class Entry:
             for k, i in self.rolled_by
         ]
 
-    def numbers(self, parameters: Sequence[float], flat: array[float], examples: int) -> list[Any]:
+    def blocks(self, parameters: Sequence[float], numbers: array[float], examples: int) -> list[Any]:
         """What the machine takes: the numbers of each block."""
         found: list[Any] = [parameters] if self.parameters else []
         known, slices = self.slices  # at once: another thread may come with another number of examples
         if known != examples:
-            ends = [*self.starts(examples), len(flat)]
+            ends = [*self.starts(examples), len(numbers)]
             slices = [slice(*x) for x in pairwise(ends) if x[0] < x[1]]
             self.slices = examples, slices
-        if len(slices) < 2:
-            return [*found, flat] if slices else found
-        source: Any = flat if len(flat) < 1000 else memoryview(flat)  # which takes longer than to copy so many
-        return found + [source[part] for part in slices]
+        return found + [numbers[part] for part in slices]
 
-    def inside(self, flat: array[float], examples: int) -> bool:
+    def inside(self, numbers: array[float], examples: int) -> bool:
         """Whether every index that `take` is given is that of a row, counted from the start."""
         if not self.indices:
             return True
@@ -155,7 +211,7 @@ class Entry:
                 places.extend(range(starts[k] + i, starts[k] + i + size * count, size))
                 counts.extend([n] * count)
             self.rows = examples, places, counts
-        return are_rows(flat, places, counts)
+        return are_rows(numbers, places, counts)
 
 
 def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
@@ -173,55 +229,55 @@ def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
     return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
 
 
-class Call(Rule, Differentiable):
+@cython.cclass
+class Called(Rule):
+    """What is known of a `Call` where it is made: no more than that may take time there."""
+
+    if not cython.compiled:
+        entry: Entry
+        source: Source
+        function: Compiled
+        given: Given
+        name: str
+        symbol: str
+        numbers: array[float]
+        examples: int
+
+
+class Call(Called, Differentiable):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
     With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
-    with the gradients of all.
+    with the gradients of all. `Entry.call` makes it.
 
-    Arguments:
-        again: runs the function eagerly, on these numbers and Values in the place of its arguments'.
+    Attributes:
+        function, given: what was called, and with what; `numbers` are those that were given.
+        operands: what derivatives are by: parameters, then Values among the arguments.
     """
 
     formula = ""
     derivative_texts: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        name: str,
-        symbol: str,
-        entry: Entry,
-        flat: array[float],
-        leaves: Callable[[], list[Any]],
-        by: list[Value],
-        examples: int,
-        again: Callable[[list[Any]], Any],
-    ) -> None:
-        self.entry, self.source, self.leaves, self.again = entry, entry.source, leaves, again
-        self.name, self.symbol = name, symbol
-        self.examples = examples
-        self.operands = (*entry.operands, *by) if by else entry.operands
-        self.flat = flat
-        self.numbers = entry.numbers(entry.parameter_numbers(), flat, examples)
-        self.part = None if by else entry.wanted_part
+    def again(self, leaves: list[Any]) -> Any:
+        """What the function gives eagerly, with these numbers and Values in the place of its arguments'."""
+        values = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
+        results, made = trees.flatten(self.given.again(self.function.f, values))
+        return trees.rebuild(made, as_values(results))
 
-    def given(self, numbers: list[Any], counted: bool) -> list[Any]:
-        """The numbers of a machine's blocks, with how many examples there are where it takes that; seeds left out."""
-        return [*numbers, [float(self.examples)]] if counted else numbers
+    def count(self, counted: bool) -> list[list[float]]:
+        """The block of how many examples there are, where a machine takes that."""
+        return [[float(self.examples)]] if counted else []
 
-    def values(self) -> Any:
-        """The Values that the call gives."""
+    def values(self, parameters: Sequence[float]) -> Any:
+        """The Values that the call gives, where it is not `Entry.call` that makes the only one."""
         entry = self.entry
-        if not (is_finite(self.flat) and entry.inside(self.flat, self.examples)):
-            # Eager code knows what an index below 0 means, what to say about one too large, and how nan compares.
-            return self.again(self.leaves())
-        machine, counted = entry.values or entry.machine, entry.counted[entry.values is None]
-        found = machine.run(self.given(self.numbers, counted), self.examples, entry.program.chooses)
+        machine, count = entry.values or entry.machine, self.count(entry.counted[entry.values is None])
+        blocks = entry.blocks(parameters, self.numbers, self.examples)
+        found = machine.run([*blocks, *count], self.examples, entry.program.chooses)
         if not found.finite:
-            return self.again(self.leaves())
+            return self.again(self.given.leaves())
         if entry.values is None:
-            partials = doubles_of(gradients_of(found))
-            only = result_of(self, float(found.outputs[0]), partials)
+            only = result_of(self, float(found.outputs[0]), doubles_of(gradients_of(found)))
             return only if entry.alone else entry.made.rebuild([only], [])
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
@@ -251,18 +307,18 @@ class Call(Rule, Differentiable):
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
-        flat = self.flat[:]
+        numbers = self.numbers[:]
         for i, x in zip(entry.places(self.examples), operands[n:], strict=True):
-            flat[i] = engine.plain(x)
+            numbers[i] = engine.plain(x)
         parameters = [engine.plain(moved.get(id(x), x)) for x in entry.parameters]
-        return entry.numbers(parameters, flat, self.examples)
+        return entry.blocks(parameters, numbers, self.examples)
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
-    def at(self, operands: Sequence[Any]) -> Results:
-        """What the program gives where the operands have these numbers."""
-        numbers = self.given(self.numbers_at(operands), self.entry.counted[1])
-        return self.entry.machine.run(numbers, self.examples, self.entry.program.chooses)
+    def at(self, operands: Sequence[Any], seeds: Sequence[Any] = ()) -> Results:
+        """What the program gives where the operands have these numbers, and the seeds' blocks those."""
+        blocks = [*self.numbers_at(operands), *self.count(self.entry.counted[1]), *seeds]
+        return self.entry.machine.run(blocks, self.examples, self.entry.program.chooses)
 
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
@@ -282,12 +338,7 @@ class Call(Rule, Differentiable):
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         row = self.row(seeds)
-        if self.source.single:
-            found = self.at(operands)
-        else:
-            numbers = self.given(self.numbers_at(operands), self.entry.counted[1])
-            blocks = [*numbers, *split(row, self.source.outputs, self.examples)]
-            found = self.entry.machine.run(blocks, self.examples, self.entry.program.chooses)
+        found = self.at(operands, [] if self.source.single else split(row, self.source.outputs, self.examples))
         if found.finite:
             slopes: list[float] = gradients_of(found).tolist()
             return [row[0] * x for x in slopes] if self.source.single else slopes
@@ -302,7 +353,7 @@ class Call(Rule, Differentiable):
                 f"the graph with a result of {self.name} was copied, and where there is no program for its derivatives "
                 "the function runs again, which would not use the copies of the parameters that it finds by itself"
             )
-        leaves = list(self.leaves())
+        leaves = self.given.leaves()[:]
         for i, x in zip(self.entry.places(self.examples), inputs[n:], strict=True):
             leaves[i] = x
         with modes.Recording():

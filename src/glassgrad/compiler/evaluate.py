@@ -96,6 +96,19 @@ class Machine:
                 found = self.once(self.careful)
             return found
 
+    def single(
+        self, numbers: tuple[array[float], ...], examples: int, careful: bool
+    ) -> tuple[float, array[float], bool]:
+        """Run a program with one result once: that, the gradients, and whether all are finite.
+
+        Arguments:
+            numbers: those of all blocks, one after the other, in some arrays.
+        """
+        sizes = [block.size * (examples if block.rolled else 1) for block in self.given]
+        blocks = np.split(np.concatenate(numbers), np.cumsum(sizes)[:-1])
+        found = self.run(blocks, examples, careful)
+        return float(found.outputs[0]), array("d", found.gradients.astype(np.float64).tobytes()), found.finite
+
     def once(self, steps: list[Callable[[], object]]) -> Results:
         for step in steps:
             step()

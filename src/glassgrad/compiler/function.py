@@ -23,8 +23,7 @@ from .. import engine, modes, trees
 from ..engine import Value
 from ..errors import GraphError, OperandError, shown
 from ..primitives import name_in_graphs
-from ..reader import Numbers, Reader
-from ..run import as_values
+from ..reader import Reader
 from . import rolling
 from .program import CompileError, Program
 
@@ -152,15 +151,8 @@ class Compiled:
                 if entry is not self._readable[0]:
                     self._use(entry)
                 values = [x for x in numbers.values if x.requires_grad] if by else []
-                again = functools.partial(self._again, reader, numbers)
-                return entry.call(
-                    self.name, self.symbol, numbers.array, numbers.leaves, values, numbers.examples, again
-                )
+                return entry.call(self, numbers, values)
         return self._call(args, kwargs)
-
-    def _again(self, reader: Reader, numbers: Numbers, leaves: list[Any]) -> Any:
-        """What the function gives eagerly for arguments that were read, with these leaves."""
-        return _eagerly(lambda values: reader.call(self.f, numbers, values), leaves)
 
     def _use(self, entry: Entry) -> None:
         """Note that an entry was used."""
@@ -208,9 +200,6 @@ class Compiled:
             filled = inspect.BoundArguments(self.signature, bound.arguments | dict(zip(names, trees_, strict=True)))
             return self.f(*filled.args, **filled.kwargs)
 
-        def again(leaves: list[Any]) -> Any:
-            return _eagerly(lambda values: call(trees.rebuild(structure, values)), leaves)
-
         with self._lock:
             try:
                 roll = self._rolled.get(form, frozenset())
@@ -238,9 +227,8 @@ class Compiled:
                     self._readable = tuple([x for x in self._readable if x is not dropped])
             self._learn(entry, args, kwargs, names, list(fixed))
             self._use(entry)
-        flat = array("d", map(engine.plain, leaves))
-        values_by = [leaves[i] for i in entry.places(counts)] if by else []
-        return entry.call(self.name, self.symbol, flat, lambda: leaves, values_by, counts, again)
+        written = Written(leaves, counts, structure, call)
+        return entry.call(self, written, [leaves[i] for i in entry.places(counts)] if by else [])
 
     def key(
         self, form: object, names: list[str], given: list[Any], by: list[int], roll: frozenset[str]
@@ -283,11 +271,26 @@ class Compiled:
         return f"<compiled {self.name}, {len(self._entries)} program{'s' * (len(self._entries) != 1)}>"
 
 
-def _eagerly(call: Callable[[list[Value]], Any], leaves: list[Any]) -> Any:
-    """What a function gives for these leaves as Values, with Values for the numbers in it."""
-    values = [x if isinstance(x, Value) else Value(x, requires_grad=False) for x in leaves]
-    results, made = trees.flatten(call(values))
-    return trees.rebuild(made, as_values(results))
+class Written:
+    """What a call is given that no reader knows; see `call.Given`.
+
+    Arguments:
+        leaves, structure: of the arguments that are numbers to compute with.
+        call: calls the function with others in their place.
+    """
+
+    def __init__(
+        self, leaves: list[Any], examples: int, structure: trees.Container, call: Callable[[list[Any]], Any]
+    ) -> None:
+        self.array = array("d", map(engine.plain, leaves))
+        self.examples = examples
+        self._leaves, self._structure, self._call = leaves, structure, call
+
+    def leaves(self) -> list[Any]:
+        return self._leaves
+
+    def again(self, _f: object, leaves: list[Any]) -> Any:
+        return self._call(trees.rebuild(self._structure, leaves))
 
 
 def _static_key(x: Any) -> object:

@@ -253,18 +253,6 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
     return end;
 }
 
-static int NAME(finite)(const REAL *x, int64_t count) {
-    REAL sum = 0, parts[WIDTH] = {0};
-    int64_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH) {
-        UNROLL
-        for (int j = 0; j < WIDTH; j++) parts[j] += x[i + j] * 0;
-    }
-    for (; i < count; i++) sum += x[i] * 0;
-    for (int j = 0; j < WIDTH; j++) sum += parts[j];
-    return sum == 0;
-}
-
 /* Numbers given as [examples, size] become rows: square blocks in registers, the rest one by one. */
 #if WIDTH > 1
 #define BLOCKS(type) \
@@ -306,19 +294,45 @@ static void NAME(take)(void *arena, int64_t start, const void *from, int floats,
 #undef TAKE
 #undef BLOCKS
 
-/* As the steps of these kinds, but nothing behind may be written. */
-static int NAME(collect)(const Step *s, const int32_t *t, const void *arena, void *to) {
-    const REAL *m = arena;
-    REAL *out = to;
-    t += s->table;
-    if (s->kind == RUNS)
-        for (int64_t k = 0; k < s->count; out += t[1], t += 2, k++) memcpy(out, m + t[0], (size_t)t[1] * sizeof(REAL));
-    else {
-        int64_t k = 0;
-        for (; k + WIDTH <= s->count; k += WIDTH) STORE(out + k, NAME(gather)(m, t + k));
-        for (; k < s->count; k++) out[k] = m[t[k]];
+/* Copy numbers to where they may have to be doubles, and return what is behind them. `strange` stays 0 while all are
+   finite. */
+static char *NAME(put)(const REAL *x, int64_t count, char *to, int doubles, REAL *strange) {
+    REAL parts[WIDTH] = {0};
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) {
+        UNROLL
+        for (int j = 0; j < WIDTH; j++) parts[j] += x[i + j] * 0;
     }
-    return NAME(finite)(to, s->n);
+    for (; i < count; i++) *strange += x[i] * 0;
+    for (int j = 0; j < WIDTH; j++) *strange += parts[j];
+    if (!doubles || DOUBLE) {
+        memcpy(to, x, (size_t)count * sizeof(REAL));
+        return to + count * sizeof(REAL);
+    }
+    for (i = 0; i < count; i++) ((double *)to)[i] = x[i];
+    return to + count * sizeof(double);
+}
+
+/* As the steps of these kinds, a part at a time, which stays in the nearest cache; whether all numbers are finite. */
+static int NAME(collect)(const Step *s, const int32_t *t, const void *arena, void *out, int doubles) {
+    enum { PART = 512 };
+    const REAL *m = arena;
+    REAL strange = 0;
+    char *to = out;
+    t += s->table;
+    for (int64_t k = 0; k < s->count; k += s->kind == RUNS ? 1 : PART) {
+        if (s->kind == RUNS) {
+            for (int32_t j = 0; j < t[1]; j += PART)
+                to = NAME(put)(m + t[0] + j, t[1] - j < PART ? t[1] - j : PART, to, doubles, &strange);
+            t += 2;
+        } else {
+            REAL found[PART];
+            const int64_t n = s->count - k < PART ? s->count - k : PART;
+            for (int64_t j = 0; j < n; j += WIDTH) STORE(found + j, NAME(gather)(m, t + k + j));
+            to = NAME(put)(found, n, to, doubles, &strange);
+        }
+    }
+    return strange == 0;
 }
 
 static const Kernels NAME(kernels) = {WIDTH, NAME(run), NAME(collect), NAME(take)};

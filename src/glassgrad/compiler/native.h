@@ -24,8 +24,8 @@ typedef struct {
     int lanes; /* numbers in a vector */
     /* Run steps from the first up to the end or to one that only Python can do; return where it stopped. */
     int64_t (*run)(const Step *steps, int64_t first, int64_t end, const int32_t *table, void *const *rules, void *arena);
-    /* Copy results out of the arena; whether they are finite. */
-    int (*collect)(const Step *step, const int32_t *table, const void *arena, void *to);
+    /* Copy results out of the arena, as doubles or as they are; whether they are finite. */
+    int (*collect)(const Step *step, const int32_t *table, const void *arena, void *to, int doubles);
     /* Put given numbers into the arena: doubles or floats, of a rolled block as [examples, size] into rows. */
     void (*take)(void *arena, int64_t start, const void *from, int floats, int64_t size, int64_t examples, int64_t row);
 } Kernels;

@@ -8,6 +8,7 @@ It does what `evaluate` does, to rounding: that is the reference, and where this
 
 import threading
 import time
+from array import array
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from . import evaluate
 from .evaluate import Results, scalar_rule
 from .plan import FIELDS, KINDS, Plan
 
+from cpython.array cimport array as Array, clone
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_CheckBuffer,
     PyObject_GetBuffer,
@@ -29,7 +31,7 @@ cdef extern from "native.h":
     ctypedef struct Kernels:
         int lanes
         int64_t (*run)(const Step *, int64_t, int64_t, const int32_t *, void *const *, void *) noexcept nogil
-        int (*collect)(const Step *, const int32_t *, const void *, void *) noexcept nogil
+        int (*collect)(const Step *, const int32_t *, const void *, void *, int) noexcept nogil
         void (*take)(void *, int64_t, const void *, int, int64_t, int64_t, int64_t) noexcept nogil
     const Kernels *glassgrad_kernels(int single, int widest)
 
@@ -42,6 +44,7 @@ WORK = {
 KEPT = 4  # plans of one program, for as many numbers of examples
 widest = 64  # bytes of a vector, at most: for tests of the other kernels
 cdef object empty_like = np.empty_like
+cdef Array DOUBLES = array("d")
 
 # The C functions of rules.py: named as the operation, a derivative with _d and the operand; and those that are not.
 NAMED = {
@@ -86,13 +89,13 @@ cdef class Machine:
     cdef Rules rules
     cdef dict plans
     cdef object lock
-    cdef bint single
+    cdef bint floats
 
     def __init__(self, program, dtype="float64"):
         self.program = program
         self.dtype = np.dtype(dtype)
-        self.single = self.dtype == np.float32
-        self.kernels = glassgrad_kernels(self.single, widest)
+        self.floats = self.dtype == np.float32
+        self.kernels = glassgrad_kernels(self.floats, widest)
         self.given = [block for block in program.blocks if block.constants is None]
         self.rules = Rules()
         self.plans = {}
@@ -122,20 +125,59 @@ cdef class Machine:
         """The same, carefully or not."""
         cdef Prepared plan = self.plan(examples, careful)
         cdef Arena arena = plan.arena()
-        cdef int64_t at = 0
         if len(numbers) != len(self.given):
             raise ValueError(f"the program takes {len(self.given)} blocks of numbers, not {len(numbers)}")
         for i, given in enumerate(numbers):
             self.take(plan, i, given, arena)
+        self.go(plan, arena)
+        found = self.results(plan, arena)
+        plan.free.append(arena)
+        return found
+
+    def single(self, tuple numbers, examples, bint careful):
+        """Run a program with one result; see `evaluate.Machine.single`."""
+        cdef Prepared plan = self.plan(examples)
+        found = self.single_once(plan, numbers)
+        return found if found[2] or not careful else self.single_once(self.plan(examples, True), numbers)
+
+    cdef tuple single_once(self, Prepared plan, tuple numbers):
+        """The same, once."""
+        cdef Arena arena = plan.arena()
+        cdef const Step *results = plan.first + plan.count
+        cdef Array source, slopes = clone(DOUBLES, plan.lengths[1], False)
+        cdef int64_t k, count, size, at = 0
+        cdef int coming = 1
+        cdef double y = 0.0
+        cdef bint finite
+        source = numbers[0]
+        for k in range(len(plan.starts)):
+            count = plan.plan.examples if plan.rows[k] else 1
+            size = plan.sizes[k] * count
+            while at == len(source) and coming < len(numbers):
+                source, at = numbers[coming], 0
+                coming += 1
+            if at + size > len(source):
+                raise ValueError(f"{self.given[k].name} takes {size} numbers, and there are {len(source) - at}")
+            self.kernels.take(
+                arena.start, plan.starts[k], source.data.as_doubles + at, 0, plan.sizes[k], count, plan.rows[k]
+            )
+            at += size
+        self.go(plan, arena)
+        finite = self.kernels.collect(results, plan.table, arena.start, &y, True)
+        finite &= self.kernels.collect(results + 1, plan.table, arena.start, slopes.data.as_doubles, True)
+        plan.free.append(arena)
+        return y, slopes, finite
+
+    cdef int go(self, Prepared plan, Arena arena) except -1:
+        """Run the steps."""
+        cdef int64_t at = 0
         while at < plan.count:
             with nogil:
                 at = self.kernels.run(plan.first, at, plan.count, plan.table, self.rules.functions, arena.start)
             if at < plan.count:
                 by_python(plan.plan, at, arena.numbers)
                 at += 1
-        found = self.results(plan, arena)
-        plan.free.append(arena)
-        return found
+        return 0
 
     def times(self, numbers, examples=1):
         """For each step the number of its instruction, its kind and how many seconds it takes, alone and repeated."""
@@ -185,7 +227,7 @@ cdef class Machine:
             if plan.lengths[i]:
                 made = empty_like(found[i])
                 PyObject_GetBuffer(made, &view, PyBUF_WRITABLE)
-                finite &= self.kernels.collect(plan.first + plan.count + i, plan.table, arena.start, view.buf)
+                finite &= self.kernels.collect(plan.first + plan.count + i, plan.table, arena.start, view.buf, False)
                 PyBuffer_Release(&view)
                 found[i] = made if i < 2 else made.T
         found.append(finite)
@@ -196,7 +238,7 @@ cdef class Machine:
         cdef Py_buffer view
         cdef int64_t start = plan.starts[i], size = plan.sizes[i], k
         if not plan.rows[i] and type(given) is list and len(<list> given) == size:
-            if self.single:
+            if self.floats:
                 for k in range(size):
                     (<float *> arena.start)[start + k] = (<list> given)[k]
             else:
