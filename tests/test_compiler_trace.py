@@ -437,6 +437,51 @@ def test_a_result_can_be_recomputed(gg):
     assert (w.grad, x.grad) == (200.0, 50.0)
 
 
+@pytest.mark.parametrize("read", [False, True], ids=["written", "read"])
+def test_a_constant_argument_is_recomputed_too(gg, read):
+    w, x = gg.Value(3.0), gg.Value(2.0, requires_grad=False)
+    f = gg.compile(lambda x, c: w * w * x * c)
+    if read:
+        f(x, 5.0)
+    y = f(x, 5.0)
+    x.data, w.data = 4.0, 1.0
+    assert y.recompute().data == 20.0
+    y.backward()
+    assert w.grad == 40.0
+    assert gg.gradients(gg.gradients(y, w), w).data == 40.0
+    assert x.grad == 0.0
+
+
+def test_an_index_is_looked_at_again_when_a_result_is_recomputed(gg):
+    w, i = gg.Value(3.0), gg.Value(1.0, requires_grad=False)
+    y = gg.compile(lambda i: w * w * gg.take([10.0, 20.0, 30.0], i))(i)
+    assert y.data == 180.0
+    i.data = 2.0
+    assert y.recompute().data == 270.0
+    i.data = -3.0
+    assert y.recompute().data == 90.0, "eager code counts from the end"
+    assert gg.gradients(y, w).data == 60.0
+    second = gg.gradients(gg.gradients(y, w), w)
+    assert second.data == 20.0
+    for bad, error in [(3.0, IndexError), (0.5, TypeError)]:
+        i.data = bad
+        with pytest.raises(error, match="take"):
+            y.recompute()
+        assert y.data == 90.0
+
+
+def test_recomputing_a_copied_graph_where_the_function_would_have_to_run_again_is_refused(gg):
+    w, i = gg.Value(3.0), gg.Value(1.0, requires_grad=False)
+    y = gg.compile(lambda i: w * gg.take([10.0, 20.0, 30.0], i))(i)
+    twin = copy.deepcopy(y)
+    twin._prev[0].data = 5.0
+    assert twin.recompute().data == 100.0
+    i.data = -1.0
+    with pytest.raises(gg.CompileError, match="was copied"):
+        twin.recompute()
+    assert (twin.data, y.recompute().data) == (100.0, 90.0)
+
+
 @compile
 def half(x):
     return 0.5 * x
@@ -527,6 +572,38 @@ def test_no_comparison_with_nan_holds(gg):
     assert f(math.nan).data == -1.5
     with gg.allow_nonfinite():
         assert f(math.nan).data == -1.5
+
+
+COMPARED = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    "and": lambda a, b: (a > b) & (b > -1),
+    "or": lambda a, b: (a <= b) | (b < -1),
+    "xor": lambda a, b: (a <= b) ^ (b < -1),
+}
+
+
+@pytest.mark.parametrize("compare", COMPARED)
+def test_no_comparison_with_a_nan_that_is_computed_holds(gg, compare):
+    """Of infinities, eager code says what holds: inf >= inf does."""
+    w, v = gg.Value(3.0), gg.Value(-1.5)
+    nans = [lambda x, y: x.exp() - y.exp(), lambda x, y: x.exp() * 0.0, lambda x, y: (x - 1e3).log() - (y - 1e3).log()]
+    for of in [*nans, lambda x, y: x.exp(), lambda x, y: -x.exp(), lambda x, y: x.exp() * y]:
+        for scale in (0.0, 1.0):
+            for rolled in (False, True):
+
+                def choose(x, y, of=of, scale=scale):
+                    return gg.where(COMPARED[compare](of(x, y), scale * y), w * 1.0, v * 1.0)
+
+                with gg.allow_nonfinite():
+                    expected = choose(gg.Value(1e3, requires_grad=False), gg.Value(1e3, requires_grad=False)).data
+                    if rolled:
+                        found = gg.compile(lambda xs, f=choose: gg.vmap(f)(xs, xs))([1e3, 1e3])[1]
+                    else:
+                        found = gg.compile(choose)(1e3, 1e3)
+                    assert found.data == expected
 
 
 def test_an_infinite_derivative_is_no_zero(gg):

@@ -284,6 +284,8 @@ class Written:
     ) -> None:
         self.array = array("d", map(engine.plain, leaves))
         self.examples = examples
+        self.places = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
+        self.values = [leaves[i] for i in self.places]
         self._leaves, self._structure, self._call = leaves, structure, call
 
     def leaves(self) -> list[Any]:
