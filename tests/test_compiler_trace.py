@@ -159,7 +159,85 @@ def caught(gg, x, w):
     return w * factor + x
 
 
+def remainder(gg, x, w):
+    return w * (x % 2)
+
+
+def remainder_of_a_result(gg, x, w):
+    return w * (5 % (x * w))
+
+
+def floored(gg, x, w):
+    return w * (x // 2)
+
+
+def rounded(gg, x, w):
+    return w * round(x)
+
+
+def iterated(gg, x, w):
+    return w * sum(x)
+
+
+def a_floats_method(gg, x, w):
+    return w * x.is_integer()
+
+
+def sorted_by_numpy(gg, x, w):
+    return np.sort([x, w, x + w])[1]
+
+
+def largest_by_numpy(gg, x, w):
+    return np.max([x * w, w])
+
+
+def as_computed_index(gg, x, w):
+    return [x, w][x - 1]
+
+
+def as_index_of_an_array(gg, x, w):
+    return w * np.ones(3)[x]
+
+
+def as_index_of_an_axis(gg, x, w):
+    return w * np.ones((3, 3))[0, x]
+
+
+def as_indices(gg, x, w):
+    return w * np.ones(3)[[x, x]]
+
+
+def as_array_of_indices(gg, x, w):
+    return w * np.ones(3)[np.array([x, x])]
+
+
+def as_mask(gg, x, w):
+    return w * [1.0, 2.0][x > 0]
+
+
+def hidden(gg, x, w):
+    try:
+        return w * [1.0, 2.0][x]
+    except TypeError:
+        raise RuntimeError("no row") from None
+
+
 REFUSED = [
+    (remainder, "for %: 'Value' and 'int'", "static"),
+    (remainder_of_a_result, "for %: 'int' and 'Value'", "outside"),
+    (floored, "for //", "static"),
+    (rounded, "__round__", "outside"),
+    (iterated, "not iterable", "every number among the arguments is a Value"),
+    (a_floats_method, "is_integer", "outside"),
+    (sorted_by_numpy, "truth value", "glassgrad.where"),
+    (largest_by_numpy, "truth value", "glassgrad.maximum"),
+    (as_computed_index, "not Value", "glassgrad.take"),
+    (as_index_of_an_array, "an index", "glassgrad.take"),
+    (as_index_of_an_axis, "an index", "glassgrad.take"),
+    (as_indices, "valid indices", "for i in indices"),
+    (as_array_of_indices, "used as indices", "for i in indices"),
+    (as_mask, "not Value", "glassgrad.take"),
+    (hidden, "an index", "glassgrad.take"),
     (equal, "truth value", "glassgrad.where"),
     (true, "truth value", "glassgrad.where"),
     (counted, "truth value", "glassgrad.where"),
@@ -206,6 +284,19 @@ def test_what_would_freeze_a_number_is_refused_with_its_line(gg, f, what, way_ou
     assert any(f"line {line} of" in text for line in lines)
     assert (w.data, compiled.programs) == (0.5, [])
     assert gg.Value(3.0).data == 3.0  # the thread is as it was
+
+
+def test_errors_of_the_functions_own_stay_as_they_are(gg):
+    def short(x):
+        return x * [1.0, 2.0].pop(5)
+
+    def text(x):
+        return x * len(5)
+
+    for f, error in [(short, IndexError), (text, TypeError)]:
+        with pytest.raises(error) as found:
+            gg.compile(f)(2.0)
+        assert type(found.value) is error
 
 
 def test_other_threads_notice_nothing(gg):
