@@ -15,6 +15,7 @@ from conftest import BUILDS, in_threads
 
 from glassgrad import rules
 from glassgrad.compiler import evaluate
+from glassgrad.compiler.plan import KINDS, Plan
 from glassgrad.compiler.program import Block, Contract, Gather, Instruction, Map, Program, Spread, View, check
 
 pytestmark = pytest.mark.skipif(BUILDS == ["interpreted"], reason="there is no native machine without a compiler")
@@ -194,6 +195,58 @@ def test_numbers_may_be_given_as_anything_that_numpy_takes(native, kind):
     numbers = [float(i) for i in range(30)]
     for dtype in ("float64", "float32"):
         assert native.Machine(program, dtype).run([kind(numbers)]).outputs.tolist() == [x * x for x in numbers]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("rolled", [False, True])
+def test_threads_change_no_number(native, monkeypatch, threads, rolled):
+    from glassgrad.compiler import shares
+
+    monkeypatch.setattr(shares, "SHORT", -1)  # whatever can be divided is
+    divided, kinds = 0, set()
+    for seed in range(40):
+        program = Draw(f"threads {seed}", rolled).program(15)
+        dtype, examples = ("float64", "float32")[seed % 2], (1, 5, 40, 64)[seed % 4] if rolled else 1
+        given = numbers(program, examples, seed)
+        for careful in (False, True):
+            one, some = (native.Machine(program, dtype, n).once(given, examples, careful) for n in (1, threads))
+            for got, want in zip(some, one, strict=True):
+                assert np.array_equal(got, want, equal_nan=True)
+        machine = native.Machine(program, dtype)
+        plan = Plan(program, examples, machine.lanes, machine.dtype, lambda name: 0)
+        found = shares.Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, threads)
+        divided += found.divided
+        kinds |= {KINDS[kind] for kind in found.steps[1, :, 0].tolist()}
+    assert divided > 100
+    assert kinds >= (
+        {"rolled", "product", "map", "rule", "spread", "examples"} if rolled else {"product", "map", "rule"}
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 50, 70), (1, 7, 33, 64), (1, 64, 100, 17), (5, 9, 20, 20), (1, 3, 3, 900)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_threads_share_products_whose_rows_end_within_a_vector(native, monkeypatch, shape, dtype):
+    from glassgrad.compiler import shares
+
+    monkeypatch.setattr(shares, "SHORT", -1)
+    b, r, s, n = shape
+    first, second = b * r * n, b * s * n
+    left = View(0, (b, r, n), (r * n, n, 1))
+    for right in (View(first, (b, s, n), (s * n, n, 1)), View(first, (b, s, n), (s * n, 1, s))):  # packed, and not
+        blocks = (Block("u", 0, first, (b, r, n), None), Block("v", first, second, (b, s, n), None))
+        out, none = View(first + second, (b * r * s,), (1,)), View(0, (0,), (1,))
+        step = Contract(first + second, left, right, (1,) * n, False)
+        program = Program(
+            blocks, (step,), out, none, first + second + b * r * s, 0, ("",), View(0, (0,), (1,), True),
+            View(0, (0,), (1,), True), 0,
+        )  # fmt: skip
+        check(program)
+        given = numbers(program, 1)
+        one, three = (native.Machine(program, dtype, n).run(given).outputs for n in (1, 3))
+        assert np.array_equal(one, three)
+        u, v = np.reshape(given[0], (b, r, n)), np.reshape(given[1], (b, s, n) if right.strides[1] == n else (b, n, s))
+        want = np.matmul(u, np.swapaxes(v, 1, 2) if right.strides[1] == n else v)
+        np.testing.assert_allclose(three.reshape(b, r, s), want, atol=1e-11 if dtype == "float64" else 1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -372,6 +372,9 @@ def test_settings_that_make_no_sense_are_refused(gg):
         gg.compile(lambda x: x, static="n")
     with pytest.raises(gg.OperandError, match="keep"):
         gg.compile(lambda x: x, keep=0)
+    for bad in (0, -1, True, 2.0, "2"):
+        with pytest.raises(gg.OperandError, match="threads is how many to run on, 1 or more, not"):
+            gg.compile(lambda x: x, threads=bad)
     with pytest.raises(gg.CompileError, match="hashable"):
         gg.compile(lambda x, n: x, static="n")(1.0, [2])
     with pytest.raises(gg.CompileError, match="no program before"):

@@ -26,6 +26,7 @@ __all__ = ["build"]
 def build(
     f: Callable[..., Any],
     dtype: str,
+    threads: int,
     names: list[str],
     given: list[Any],
     leaves: list[Any],
@@ -75,7 +76,7 @@ def build(
     source = Source(scalars, list(blocks), outputs, [operands], len(scalars), single, dtype)
     if not single:
         alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
-        values = Machine(alone, dtype)
+        values = Machine(alone, dtype, threads)
         seeds = [scalars.leaf() for _ in found.outputs]
         rolled_seeds = [scalars.leaf(rolled=True) for _ in found.rolled_outputs]
     counted = scalars.examples is not None
@@ -103,7 +104,7 @@ def build(
         adjoint.gradients[plain:],
     )
     times.append(time.perf_counter())
-    machine = Machine(program, dtype)
+    machine = Machine(program, dtype, threads)
     times.append(time.perf_counter())
     return Entry(
         program=program,

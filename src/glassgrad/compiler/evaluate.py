@@ -49,9 +49,11 @@ class Machine:
 
     Arguments:
         dtype: of all numbers, float64 or float32.
+        threads: how many a run may take; NumPy's products of large matrices take what they are set to.
     """
 
-    def __init__(self, program: Program, dtype: str = "float64") -> None:
+    def __init__(self, program: Program, dtype: str = "float64", threads: int = 1) -> None:
+        del threads
         self.program = program
         self.dtype = np.dtype(dtype)
         self.given = [block for block in program.blocks if block.constants is None]

@@ -37,7 +37,7 @@ READ: Final = 8  # programs whose arguments' structure is looked for before all 
 
 
 def compile(  # noqa: A001 - JAX has jit
-    f: Any = None, *, static: Iterable[str] = (), dtype: str = "float64", keep: int = KEPT
+    f: Any = None, *, static: Iterable[str] = (), dtype: str = "float64", threads: int = 1, keep: int = KEPT
 ) -> Any:
     """A function that does the same as `f`, as a few tensor instructions. A decorator, with or without parentheses.
 
@@ -49,6 +49,8 @@ def compile(  # noqa: A001 - JAX has jit
             over as they are, with a program for each of their values.
         dtype: of the numbers that the program computes with, "float64" or "float32", which is about twice as fast and
             has seven digits; parameters, results and gradients stay floats.
+        threads: how many a call may take. They share what is long enough, such as large matrix products, and change no
+            result. More than there are idle processors, or for calls of less than about 0.2 ms, make it slower.
         keep: how many programs to keep.
 
     What the function does besides computing its results, such as printing or drawing random numbers, it does only when
@@ -74,8 +76,8 @@ def compile(  # noqa: A001 - JAX has jit
         (29.0, 24.0)
     """
     if f is None:
-        return functools.partial(compile, static=static, dtype=dtype, keep=keep)
-    return Compiled(f, static, dtype, keep)
+        return functools.partial(compile, static=static, dtype=dtype, threads=threads, keep=keep)
+    return Compiled(f, static, dtype, threads, keep)
 
 
 class Compiled:
@@ -89,15 +91,16 @@ class Compiled:
             computes, as "gradient" or "gradient of gradient".
     """
 
-    def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, keep: int) -> None:
+    def __init__(self, f: Callable[..., Any], static: Iterable[str], dtype: str, threads: int, keep: int) -> None:
         self.name = name_in_graphs(f, "compile")
         functools.update_wrapper(self, f)
         self.f = f
         self.symbol: str = getattr(f, "__name__", self.name)
         self.static = (static,) if isinstance(static, str) else tuple(static)
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise OperandError(f"compile({self.name}): keep is how many programs to keep, 1 or more, not {shown(keep)}")
-        self.keep = keep
+        for count, what in ((keep, "keep is how many programs to keep"), (threads, "threads is how many to run on")):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise OperandError(f"compile({self.name}): {what}, 1 or more, not {shown(count)}")
+        self.keep, self.threads = keep, threads
         self.dtype = str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))  # numpy.float32 is a type
         if self.dtype not in ("float64", "float32"):
             raise OperandError(f"compile({self.name}): dtype is 'float64' or 'float32', not {shown(dtype)}")
@@ -214,7 +217,7 @@ class Compiled:
             if entry is None or not entry.is_constant():
                 from .build import build  # what compiling needs is imported by who compiles
 
-                entry = build(self.f, self.dtype, names, given, leaves, structure, call)
+                entry = build(self.f, self.dtype, self.threads, names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
                     if len(self._rolled) > self.keep:

@@ -16,6 +16,7 @@ from .. import rules
 from . import evaluate
 from .evaluate import Results, scalar_rule
 from .plan import FIELDS, KINDS, Plan
+from .shares import Shares
 
 from cpython.array cimport array as Array, clone
 from cpython.buffer cimport (
@@ -34,6 +35,18 @@ cdef extern from "native.h":
         int (*collect)(const Step *, const int32_t *, const void *, void *, int) noexcept nogil
         void (*take)(void *, int64_t, const void *, int, int64_t, int64_t, int64_t) noexcept nogil
     const Kernels *glassgrad_kernels(int single, int widest)
+
+cdef extern from "threads.h":
+    const int MOST_THREADS
+    ctypedef struct Crew:
+        const Kernels *kernels
+        const Step *steps
+        const int64_t *ends
+        int64_t most, rounds, threads
+        const int32_t *table
+        void *const *rules
+        void *arena
+    int glassgrad_together(Crew *) noexcept nogil
 
 __all__ = ["Machine"]
 
@@ -82,20 +95,24 @@ cdef class Machine:
 
     Arguments:
         dtype: of all numbers, float64 or float32.
+        threads: how many a run may take.
     """
 
     cdef readonly object program, dtype, given
+    cdef readonly int threads, lanes
     cdef const Kernels *kernels
     cdef Rules rules
     cdef dict plans
     cdef object lock
     cdef bint floats
 
-    def __init__(self, program, dtype="float64"):
+    def __init__(self, program, dtype="float64", threads=1):
         self.program = program
+        self.threads = min(threads, MOST_THREADS)
         self.dtype = np.dtype(dtype)
         self.floats = self.dtype == np.float32
         self.kernels = glassgrad_kernels(self.floats, widest)
+        self.lanes = self.kernels.lanes
         self.given = [block for block in program.blocks if block.constants is None]
         self.rules = Rules()
         self.plans = {}
@@ -104,14 +121,17 @@ cdef class Machine:
 
     cdef Prepared plan(self, examples, careful=False):
         """The plan for so many examples; the last few are kept."""
+        cdef Prepared found
         key = ~examples if careful else examples
         found = self.plans.get(key)
         if found is None:
             with self.lock:
-                plan = Plan(self.program, examples, self.kernels.lanes, self.dtype, self.rules, careful)
+                plan = Plan(self.program, examples, self.lanes, self.dtype, self.rules, careful)
                 while len(self.plans) >= KEPT:
                     del self.plans[next(iter(self.plans))]
                 found = self.plans[key] = Prepared(plan, self.given)
+                if self.threads > 1 and not plan.by_python:
+                    found.shares = Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, self.threads)
         return found
 
     def run(self, numbers, examples=1, careful=True):
@@ -171,6 +191,8 @@ cdef class Machine:
     cdef int go(self, Prepared plan, Arena arena) except -1:
         """Run the steps."""
         cdef int64_t at = 0
+        if plan.shares is not None and plan.shares.divided and self.go_together(plan, arena):
+            return 0
         while at < plan.count:
             with nogil:
                 at = self.kernels.run(plan.first, at, plan.count, plan.table, self.rules.functions, arena.start)
@@ -178,6 +200,18 @@ cdef class Machine:
                 by_python(plan.plan, at, arena.numbers)
                 at += 1
         return 0
+
+    cdef bint go_together(self, Prepared plan, Arena arena) except -1:
+        """Run them on several threads. Whether there were any."""
+        cdef Crew crew
+        cdef bint done
+        steps, ends = plan.shares.steps, plan.shares.ends
+        crew.kernels, crew.table, crew.rules = self.kernels, plan.table, self.rules.functions
+        crew.steps, crew.ends, crew.arena = <const Step *> address(steps), <const int64_t *> address(ends), arena.start
+        crew.threads, crew.most, crew.rounds = steps.shape[0], steps.shape[1], ends.shape[0]
+        with nogil:
+            done = glassgrad_together(&crew)
+        return done
 
     def times(self, numbers, examples=1):
         """For each step the number of its instruction, its kind and how many seconds it takes, alone and repeated."""
@@ -285,7 +319,7 @@ cdef char *address(object numbers) except NULL:
 cdef class Prepared:
     """A plan as C reads it, and arenas that no thread uses at the moment."""
 
-    cdef object plan
+    cdef object plan, shares
     cdef Arena image
     cdef const Step *first
     cdef const int32_t *table
