@@ -41,13 +41,9 @@ def build(
     """
     try:
         from .lift import lift
+        from .machine import chosen
 
-        try:
-            from .native import Machine
-        except ModuleNotFoundError as error:
-            if error.name is None or not error.name.endswith(".native"):
-                raise
-            from .evaluate import Machine  # it was not compiled
+        Machine = chosen()
     except ImportError as error:
         raise CompileError(f"compiled functions run in NumPy, which is missing: pip install numpy ({error})") from None
     times = [time.perf_counter()]

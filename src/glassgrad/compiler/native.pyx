@@ -29,6 +29,8 @@ from libc.stdint cimport int32_t, int64_t
 cdef extern from "native.h":
     ctypedef struct Step:
         pass
+    enum:
+        PYTHON  # the last kind
     ctypedef struct Kernels:
         int lanes
         int64_t (*run)(const Step *, int64_t, int64_t, const int32_t *, void *const *, void *) noexcept nogil
@@ -48,7 +50,9 @@ cdef extern from "threads.h":
         void *arena
     int glassgrad_together(Crew *) noexcept nogil
 
-__all__ = ["Machine"]
+__all__ = ["LAYOUT", "Machine"]
+
+LAYOUT = 1, PYTHON + 1, sizeof(Step) // sizeof(int64_t)  # as in arena.py
 
 WORK = {
     "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies", "transpose": "copies",
