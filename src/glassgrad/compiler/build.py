@@ -5,6 +5,7 @@ Pipeline: trace → differentiate → lift → program → evaluate; what `funct
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from .derived import Group, Source
 from .differentiate import differentiate
 from .program import PARAMETERS, CompileError, Shape
 from .rolling import alike
-from .scalars import Scalars
 from .trace import Argument, Trace, trace
 
 __all__ = ["build"]
@@ -41,9 +41,7 @@ def build(
     """
     try:
         from .lift import lift
-        from .machine import chosen
-
-        Machine = chosen()
+        from .machine import machine_of
     except ImportError as error:
         raise CompileError(f"compiled functions run in NumPy, which is missing: pip install numpy ({error})") from None
     times = [time.perf_counter()]
@@ -64,48 +62,28 @@ def build(
     ]
     by, rolled_by = _places(arguments, leaves, found)
     operands = Group([*nodes, *[found.inputs[k][i] for k, i in by]], [found.inputs[k][i] for k, i in rolled_by])
-    values = None
-    seeds: list[int | None] = [None]
-    rolled_seeds: list[int] = []
     single = len(found.outputs) == 1 and not found.rolled_outputs
+    start, gradients, plain = len(scalars), [], len(operands.plain)
+    prepare = functools.partial(machine_of, dtype=dtype, threads=threads)
     outputs = [Group(found.outputs, found.rolled_outputs)]
-    source = Source(scalars, list(blocks), outputs, [operands], len(scalars), single, dtype)
-    if not single:
-        alone = lift(scalars, [*blocks, *_counted(scalars)], found.outputs, [], len(scalars), found.rolled_outputs)
-        values = Machine(alone, dtype, threads)
-        seeds = [scalars.leaf() for _ in found.outputs]
-        rolled_seeds = [scalars.leaf(rolled=True) for _ in found.rolled_outputs]
-    counted = scalars.examples is not None
-    adjoint = differentiate(
-        scalars,
-        [*found.outputs, *found.rolled_outputs],
-        [*seeds, *rolled_seeds],
-        [*operands.plain, *operands.rolled],
-    )
+    source = Source(scalars, list(blocks), outputs, [operands], start, single, prepare)
+    if single:  # of several results few may be differentiated, or none: their gradient is made when it is asked for
+        adjoint = differentiate(scalars, found.outputs, [None], [*operands.plain, *operands.rolled])
+        start, gradients = adjoint.start, adjoint.gradients
+    else:
+        source.fresh = scalars
     times.append(time.perf_counter())
-    plain = len(operands.plain)
-    blocks += _counted(scalars)
-    if not single:
-        blocks += [
-            ("seeds", [i for i in seeds if i is not None], (len(seeds),)),
-            ("rolled seeds", rolled_seeds, (len(rolled_seeds),)),
-        ]
+    if scalars.examples is not None:
+        blocks.append(("n", [scalars.examples], ()))
     program = lift(
-        scalars,
-        blocks,
-        found.outputs,
-        adjoint.gradients[:plain],
-        adjoint.start,
-        found.rolled_outputs,
-        adjoint.gradients[plain:],
-    )
+        scalars, blocks, found.outputs, gradients[:plain], start, found.rolled_outputs, gradients[plain:]
+    )  # fmt: skip
     times.append(time.perf_counter())
-    machine = Machine(program, dtype, threads)
+    machine = prepare(program)
     times.append(time.perf_counter())
     return Entry(
         program=program,
         machine=machine,
-        values=values,
         made=found.made,
         parameters=parameters,
         wanted=wanted,
@@ -114,7 +92,7 @@ def build(
         by=by,
         rolled_by=rolled_by,
         rolled=found.rolled,
-        counted=(counted, scalars.examples is not None),
+        counted=scalars.examples is not None,
         indices=found.indices,
         ends=(len(found.outputs), len(found.rolled_outputs)),
         source=source,
@@ -158,11 +136,6 @@ def _places(
         (rolled_by if x.name in found.rolled else by).extend(some)
         start += x.structure.size
     return by, rolled_by
-
-
-def _counted(scalars: Scalars) -> list[tuple[str, list[int], Shape]]:
-    """The block for how many examples there are, where something depends on it."""
-    return [] if scalars.examples is None else [("n", [scalars.examples], ())]
 
 
 def _shape(structure: trees.Structure) -> Shape:

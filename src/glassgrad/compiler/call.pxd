@@ -8,13 +8,12 @@ cdef class Entry:
     cdef readonly object program, made, source
     cdef readonly list parameters, wanted, constants, arguments, by, rolled_by, indices
     cdef readonly frozenset rolled
-    cdef readonly tuple counted, ends, operands
+    cdef readonly tuple ends, operands
+    cdef readonly bint counted, single, alone
     cdef readonly dict seconds
-    cdef public object machine, values, key, reader
+    cdef public object machine, key, reader
     cdef public int tries
     cdef Part part, wanted_part
-    cdef readonly bint alone
-    cdef bint single
     cdef Py_ssize_t version
     cdef tuple slices, rows
     @cython.locals(call=Called, numbers=Array, examples=cython.Py_ssize_t, finite=bint, y=double)

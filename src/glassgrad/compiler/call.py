@@ -24,7 +24,7 @@ from ..flat import Part, Rule, doubles_of, is_finite, locate, result_of, share
 from ..reader import Reader, are_rows
 from ..run import as_values
 from ..tape import Tape
-from .derived import Differentiable, Source, apart, split
+from .derived import Differentiable, Source, apart
 from .program import CompileError, Program
 from .rolling import Made
 from .trace import Trace
@@ -68,14 +68,14 @@ class Entry:
     """A program and what it is called with.
 
     Arguments:
-        machine, values: run the program, and where there are several results the one for these alone.
+        machine: runs the program.
         made: how the result is put together.
         parameters: whose numbers the program takes first; `wanted` are those that derivatives are by, `constants` those
             that required none.
         arguments: for each how many numbers it has, in a row if it is rolled, and whether it is.
         by: which numbers derivatives are by: argument and place; `rolled_by` those of each example.
         rolled: the names of the arguments that are.
-        counted: whether `values`, and `machine`, take how many examples there are.
+        counted: whether it takes how many examples there are.
         indices: what `take` is given: the argument, the place of the number, and how many rows there are.
         ends: how many results there are, and how many each example has.
         source: what programs of derivatives are made of.
@@ -86,7 +86,6 @@ class Entry:
         self,
         program: Program,
         machine: Machine,
-        values: Machine | None,
         made: Made,
         parameters: list[Value],
         wanted: list[Value],
@@ -95,13 +94,13 @@ class Entry:
         by: list[tuple[int, int]],
         rolled_by: list[tuple[int, int]],
         rolled: frozenset[str],
-        counted: tuple[bool, bool],
+        counted: bool,
         indices: list[tuple[int, int, int]],
         ends: tuple[int, int],
         source: Source,
         seconds: dict[str, float],
     ) -> None:
-        self.program, self.machine, self.values, self.made = program, machine, values, made
+        self.program, self.machine, self.made = program, machine, made
         self.parameters, self.wanted, self.constants = parameters, wanted, constants
         self.arguments, self.by, self.rolled_by, self.rolled = arguments, by, rolled_by, rolled
         self.counted, self.indices, self.ends = counted, indices, ends
@@ -109,7 +108,7 @@ class Entry:
         self.part = locate(parameters)
         self.wanted_part = locate(wanted)
         self.operands = tuple(wanted)
-        self.single = values is None and not rolled_by
+        self.single = ends == (1, 0)
         self.alone = str(made.structure) == "number"
         self.key: object = None  # what it is kept under
         self.reader: Reader | None = None
@@ -137,9 +136,9 @@ class Entry:
         if not (is_finite(numbers) and self.inside(numbers, examples)):
             # Eager code knows what an index below 0 means, what to say about one too large, and how nan compares.
             return call.again(given.leaves())
-        if not self.single:
+        if not self.single or self.rolled_by:
             return call.values(parameters)
-        counts = array("d", [examples]) if self.counted[1] else NOTHING
+        counts = array("d", [examples]) if self.counted else NOTHING
         y, slopes, finite = self.machine.single((parameters, numbers, counts), examples, self.program.chooses)
         if not finite:
             return call.again(given.leaves())
@@ -250,8 +249,8 @@ class Called(Rule):
 class Call(Called, Differentiable):
     """One call of a compiled function: the rule of the nodes that it gives, as `primitives` and `calls` have them.
 
-    With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, which runs the program again
-    with the gradients of all. `Entry.call` makes it.
+    With one result that is a PRIMITIVE, whose derivatives are known; with several a CALL, for whose gradients there is
+    another program. `Entry.call` makes it.
 
     Attributes:
         function, given: what was called, and with what; `numbers` are those that were given.
@@ -267,19 +266,19 @@ class Call(Called, Differentiable):
         results, made = trees.flatten(self.given.again(self.function.f, values))
         return trees.rebuild(made, as_values(results))
 
-    def count(self, counted: bool) -> list[list[float]]:
-        """The block of how many examples there are, where a machine takes that."""
-        return [[float(self.examples)]] if counted else []
+    def run(self, blocks: list[Any]) -> Results:
+        """What the program gives for these blocks."""
+        entry = self.entry
+        count = [[float(self.examples)]] if entry.counted else []
+        return entry.machine.run([*blocks, *count], self.examples, entry.program.chooses)
 
     def values(self, parameters: Sequence[float]) -> Any:
         """The Values that the call gives, where it is not `Entry.call` that makes the only one."""
         entry = self.entry
-        machine, count = entry.values or entry.machine, self.count(entry.counted[entry.values is None])
-        blocks = entry.blocks(parameters, self.numbers, self.examples)
-        found = machine.run([*blocks, *count], self.examples, entry.program.chooses)
+        found = self.run(entry.blocks(parameters, self.numbers, self.examples))
         if not found.finite:
             return self.again(self.given.leaves())
-        if entry.values is None:
+        if entry.single:
             only = result_of(self, float(found.outputs[0]), doubles_of(gradients_of(found)))
             return only if entry.alone else entry.made.rebuild([only], [])
         unknown = array("d", [math.nan]) * len(self.operands)
@@ -288,11 +287,11 @@ class Call(Called, Differentiable):
         def pick(i: int, y: float, path: str) -> Value:
             return engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{path}", i), (node,), y, unknown)
 
-        plain, each = entry.ends
+        (plain, each), paths = entry.ends, entry.made.rolled_paths
         return entry.made.rebuild(
-            [pick(i, y, entry.made.path(i)) for i, y in enumerate(found.outputs.tolist())],
+            list(map(pick, range(plain), found.outputs.tolist(), entry.made.paths)),
             [
-                [pick(plain + e * each + k, y, entry.made.rolled_path(k, e)) for k, y in enumerate(row)]
+                [pick(plain + e * each + k, y, f"[{e}]".join(paths[k])) for k, y in enumerate(row)]
                 for e, row in enumerate(found.rolled_outputs.tolist())
             ]
             if each
@@ -324,13 +323,10 @@ class Call(Called, Differentiable):
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
-    def at(self, operands: Sequence[Any], seeds: Sequence[Any] = ()) -> Results | None:
-        """What the program gives where the operands have these numbers, and the seeds' blocks those."""
+    def at(self, operands: Sequence[Any]) -> Results | None:
+        """What the program gives where the operands have these numbers; None where eager code has to say that."""
         numbers = self.numbers_at(operands)
-        if numbers is None:
-            return None
-        blocks = [*numbers, *self.count(self.entry.counted[1]), *seeds]
-        return self.entry.machine.run(blocks, self.examples, self.entry.program.chooses)
+        return None if numbers is None else self.run(numbers)
 
     def recorded(self, operands: Sequence[float]) -> tuple[list[Value], list[Value]]:
         """The same as a graph; the parameters have the operands' numbers."""
@@ -363,12 +359,12 @@ class Call(Called, Differentiable):
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
-        row = self.row(seeds)
-        found = self.at(operands, [] if self.source.single else split(row, self.source.outputs, self.examples))
-        if found is not None and found.finite:
-            slopes: list[float] = gradients_of(found).tolist()
-            return [row[0] * x for x in slopes] if self.source.single else slopes
-        return self.tape(operands).pull(array("d", row))
+        if self.entry.single:
+            found = self.at(operands)
+            if found is not None and found.finite:
+                return [seeds[0] * x for x in gradients_of(found).tolist()]
+            return self.tape(operands).pull(array("d", [seeds[0]]))
+        return super().pull(operands, seeds)
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
         return Tape(*self.record(operands))

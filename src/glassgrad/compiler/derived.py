@@ -69,7 +69,7 @@ class Source:
         by: the leaves that derivatives are by, one for each operand of a call, in groups.
         start: the first node of an adjoint; len(scalars) if there is none.
         single: whether the gradient is that of the only result, with the seed 1.
-        dtype: of all numbers.
+        prepare: makes a program ready to run.
     """
 
     symmetric = False  # whether the derivatives by the operands are a symmetric matrix
@@ -83,10 +83,10 @@ class Source:
         by: list[Group],
         start: int,
         single: bool,
-        dtype: str,
+        prepare: Callable[[Program], Machine],
     ) -> None:
         self.blocks, self.outputs, self.by = blocks, outputs, by
-        self.start, self.single, self.dtype = start, single, dtype
+        self.start, self.single, self.prepare = start, single, prepare
         import numpy as np
 
         n = len(scalars)
@@ -132,13 +132,12 @@ class Source:
         """What computes the results."""
 
         def make() -> Machine:
-            from .evaluate import Machine
             from .lift import lift
 
             plain, rolled = self.nodes(self.outputs)
             scalars = self.scalars()
             count = [] if self.examples is None else [("n", [self.examples], ())]
-            return Machine(lift(scalars, [*self.blocks, *count], plain, [], self.start, rolled), self.dtype)
+            return self.prepare(lift(scalars, [*self.blocks, *count], plain, [], self.start, rolled))
 
         return self.once("machine", make)  # type: ignore[no-any-return]
 
@@ -243,7 +242,7 @@ class Source:
             [*[group.of(expanded) for group in groups], *seeds],
             start,
             False,
-            self.dtype,
+            self.prepare,
         )
         made.fresh = scalars
         return made
@@ -282,7 +281,7 @@ def leaves_like(group: Group, scalars: Scalars) -> Group:
 class Differentiable:
     """The rule of a CALL that has programs for its derivatives: what sweeps ask, as `calls` says.
 
-    A subclass has the `source` of its programs, its `operands`, the number of `examples`, `pull` with numbers, and:
+    A subclass has the `source` of its programs, its `operands`, the number of `examples`, and:
 
         numbers_at(operands)   the numbers of the program's blocks where the operands are these, Values or numbers; None
                                where it has to run eagerly
@@ -306,7 +305,15 @@ class Differentiable:
         raise NotImplementedError
 
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
-        raise NotImplementedError
+        """The derivative by each operand of the results, each times its seed."""
+        row = self.row(seeds)
+        gradient, numbers = self.source.gradient, self.numbers_at(operands)
+        if gradient is not None and numbers is not None:
+            blocks = split(row, self.source.outputs, self.examples)
+            found = gradient.run([*numbers, *blocks], self.examples)
+            if found is not None:
+                return found
+        return self.tape(operands).pull(array("d", row))
 
     def row(self, seeds: dict[int, Any]) -> list[Any]:
         """The seed of each result, 0 where there is none."""
@@ -381,16 +388,6 @@ class Derived(Differentiable):
         others = [engine.plain(x) for x in operands[n:]]
         groups = self.source.by[len(self.parent.source.by) :] if others else []
         return [*found, *split(others, groups, self.examples)]
-
-    def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
-        row = self.row(seeds)
-        gradient, numbers = self.source.gradient, self.numbers_at(operands)
-        if gradient is not None and numbers is not None:
-            blocks = split(row, self.source.outputs, self.examples)
-            found = gradient.run([*numbers, *blocks], self.examples)
-            if found is not None:
-                return found
-        return self.tape(operands).pull(array("d", row))
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
         inputs = apart(operands)

@@ -1,4 +1,4 @@
-"""Machine: which one runs programs: that of `native`, where it was compiled, or NumPy's in `evaluate`.
+"""Machine: what runs a program: that of `native`, where it was compiled, or NumPy's in `evaluate`.
 
 Pipeline: trace → differentiate → lift → program → **machine**.
 
@@ -10,26 +10,29 @@ alone, with a warning.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 from ..errors import level_of_caller
+from .evaluate import Machine
+from .program import Program
 
-if TYPE_CHECKING:
-    from .evaluate import Machine as AnyMachine
-
-__all__ = ["chosen"]
+__all__ = ["machine_of"]
 
 
-def chosen() -> type[AnyMachine]:
+def machine_of(program: Program, dtype: str, threads: int = 1) -> Machine:
+    """A program made ready to run; see `evaluate.Machine`."""
+    return chosen()(program, dtype, threads)
+
+
+def chosen() -> type[Machine]:
     """The class of machines that run programs here."""
-    from . import arena, evaluate
+    from . import arena
 
     try:
-        from .native import Machine  # `from . import native` would not tell whether it is there
+        from .native import Machine as Native  # `from . import native` would not tell whether it is there
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.endswith(".native"):
             raise
-        return evaluate.Machine  # it was not compiled
+        return Machine  # it was not compiled
     except ImportError as error:  # it asks for what its sources have no longer
         reason = str(error)
     else:
@@ -37,7 +40,7 @@ def chosen() -> type[AnyMachine]:
 
         found = getattr(native, "LAYOUT", None)
         if found == arena.LAYOUT:
-            return Machine
+            return Native
         reason = f"plans are laid out as {arena.LAYOUT}, and they read {found}"
     warnings.warn(
         f"glassgrad's compiled kernels are older or newer than the sources beside them ({reason}): compiled functions "
@@ -45,4 +48,4 @@ def chosen() -> type[AnyMachine]:
         RuntimeWarning,
         stacklevel=level_of_caller(),
     )
-    return evaluate.Machine
+    return Machine

@@ -10,6 +10,7 @@ only vmap can see the row. A function that looks at one all the same is traced o
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -170,19 +171,20 @@ class Made:
                 start = stop
         return trees.rebuild(self.structure, leaves)
 
-    def path(self, i: int) -> str:
-        """Where a plain leaf stands, as errors and pictures call it."""
-        places = [k for k, slot in enumerate(self.slots) if slot is None]
-        return self.structure.path(places[i]) if i < len(places) else ""
+    @functools.cached_property
+    def paths(self) -> list[str]:
+        """Where each plain leaf stands, as errors and pictures call it."""
+        return [self.structure.path(i) for i, slot in enumerate(self.slots) if slot is None]
 
-    def rolled_path(self, k: int, example: int) -> str:
-        """The same for a leaf that each example has."""
-        for i, slot in enumerate(self.slots):
-            if slot is not None:
-                if k < slot.size:
-                    return f"{self.structure.path(i)}[{example}]{slot.path(k)}"
-                k -= slot.size
-        return ""
+    @functools.cached_property
+    def rolled_paths(self) -> list[tuple[str, str]]:
+        """The same for each leaf that every example has: what comes before the example's number, and behind it."""
+        return [
+            (self.structure.path(i), slot.path(k))
+            for i, slot in enumerate(self.slots)
+            if slot is not None
+            for k in range(slot.size)
+        ]
 
 
 def alike(rows: Sequence[Any]) -> bool:

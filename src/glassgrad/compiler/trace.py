@@ -326,8 +326,8 @@ def attempt(
     if result is None:
         raise CompileError(f"{name} returned None; is a return missing?")
     plain, rolled, made = Made.of(result)
-    trees.scalars(plain, lambda i: f"the result{made.path(i)} of {name}")
-    trees.scalars(rolled, lambda k: f"the result{made.rolled_path(k, 0)} of {name}")
+    trees.scalars(plain, lambda i: f"the result{made.paths[i]} of {name}")
+    trees.scalars(rolled, lambda k: f"the result{'[0]'.join(made.rolled_paths[k])} of {name}")
     flat = [x for row in stand_ins for x in row]
     ends = [x for x in (*plain, *rolled) if isinstance(x, Value)]
     for found in captured(ends, [*flat, *tracer.counts], depth):
