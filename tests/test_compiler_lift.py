@@ -17,6 +17,7 @@ from glassgrad.compiler.differentiate import differentiate
 from glassgrad.compiler.lift import lift
 from glassgrad.compiler.products import as_operand
 from glassgrad.compiler.program import Contract, Gather, Map, Program, View, check
+from glassgrad.compiler.readings import WANTED, Reading
 from glassgrad.compiler.scalars import Scalars
 
 
@@ -339,6 +340,19 @@ def test_one_reading_of_a_rule_serves_each_kind_of_operands(gg):
     assert derivatives(gg, scalars, scalars.node("sum", x, w), [x, w]) == [1.0, 1.0]
     assert derivatives(gg, scalars, scalars.node("sum", x, w, u), [x, w]) == [1.0, 1.0]
     assert derivatives(gg, scalars, scalars.node("dot", x, two, w, three, x, x), [x, w]) == [("sum", 3.0, 2.0, w), x]
+
+
+@pytest.mark.parametrize("op", ["logsumexp", "softmax", "prod", "dot"])
+def test_a_rule_is_read_in_steps_in_the_number_of_its_operands(op):
+    class Counting(Reading):
+        places = 0
+
+        def place(self, x):
+            self.places += 1
+            return super().place(x)
+
+    small, large = (Counting(op, [WANTED] * n, [0.0] * n, by_number=False).places for n in (20, 200))
+    assert large < 12 * small
 
 
 def test_equal_operations_stay_one_node_however_many_there_are(gg):

@@ -217,13 +217,27 @@ def test_threads_change_no_number(native, monkeypatch, threads, rolled):
                 assert np.array_equal(got, want, equal_nan=True)
         machine = native.Machine(program, dtype)
         plan = Plan(program, examples, machine.lanes, machine.dtype, lambda name: 0)
-        found = shares.Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, threads)
+        found = shares.Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, 2 * threads)
         divided += found.divided
-        kinds |= {KINDS[kind] for kind in found.steps[1, :, 0].tolist()}
+        kinds |= {KINDS[found.steps[first, 0]] for first, _, parts in found.rounds.tolist() if parts}
     assert divided > 100
     assert kinds >= (
         {"rolled", "product", "map", "rule", "spread", "examples"} if rolled else {"product", "map", "rule"}
     )
+
+
+def test_many_callers_each_with_threads(native, monkeypatch):
+    from glassgrad.compiler import shares
+
+    monkeypatch.setattr(shares, "SHORT", -1)
+    program = Draw("callers", True).program(15)
+    machine, given = native.Machine(program, "float64", 4), numbers(program, 40)
+    want = native.Machine(program).run(given, 40)
+
+    def work(_):
+        return all(np.array_equal(machine.run(given, 40)[0], want[0], equal_nan=True) for _ in range(200))
+
+    assert all(in_threads(4, work))
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 50, 70), (1, 7, 33, 64), (1, 64, 100, 17), (5, 9, 20, 20), (1, 3, 3, 900)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import random
@@ -326,6 +327,31 @@ def test_a_large_batch_is_tried_rolled_first(gg):
     g = gg.compile(lambda X: w * X[0] + gg.sum(X[1:]))
     assert g([1.0] * 2000).data == 2002.0
     assert g.program.rolled_size == 0
+
+
+def test_a_large_batch_that_cannot_be_rolled_is_tried_once_and_leaves_nothing_behind(gg):
+    w, runs = gg.Value(3.0), []
+
+    def squares(X, y):
+        runs.append(0)
+        results = [w * x for x in X]
+        return gg.sum([(result - t).square() for result, t in zip(results, y, strict=True)])
+
+    f = gg.compile(squares)
+    f([1.0, 2.0], [3.0, 6.0])
+    runs.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        assert f([1.0] * 2000, [2.0] * 2000).data == 2000.0
+        assert gc.collect() < 1000  # a cycle would hold all that was traced: thousands
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert len(runs) == 2
+    with pytest.raises(gg.CompileError):
+        gg.compile(lambda x: x if x > 0 else w)(1.0)
+    assert gc.isenabled()
 
 
 def test_rows_without_numbers_count(gg):

@@ -31,6 +31,8 @@ cdef class Nodes:
 
 cdef Nodes _todo
 
+cdef unsigned int new_stamp() except? 0
+
 @cython.locals(order=Nodes, held=list, seen=cython.uint)
 cpdef list walk(roots, dict known=*)
 @cython.locals(

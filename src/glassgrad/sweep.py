@@ -124,6 +124,15 @@ def walk(roots: Iterable[Value], known: dict[int, Any] | None = None) -> list[Va
     return held
 
 
+def new_stamp() -> int:
+    """A number that no node is marked with, for a walk to mark those it has seen; ask while no other walk runs."""
+    global _stamp
+    _stamp += 2
+    if _stamp > 0xFFFFFFF0:  # the stamp on a node has 32 bits
+        _stamp = 2
+    return _stamp
+
+
 def order_below(
     roots: list[Value], order: Nodes, leaves: Nodes, held: list[Value], known: dict[int, Any] | None, clear: bool
 ) -> int:
@@ -134,11 +143,8 @@ def order_below(
     A graph with functions written by hand may change and may have a cycle: then all nodes are appended to `held`, and
     the number that they were marked with is returned, for `refuse_cycle`. Else 0 is.
     """
-    global _stamp, _todo
-    _stamp += 2
-    if _stamp > 0xFFFFFFF0:  # the stamp on a node has 32 bits
-        _stamp = 2
-    seen = _stamp
+    global _todo
+    seen = new_stamp()
     by_hand = False
     none = cython.cast("Node *", None)
     leaf, in_sweep, has_grad = rules.LEAF, engine.IN_SWEEP, engine.HAS_GRAD  # in registers, once compiled

@@ -15,7 +15,7 @@ cpdef Value variable(x)
 @cython.locals(node=Value)
 cpdef int release(list variables) except -1
 
-@cython.locals(found=list, seen=set, todo=list, node=Value)
+@cython.locals(found=Nodes, todo=Nodes, held=list, seen=cython.uint, x=Value, node="Node *", none="Node *")
 cpdef list captured(list results, list inputs, int depth)
 
 cdef class Tape:

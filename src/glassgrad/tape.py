@@ -64,24 +64,32 @@ def release(variables: list[Value]) -> None:
 
 def captured(results: list[Value], inputs: list[Value], depth: int) -> list[Value]:
     """The Values besides these inputs from which results were computed at a depth: those that were there before."""
-    found: list[Value] = []
-    seen = {id(x) for x in inputs}
-    todo = results[::-1]
-    while todo:
-        node: Value = todo.pop()
-        if not node._flags & engine.REQUIRES_GRAD or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
-            found.append(node)
-        elif node._info is not None and node._info.operands is not None:
-            todo += reversed(sweep.operands_of(node))
-        else:  # nearly always, and twice as fast without a list
-            if node._b is not None:
+    found, todo = Nodes(), Nodes()
+    held: list[Value] = []
+    none = cython.cast("Node *", None)
+    with sweep._one_at_a_time:
+        seen = sweep.new_stamp()
+        for x in inputs:
+            x._stamp = seen
+        for x in reversed(results):
+            todo.append(cython.cast("Node *", x))
+        while todo.count:
+            todo.count -= 1
+            node = todo.items[todo.count]
+            if node._stamp == seen or not node._flags & engine.REQUIRES_GRAD:
+                continue
+            node._stamp = seen
+            if node._code == rules.LEAF or node._flags & engine.DEPTH != depth or node._flags & engine.ACTIVE:
+                found.append(node)
+                continue
+            if node._a is none and node._b is none:
+                sweep.add_many(cython.cast(Value, node), todo)
+            if node._b is not none:
                 todo.append(node._b)
-            if node._a is not None:
+            if node._a is not none:
                 todo.append(node._a)
-    return found
+        found.copy_to(held)
+    return held
 
 
 # ---- the tape ------------------------------------------------------------------------------------------------------

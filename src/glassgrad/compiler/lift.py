@@ -20,19 +20,21 @@ The cost is n log n in the scalar nodes, and nothing depends on hashes or addres
 from __future__ import annotations
 
 import dataclasses
-import gc
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .canonical import ADJOINT, TOTALS, Canonical
 from .narrow import Narrow, described, ranked
-from .products import PAYS, PLACE, PLACES, Rows, as_operand, gathered, is_window, products, supersets
+from .products import PAYS, PLACE, PLACES, SECOND, Rows, as_operand, gathered, is_window, products
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
+from .ragged import Ragged, counted
 from .scalars import CODES, Scalars, name_of
+from .uncollected import uncollected
 
 __all__ = ["lift"]
 
@@ -40,6 +42,7 @@ Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
 
 
+@uncollected()
 def lift(
     scalars: Scalars,
     given: Sequence[tuple[str, list[int], tuple[int, ...]]],
@@ -57,20 +60,6 @@ def lift(
         start: the first node of the adjoint.
         rolled_outputs, rolled_gradients: the nodes to compute for each example.
     """
-    with Uncollected():
-        return lifted(scalars, given, outputs, gradients, start, rolled_outputs, rolled_gradients)
-
-
-def lifted(
-    scalars: Scalars,
-    given: Sequence[tuple[str, list[int], tuple[int, ...]]],
-    outputs: list[int],
-    gradients: list[int],
-    start: int,
-    rolled_outputs: Sequence[int],
-    rolled_gradients: Sequence[int],
-) -> Program:
-    """The same, where the garbage collector is at rest."""
     canonical = Canonical(scalars, [*outputs, *gradients, *rolled_outputs, *rolled_gradients], start)
     placing = Placing(canonical, given, start)
     order, found = groups(canonical)
@@ -97,21 +86,6 @@ def lifted(
         rolled_gradients=rolled[1],
         rolled_size=placing.sizes[True],
     )
-
-
-class Uncollected:
-    """A block in which the garbage collector rests: of ten thousand small objects without cycles it visits all, often.
-
-    It took half of the time for a recurrence. No code of a user runs here.
-    """
-
-    def __enter__(self) -> None:
-        self.before = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        if self.before:
-            gc.enable()
 
 
 class Group(NamedTuple):
@@ -205,7 +179,8 @@ class Placing:
         self.nodes = np.array(canonical.nodes[:count], dtype=np.int64)
         self.firsts = np.array(canonical.firsts[:count], dtype=np.int64)
         self.widths = np.array(canonical.widths[:count], dtype=np.int64)
-        self.left, self.right = np.asarray(canonical.left), np.asarray(canonical.right)
+        # Of 64 bits, and read by `take`: that is four times as fast as with other indices.
+        self.left, self.right = (np.array(x, dtype=np.int64) for x in (canonical.left, canonical.right))
         self.signs = 1 - 2 * np.asarray(canonical.negative).astype(np.int64)
         self.starts, self.below = np.asarray(scalars._starts), np.asarray(scalars._below)
         self.next = len(given)
@@ -229,15 +204,15 @@ class Placing:
 
     def places(self, nodes: Array) -> Array:
         """Where nodes stand in their arrays."""
-        return self.ranks[nodes] & PLACES
+        return self.ranks.take(nodes) & PLACES
 
     def rolled(self, nodes: Array) -> Array:
         """Whether they are rolled."""
-        return self.ranks[nodes] >> 2 * PLACE > 0
+        return self.ranks.take(nodes) >= SECOND
 
     def groups(self, nodes: Array) -> Array:
         """Their groups."""
-        return self.ranks[nodes] >> PLACE & PLACES
+        return self.ranks.take(nodes) >> PLACE & PLACES
 
     def add(self, instruction: Instruction, nodes: Array) -> None:
         """Append an instruction whose results are these nodes."""
@@ -265,8 +240,13 @@ class Placing:
         out[~rolled] = [self.copies[p] for p in places[~rolled].tolist()]
         return out
 
-    def column(self, places: Array, rolled: Array) -> tuple[Array, bool]:
-        """Places in one array, and whether that is the one of rolled numbers."""
+    def column(self, nodes: Array) -> tuple[Array, bool]:
+        """The places of nodes in one array, and whether that is the one of rolled numbers."""
+        ranks = self.ranks.take(nodes)
+        places = ranks & PLACES
+        if not self.sizes[True]:
+            return places, False
+        rolled = ranks >= SECOND
         if not rolled.any():
             return places, False
         return (places, True) if rolled.all() else (self.aligned(places, rolled), True)
@@ -283,9 +263,8 @@ class Placing:
         along = np.minimum(np.arange(width), widths[:, None] - 1)
         operands = self.below[self.starts[nodes][:, None] + along]
         operands[np.arange(width) >= widths[:, None]] = self.canonical.low
-        places = self.places(operands)
-        order = np.lexsort(places.T[::-1])
-        columns = [self.column(places[order, k], self.rolled(operands[order, k])) for k in range(width)]
+        order = np.lexsort(self.places(operands).T[::-1])
+        columns = [self.column(operands[order, k]) for k in range(width)]
         found = tuple([as_operand(column, rolled) for column, rolled in columns])
         offset = self.sizes[any(rolled for _, rolled in columns)]
         self.add(Map(offset, name_of(self.canonical.codes[members[0]]), found), nodes[order])
@@ -294,7 +273,8 @@ class Placing:
         """Sums of products: products of matrices where there are any, the rest gathered."""
         adjoint, total = group.adjoint, group.total
         rest, members = self.ragged(members, adjoint, total)
-        for some in np.split(members, np.flatnonzero(np.diff(self.widths[members])) + 1) if len(members) else ():
+        for start, end in stretches(self.widths[members]):
+            some = members[start:end]
             terms = self.firsts[some][:, None] + np.arange(self.widths[some[0]])
             sums = self.nodes[some], self.signs[terms], self.left[terms], self.right[terms]
             rest += self.narrow(*sums) if terms.size < PAYS else self.products(*sums, adjoint, total)
@@ -304,65 +284,44 @@ class Placing:
     def ragged(self, members: Array, adjoint: bool, total: bool) -> tuple[list[Rows], Array]:
         """Append products among sums of different length, where the shorter ones have some of the longer ones' factors.
 
-        As in causal attention, Σ_s w[t, s] · v[s] for s up to t: with w = 0 where there is none, each sum has all of v.
         Those that no product pays for are returned, and the sums for which this was not tried.
         """
         lengths = self.widths[members]
         if lengths[0] == lengths[-1] or lengths.sum() < PAYS:
             return [], members
         starts = np.cumsum(lengths) - lengths
-        terms = np.repeat(self.firsts[members] - starts, lengths) + np.arange(lengths.sum())
+        terms = np.repeat(self.firsts[members], lengths) + counted(lengths)
         signs, u, v = self.signs[terms], *self.turned(self.left[terms], self.right[terms])
         kinds = (self.groups(u) << PLACE | self.groups(v)) << 1 | (signs > 0)
         first = np.minimum.reduceat(kinds, starts)
         alone = first == np.maximum.reduceat(kinds, starts)  # all terms have their factors in the same two groups
         rest: list[Rows] = []
         left_over = np.ones(len(members), dtype=bool)
-        for kind in np.unique(first[alone]):
-            some = np.flatnonzero(alone & (first == kind))
-            if lengths[some[0]] == lengths[some[-1]] or lengths[some].sum() < PAYS:
+        by_kind = np.flatnonzero(alone)
+        by_kind = by_kind[np.argsort(first[by_kind], kind="stable")]
+        for start, end in stretches(first[by_kind]):
+            some = by_kind[start:end]
+            counts = lengths[some]
+            if counts[0] == counts[-1] or counts.sum() < PAYS:
                 continue
-            rows = [
-                (self.nodes[members[k]], u[starts[k] : starts[k] + lengths[k]], v[starts[k] : starts[k] + lengths[k]])
-                for k in some
-            ]
-            sides = (self.filled_up(rows), self.filled_up([(i, w, x) for i, x, w in rows]))
-            found = min(sides, key=lambda side: len({row.tobytes() for _, _, right in side for row in right}))
-            if sum([left.size for _, left, _ in found]) > 2 * lengths[some].sum():
+            inside = np.repeat(starts[some], counts) + counted(counts)
+            left, right = u[inside], v[inside]
+            sides = (Ragged(counts, right, self.places(right)), Ragged(counts, left, self.places(left)))
+            side = min(sides, key=lambda side: side.distinct)
+            if side.size > 2 * counts.sum():
                 continue
             left_over[some] = False
-            for nodes, left, right in found:
-                sums = self.rows((int(signs[starts[some[0]]]),) * left.shape[1], nodes, left, right)
-                rest += self.found_in(sums, adjoint, total)
+            sign, nodes = int(signs[starts[some[0]]]), self.nodes[members[some]]
+            for sums, *factors in side.filled_up(left if side is sides[0] else right, self.canonical.zero):
+                rows = self.rows((sign,) * factors[0].shape[1], nodes[sums], *factors)
+                rest += self.found_in(rows, adjoint, total)
         return rest, members[left_over]
-
-    def filled_up(self, sums: list[tuple[int, Array, Array]]) -> list[tuple[Array, Array, Array]]:
-        """Sums u · v by their length, each on the longest row of `v` that has all of its own, with 0 for the others."""
-        by_place = [np.argsort(self.places(v)) for _, _, v in sums]
-        rows = [tuple(v[order].tolist()) for (_, _, v), order in zip(sums, by_place, strict=True)]
-        wider = supersets(rows)
-        if any(len(set(row)) < len(row) for row in wider):  # a factor that occurs twice
-            wider = {row: row for row in wider}
-        found: defaultdict[int, list[tuple[int, list[int], tuple[int, ...]]]] = defaultdict(list)
-        for (i, u, _), order, row in zip(sums, by_place, rows, strict=True):
-            wide = wider[row]
-            if wide == row:
-                filled = u[order].tolist()
-            else:
-                factors = dict(zip(row, u[order].tolist(), strict=True))
-                filled = [factors.get(x, self.canonical.zero) for x in wide]
-            found[len(wide)].append((i, filled, wide))
-        arrays = []
-        for some in found.values():
-            nodes, left, right = [np.array(column, dtype=np.int64) for column in zip(*some, strict=True)]
-            arrays.append((nodes, left, right))
-        return arrays
 
     def narrow(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Rows]:
         """Sums too few for a product to pay, by their signs."""
         u, v = self.turned(u, v)
-        order = np.lexsort((signs, self.ranks[v], self.ranks[u]), axis=-1)
-        signs, u, v = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v)]
+        order = np.lexsort((signs, self.ranks.take(v), self.ranks.take(u)), axis=-1)
+        signs, u, v = reordered(order, signs, u, v)
         alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, row in enumerate(signs.tolist()):
             alike[tuple(row)].append(i)
@@ -370,20 +329,23 @@ class Placing:
 
     def turned(self, u: Array, v: Array) -> tuple[Array, Array]:
         """The factors of terms, each with the lower one first."""
-        swap = self.ranks[u] > self.ranks[v]
-        return (np.where(swap, v, u), np.where(swap, u, v)) if swap.any() else (u, v)
+        swap = self.ranks.take(u) > self.ranks.take(v)
+        if not swap.any():
+            return u, v
+        return (v, u) if swap.all() else (np.where(swap, v, u), np.where(swap, u, v))
 
     def rows(self, signs: tuple[int, ...], nodes: Array, u: Array, v: Array) -> Rows:
         """Sums, from the nodes of their factors."""
-        left, left_rolled = self.column(self.places(u), self.rolled(u))
-        right, right_rolled = self.column(self.places(v), self.rolled(v))
+        left, left_rolled = self.column(u)
+        right, right_rolled = self.column(v)
         return Rows(signs, nodes, left, right, (left_rolled, right_rolled))
 
     def contract(self, rows: Rows, nodes: Array, u: Array, v: Array, adjoint: bool, total: bool) -> None:
         """Append a product of some of these rows."""
         left, right = as_operand(u, rows.rolled[0]), as_operand(v, rows.rolled[1])
-        step = Contract(0, left, right, rows.signs, adjoint, total and any(rows.rolled))
-        self.add(dataclasses.replace(step, offset=self.sizes[step.rolled]), nodes)
+        total = total and any(rows.rolled)
+        offset = self.sizes[any(rows.rolled) and not total]
+        self.add(Contract(offset, left, right, rows.signs, adjoint, total), nodes)
 
     def products(self, nodes: Array, signs: Array, u: Array, v: Array, adjoint: bool, total: bool) -> list[Rows]:
         """Append the products of matrices among sums of so many terms, and return the other sums."""
@@ -397,10 +359,10 @@ class Placing:
         """Append the products that pay, and return the other sums."""
         rest: list[Rows] = []
         for table in products(rows.u, rows.v):
-            left, right = rows.u[table.left], rows.v[table.right]
+            left, right = table.sides(rows)
             pays = table.sums.size * len(rows.signs) >= PAYS
-            windows = is_window(left) and is_window(right)
-            if pays and (windows or (table.full and table.sums.shape[0] < table.sums.size)):
+            shares = table.full and table.sums.shape[0] < table.sums.size
+            if pays and (shares or (is_window(left) and is_window(right))):
                 sums = table.sums.ravel()
                 nodes = np.where(sums < 0, -1, rows.nodes[sums])
                 self.contract(rows, nodes, left, right, adjoint, total)
@@ -426,6 +388,8 @@ class Placing:
     def parted(self, sums: Sums, adjoint: bool) -> Sums:
         """Sums whose left factors are all plain numbers or all rolled: spreading a matrix over the examples is dear."""
         _, _, u, _ = sums
+        if not self.sizes[True]:
+            return sums
         plain = ~self.rolled(u[0])
         if plain.sum() < 2 or plain.all() or u[:, plain].size < PAYS:
             return sums
@@ -439,10 +403,11 @@ class Placing:
         signs, nodes, u, v = sums
         if u.size < PAYS or len(nodes) == 1:
             return sums
-        _, pairs, counts = np.unique(
-            self.groups(u[0]) << PLACE | self.groups(v[0]), return_inverse=True, return_counts=True
-        )
-        if len(counts) == 1 or counts.max() < 3:
+        kinds = self.groups(u[0]) << PLACE | self.groups(v[0])
+        if (kinds == kinds[0]).all():
+            return sums
+        _, pairs, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+        if counts.max() < 3:
             return sums
         rows = self.rows(*sums)
         before = gathered(products(rows.u, rows.v), rows)
@@ -492,17 +457,19 @@ class Placing:
         place = self.places(np.array([node]))
         if rolled:
             place = self.aligned(place, np.zeros(1, dtype=bool))
-        return np.pad(places, ((0, 0), (0, fill)), constant_values=place[0])
+        return np.concatenate([places, np.full((len(places), fill), place[0])], axis=1)
 
     def arranged(self, nodes: Array, signs: Array, u: Array, v: Array) -> list[Sums]:
         """The sums whose terms, put in the order of their groups, have equal groups."""
         u, v = self.turned(u, v)
-        first, second = self.ranks[u], self.ranks[v]
+        first, second = self.ranks.take(u), self.ranks.take(v)
         kinds = ((first >> PLACE & PLACES) << PLACE | second >> PLACE & PLACES) << 1 | (signs > 0)
         places = (first & PLACES) << PLACE | second & PLACES
-        keys = (places,) if (kinds == kinds[:, :1]).all() else (places, kinds)
-        order = np.lexsort(keys, axis=-1)
-        signs, u, v, kinds = [np.take_along_axis(x, order, axis=1) for x in (signs, u, v, kinds)]
+        if (kinds == kinds[:, :1]).all():
+            if not (places[:, 1:] >= places[:, :-1]).all():
+                signs, u, v = reordered(np.argsort(places, axis=1, kind="stable"), signs, u, v)
+        else:
+            signs, u, v, kinds = reordered(np.lexsort((places, kinds), axis=1), signs, u, v, kinds)
         if (kinds == kinds[0]).all():
             return [(tuple(signs[0].tolist()), nodes, u, v)]
         alike: defaultdict[bytes, list[int]] = defaultdict(list)
@@ -515,4 +482,17 @@ def note(scalars: Scalars, nodes: Array) -> str:
     """Which scalars an instruction stands for, for a reader."""
     if len(nodes) and nodes[0] >= len(scalars):
         return f"parts of {len(nodes)} sums"
-    return described(len(nodes), list(dict.fromkeys([scalars.op(i) for i in nodes[:1000].tolist()])))
+    codes = dict.fromkeys(np.asarray(scalars._codes).take(nodes[:1000]).tolist())
+    return described(len(nodes), list(map(name_of, codes)))
+
+
+def stretches(column: Array) -> Iterator[tuple[int, int]]:
+    """Where equal numbers stand side by side: from where to where."""
+    if len(column):
+        yield from pairwise([0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)])
+
+
+def reordered(order: Array, *tables: Array) -> list[Array]:
+    """Tables with the entries of each row in another order."""
+    places = order + order.shape[1] * np.arange(len(order))[:, None]
+    return [np.ascontiguousarray(table).take(places) for table in tables]

@@ -40,15 +40,17 @@ cdef extern from "native.h":
 
 cdef extern from "threads.h":
     const int MOST_THREADS
+    ctypedef struct Round:
+        pass
     ctypedef struct Crew:
         const Kernels *kernels
         const Step *steps
-        const int64_t *ends
-        int64_t most, rounds, threads
         const int32_t *table
         void *const *rules
         void *arena
-    int glassgrad_together(Crew *) noexcept nogil
+        const Round *rounds
+        int64_t count
+    void glassgrad_together(const Crew *, int threads) noexcept nogil
 
 __all__ = ["LAYOUT", "Machine"]
 
@@ -135,7 +137,8 @@ cdef class Machine:
                     del self.plans[next(iter(self.plans))]
                 found = self.plans[key] = Prepared(plan, self.given)
                 if self.threads > 1 and not plan.by_python:
-                    found.shares = Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, self.threads)
+                    shares = Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, 2 * self.threads)
+                    found.shares = shares if shares.divided else None
         return found
 
     def run(self, numbers, examples=1, careful=True):
@@ -195,7 +198,8 @@ cdef class Machine:
     cdef int go(self, Prepared plan, Arena arena) except -1:
         """Run the steps."""
         cdef int64_t at = 0
-        if plan.shares is not None and plan.shares.divided and self.go_together(plan, arena):
+        if plan.shares is not None:
+            self.go_together(plan, arena)
             return 0
         while at < plan.count:
             with nogil:
@@ -205,17 +209,15 @@ cdef class Machine:
                 at += 1
         return 0
 
-    cdef bint go_together(self, Prepared plan, Arena arena) except -1:
-        """Run them on several threads. Whether there were any."""
+    cdef int go_together(self, Prepared plan, Arena arena) except -1:
+        """Run them on several threads."""
         cdef Crew crew
-        cdef bint done
-        steps, ends = plan.shares.steps, plan.shares.ends
-        crew.kernels, crew.table, crew.rules = self.kernels, plan.table, self.rules.functions
-        crew.steps, crew.ends, crew.arena = <const Step *> address(steps), <const int64_t *> address(ends), arena.start
-        crew.threads, crew.most, crew.rounds = steps.shape[0], steps.shape[1], ends.shape[0]
+        steps, rounds = plan.shares.steps, plan.shares.rounds
+        crew.kernels, crew.table, crew.rules, crew.arena = self.kernels, plan.table, self.rules.functions, arena.start
+        crew.steps, crew.rounds, crew.count = <const Step *> address(steps), <const Round *> address(rounds), len(rounds)
         with nogil:
-            done = glassgrad_together(&crew)
-        return done
+            glassgrad_together(&crew, self.threads)
+        return 0
 
     def times(self, numbers, examples=1):
         """For each step the number of its instruction, its kind and how many seconds it takes, alone and repeated."""

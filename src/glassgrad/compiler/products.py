@@ -5,18 +5,17 @@ Pipeline: trace → differentiate → **lift** → program → evaluate; what li
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from .program import Gather, Operand, View
+from .ragged import supersets
 
 __all__ = [
     "PAYS", "PLACE", "PLACES", "SECOND", "Rows", "Table", "as_operand", "gathered", "is_window", "products",
-    "supersets",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -39,7 +38,9 @@ class Rows:
 
     def some(self, which: Array) -> Rows:
         """Some of the rows."""
-        return Rows(self.signs, self.nodes[which], self.u[which], self.v[which], self.rolled)
+        return Rows(
+            self.signs, self.nodes.take(which), self.u.take(which, axis=0), self.v.take(which, axis=0), self.rolled
+        )
 
     def terms(self, which: Array) -> Rows:
         """All of the rows, with some of the terms."""
@@ -69,6 +70,10 @@ class Table:
         """Whether every sum is asked for."""
         return bool((self.sums >= 0).all())
 
+    def sides(self, rows: Rows) -> tuple[Array, Array]:
+        """The places of the factors: [b, r, n] and [b, s, n]."""
+        return rows.u.take(self.left, axis=0), rows.v.take(self.right, axis=0)
+
 
 def products(u: Array, v: Array) -> list[Table]:
     """Sums Σ u·v, a row of places each, as batches of products of matrices. Each row occurs once.
@@ -81,40 +86,39 @@ def products(u: Array, v: Array) -> list[Table]:
     if pairs is None:  # a pair that occurs twice
         each = np.arange(len(u))[:, None]
         return [Table(each[:, :, None], each, each)]
-    best = pairs.tables(False, False)
-    if count(best) == 1:
-        return best
-    others = Pairs.of(right, left)
-    assert others is not None  # noqa: S101 - no pair occurs twice
-    for some, turned, fill in ((others, True, False), (pairs, False, True), (others, True, True)):
-        if fill and some.alike:  # none meets part of what another one meets
-            continue
-        found = some.tables(turned, fill)
-        cells = sum([table.sums.size for table in found])
-        if cells <= 2 * len(u) and count(found) < count(best):
-            best = found
-    return best
+    best, classes = pairs, pairs.classes
+    if batches(classes) > 1 and max(left.max(), right.max()) + 1 < len(u):  # else no other way can be better
+        others = Pairs.of(right, left)
+        assert others is not None  # noqa: S101 - no pair occurs twice
+        for some, fill in ((others, False), (pairs, True), (others, True)):
+            if fill and some.alike:  # none meets part of what another one meets
+                continue
+            found = some.filled_up() if fill else some.classes
+            if batches(found) < batches(classes) and some.counts.take(found).sum() <= 2 * len(u):
+                best, classes = some, found
+    return best.tables(classes, best is not pairs)
 
 
-def count(tables: list[Table]) -> int:
-    return sum([len(table.sums) for table in tables])
+def batches(classes: Array) -> int:
+    """How many classes there are, by the first in each."""
+    return int(np.count_nonzero(classes == np.arange(len(classes))))
 
 
 def numbered(rows: Array) -> Array:
     """For each row a number from 0 on, equal for equal rows and in the order of the rows."""
     first = rows[:, 0] - rows[:, 0].min()
     room = int(first.max()) + 1
-    if room <= 4 * len(rows):  # no need to sort
+    if room <= 16 * len(rows):  # no need to sort
         there = np.zeros(room, dtype=bool)
         there[first] = True
-        found: Array = (np.cumsum(there) - 1)[first]
+        found: Array = (np.cumsum(there) - 1).take(first)
     else:
         found = np.unique(first, return_inverse=True)[1].ravel()
     if rows.shape[1] == 1:
         return found
     some = np.zeros(len(rows), dtype=np.int64)
     some[found] = np.arange(len(rows))
-    if np.array_equal(rows[some[found]], rows):  # rows that begin alike are equal, as they nearly always are
+    if np.array_equal(rows.take(some.take(found), axis=0), rows):  # rows that begin alike nearly always are equal
         return found
     order = np.lexsort(rows.T[::-1])
     differs = (rows[order[1:]] != rows[order[:-1]]).any(axis=1)
@@ -145,18 +149,20 @@ class Pairs:
     def of(a: Array, b: Array) -> Pairs | None:
         """The pairs; None where one occurs twice."""
         order = np.argsort(a * (int(b.max()) + 1) + b, kind="stable")
-        a, b = a[order], b[order]
+        a, b = a.take(order), b.take(order)
         if ((a[1:] == a[:-1]) & (b[1:] == b[:-1])).any():
             return None
         counts = np.bincount(a)
         starts = np.cumsum(counts) - counts
-        classes = np.zeros(len(counts), dtype=np.int64)
-        first = np.zeros(len(counts), dtype=np.int64)
-        for size in np.flatnonzero(np.bincount(counts)).tolist() if len(counts) > 1 else ():
-            some = np.flatnonzero(counts == size)
-            kinds = numbered(b[starts[some][:, None] + np.arange(size)])
-            first[kinds[::-1]] = some[::-1]
-            classes[some] = first[kinds]
+        if (counts == counts[0]).all():
+            kinds = numbered(b.reshape(len(counts), -1))
+            first = np.zeros(len(counts), dtype=np.int64)
+            first[kinds[::-1]] = np.arange(len(counts))[::-1]
+            classes = first.take(kinds)
+        else:
+            met, found, ends = b.tobytes(), dict[bytes, int](), (b.itemsize * np.cumsum(counts)).tolist()
+            rows = [met[start:end] for start, end in pairwise([0, *ends])]
+            classes = np.array([found.setdefault(row, k) for k, row in enumerate(rows)], dtype=np.int64)
         return Pairs(order, a, b, starts, counts, classes)
 
     @property
@@ -168,26 +174,28 @@ class Pairs:
         """What an a meets."""
         return tuple(self.b[self.starts[a] : self.starts[a] + self.counts[a]].tolist())
 
-    def tables(self, turned: bool, fill: bool) -> list[Table]:
-        """The pairs as complete products, batches by their sizes.
+    def filled_up(self) -> Array:
+        """Classes with in each also those a that meet part of what others meet."""
+        rows = {self.row(a): a for a in np.unique(self.classes).tolist()}
+        wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
+        return np.array([wider[a] for a in self.classes.tolist()], dtype=np.int64)
 
-        Those a that meet the same b are together; with `fill` also those that meet part of what others meet.
+    def tables(self, classes: Array, turned: bool) -> list[Table]:
+        """The pairs as complete products, one for each class, in batches by their sizes.
 
         Arguments:
+            classes: as they are, or filled up.
             turned: whether a is what stands on the right.
         """
-        if not self.classes.any():  # all meet the same
-            sums = self.which.reshape(1, len(self.counts), -1)
-            left, right = sums[:, :, 0], sums[:, 0]
-            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
-        classes, columns = self.classes, np.arange(len(self.a)) - self.starts[self.a]
-        if fill:
-            rows = {self.row(a): a for a in np.unique(classes).tolist()}
-            wider = {rows[row]: rows[wide] for row, wide in supersets(rows).items()}
-            classes = np.array([wider[a] for a in classes.tolist()], dtype=np.int64)
+        columns = np.arange(len(self.a)) - self.starts[self.a]
+        if classes is not self.classes:
             width = int(self.b.max()) + 1
             at = np.searchsorted(self.a * width + self.b, classes[self.a] * width + self.b)
             columns = at - self.starts[classes[self.a]]
+        elif not classes.any():  # all meet the same
+            sums = self.which.reshape(1, len(self.counts), -1)
+            left, right = sums[:, :, 0], sums[:, 0]
+            return [Table(sums.swapaxes(1, 2), right, left) if turned else Table(sums, left, right)]
         sizes = np.bincount(classes, minlength=len(classes))[classes]
         widths = self.counts[classes]
         _, first, shapes = np.unique(sizes * (len(self.a) + 1) + widths, return_index=True, return_inverse=True)
@@ -211,22 +219,9 @@ class Pairs:
         return found
 
 
-def supersets(rows: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """For each of these sorted rows a longest one that has all its elements; itself where there is no other."""
-    found: dict[tuple[int, ...], tuple[int, ...]] = {}
-    having: defaultdict[int, list[tuple[tuple[int, ...], frozenset[int]]]] = defaultdict(list)
-    for row in sorted(set(rows), key=lambda row: (-len(row), row)):
-        inside = next((wide for wide, all_ in having[row[0]] if all_.issuperset(row)), None)
-        found[row] = row if inside is None else inside
-        if inside is None:
-            for x in row:
-                having[x].append((row, frozenset(row)))
-    return found
-
-
 def gathered(tables: list[Table], rows: Rows) -> int:
     """How many places these products gather, having no window."""
-    sides = [side for table in tables for side in (rows.u[table.left], rows.v[table.right])]
+    sides = [side for table in tables for side in table.sides(rows)]
     return sum(side.size for side in sides if not is_window(side))
 
 

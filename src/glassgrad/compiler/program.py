@@ -71,7 +71,8 @@ class View:
 
         found = np.full(self.shape, self.offset, dtype=np.int64)
         for axis, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
-            found += (np.arange(size) * stride).reshape([-1 if k == axis else 1 for k in range(len(self.shape))])
+            if size > 1 and stride:
+                found += (np.arange(size) * stride).reshape(-1, *[1] * (len(self.shape) - axis - 1))
         return found
 
 

@@ -23,6 +23,7 @@ __all__ = ["Reader"]
 FIRST: Final = rules.FIRST_CODE  # the engine's code of the first row of the table
 OF_FIRST: Final = CODES[next(iter(rules.RULES))]  # and the program's: the others follow in the same order
 ROWS: Final = len(rules.RULES)
+SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio
 
 
 @cython.final
@@ -30,15 +31,19 @@ ROWS: Final = len(rules.RULES)
 class Reader:
     """The nodes of a scalar program by the Values that they stand for.
 
-    Attributes:
-        ids: the node of each Value, by its `id`.
+    Compiled, it finds a node by the address of a Value in a table of its own: a dict takes three times as long.
     """
 
-    __slots__ = ("_deepest", "_depth", "deepest", "depth", "ids", "room", "scalars")
+    __slots__ = (
+        "_deepest", "_depth", "_keys", "_nodes", "count", "deepest", "depth", "ids", "keys", "nodes", "room", "scalars",
+        "slots",
+    )  # fmt: skip
 
     def __init__(self, scalars: Scalars) -> None:
         self.scalars = scalars
-        self.ids: dict[int, int] = {}
+        self.ids: dict[int, int] = {}  # by `id`; compiled it stays empty
+        self.count, self.slots = 0, 1024
+        self._keys, self._nodes = columns.zeros("q", self.slots), columns.zeros("i", self.slots)
         self.room = 1000
         self._depth, self._deepest = columns.zeros("i", self.room), columns.zeros("i", self.room)
         self.point()
@@ -46,6 +51,48 @@ class Reader:
     def point(self) -> None:
         """Note where the columns are."""
         self.depth, self.deepest = columns.ints(self._depth), columns.ints(self._deepest)
+        self.keys, self.nodes = columns.longs(self._keys), columns.ints(self._nodes)
+
+    def node_of(self, x: Value) -> int:
+        """The node that a Value stands for, -1 where there is none. The Value has to be there still."""
+        if not cython.compiled:
+            return self.ids.get(id(x), -1)
+        slot = self.slot(cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, x)))
+        return self.nodes[slot] if self.keys[slot] else -1
+
+    def note(self, x: Value, node: int) -> None:
+        """Say which node a Value stands for."""
+        if not cython.compiled:
+            self.ids[id(x)] = node
+            return
+        if 2 * self.count >= self.slots:
+            self.enlarge()
+        key = cython.cast(cython.Py_ssize_t, cython.cast(cython.p_void, x))
+        slot = self.slot(key)
+        self.keys[slot], self.nodes[slot] = key, node
+        self.count += 1
+
+    def slot(self, key: int) -> int:
+        """Compiled: where an address stands in the table, or would stand."""
+        slot: int = cython.cast(
+            cython.Py_ssize_t, (cython.cast(cython.ulonglong, key) * SPREAD) >> 32 & (self.slots - 1)
+        )
+        while self.keys[slot] and self.keys[slot] != key:
+            slot = (slot + 1) & (self.slots - 1)
+        return slot
+
+    def enlarge(self) -> None:
+        """Compiled: a table of twice the size."""
+        before = self._keys, self._nodes  # which keeps them in memory
+        keys, nodes, count = self.keys, self.nodes, self.slots
+        self.slots = 2 * count
+        self._keys, self._nodes = columns.zeros("q", self.slots), columns.zeros("i", self.slots)
+        self.point()
+        for k in range(count):
+            if keys[k]:
+                slot = self.slot(keys[k])
+                self.keys[slot], self.nodes[slot] = keys[k], nodes[k]
+        del before
 
     def read(self, order: list[Value], other: Callable[[Value, list[int]], int]) -> None:
         """Read Values, operands before what is made of them.
@@ -55,7 +102,7 @@ class Reader:
         """
         scalars, softmax = self.scalars, rules.SOFTMAX
         for node in order:
-            if id(node) in self.ids:
+            if self.node_of(node) >= 0:
                 continue
             count = self.operands(scalars, node)
             if scalars.length + count + 8 > self.room:
@@ -76,7 +123,7 @@ class Reader:
                 made = other(node, [scalars.below[k] for k in range(scalars.edges, scalars.edges + count)])
             for i in range(before, scalars.length):
                 self.depth[i] = deep
-            self.ids[id(node)] = made
+            self.note(node, made)
 
     def operands(self, scalars: Scalars, node: Value) -> int:
         """Put the operands of a node at the end of the program's column; how many there are."""
@@ -112,8 +159,8 @@ class Reader:
         """The node of a Value, or of a number; what the walk over the graph left out is a number too."""
         if not isinstance(x, Value):
             return scalars.const(x)  # type: ignore[arg-type]
-        found = self.ids.get(id(x))
-        return scalars.const(cython.cast(Value, x)._data) if found is None else found
+        found = self.node_of(x)
+        return scalars.const(cython.cast(Value, x)._data) if found < 0 else found
 
     def deepest_use(self, i: int) -> int:
         """How deep the deepest operation on a node is."""

@@ -5,19 +5,23 @@ from . cimport columns
 
 cdef int OF_LEAF, OF_CONST, OF_TOTAL, OF_MUL
 cdef bytes COMMUTES
-cdef unsigned long long SPREAD, MIX
+cdef unsigned long long SPREAD, MIX, HASH
+cdef long long NODE
+cdef int NEAR
 
 cpdef str name_of(int code)
 cpdef int code_of(str op) except -1
 
 cdef class Scalars:
     cdef public object examples
-    cdef Py_ssize_t length, edges, room, wide, slots
-    cdef readonly Array _codes, _starts, _below, _rolled, _numbers, _table
+    cdef Py_ssize_t length, edges, room, wide, slots, strays
+    cdef readonly Array _codes, _starts, _below, _rolled, _numbers, _near, _table
     cdef int *codes
     cdef int *starts
     cdef int *below
-    cdef int *table
+    cdef long long *near
+    cdef long long *table
+    cdef long long *vacant
     cdef unsigned char *is_rolled
     cdef double *values
     cdef dict constants, made
@@ -36,11 +40,18 @@ cdef class Scalars:
     cpdef int const(self, double x) except -1
     cdef int unary(self, int code, int a) except -1
     cdef int binary(self, int code, int a, int b) except -1
-    @cython.locals(slot=cython.Py_ssize_t, i=cython.int, k=cython.Py_ssize_t, rolled=bint)
+    @cython.locals(mixed=cython.longlong, i=cython.int, k=cython.Py_ssize_t, rolled=bint)
     cdef int make(self, int code, int count) except -1
     @cython.locals(
-        below="int *", first=cython.int, second=cython.int, commutes=bint, slot=cython.Py_ssize_t, i=cython.int,
-        at=cython.Py_ssize_t, k=cython.Py_ssize_t, mixed=cython.ulonglong)
-    cdef Py_ssize_t slot(self, int code, Py_ssize_t start, int count) except -1
-    @cython.locals(i=cython.int)
+        below="int *", start=cython.Py_ssize_t, first=cython.int, second=cython.int, k=cython.Py_ssize_t,
+        mixed=cython.ulonglong)
+    cdef long long mixed(self, int code, int count) noexcept
+    @cython.locals(
+        below="int *", start=cython.Py_ssize_t, last=cython.Py_ssize_t, at=cython.Py_ssize_t, k=cython.Py_ssize_t,
+        slot=cython.Py_ssize_t)
+    cdef int find(self, long long mixed, int code, int count) except -2
+    @cython.locals(below="int *", start=cython.Py_ssize_t, at=cython.Py_ssize_t, k=cython.Py_ssize_t)
+    cdef bint same(self, Py_ssize_t i, int code, int count) noexcept
+    @cython.locals(
+        before=Array, table="long long *", count=cython.Py_ssize_t, k=cython.Py_ssize_t, slot=cython.Py_ssize_t)
     cdef int enlarge(self) except -1

@@ -52,6 +52,9 @@ OF_MUL: Final = CODES["mul"]
 ROOM: Final = 1000
 SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio, and a step of SplitMix64
 MIX: Final = 0xBF58476D1CE4E5B9
+HASH: Final = 0x7FFFFFFF  # of an operation, above the node in an entry of the table
+NODE: Final = 0xFFFFFFFF  # in that entry, one more than it is: 0 is no entry
+NEAR: Final = 32  # entries to look at near those with the same last operand; a power of two
 
 
 def name_of(code: int) -> str:
@@ -81,8 +84,9 @@ class Scalars:
     """
 
     __slots__ = (
-        "_below", "_codes", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
-        "examples", "is_rolled", "length", "made", "room", "slots", "starts", "table", "values", "wide",
+        "_below", "_codes", "_near", "_numbers", "_rolled", "_starts", "_table", "below", "codes", "constants", "edges",
+        "examples", "is_rolled", "length", "made", "near", "room", "slots", "starts", "strays", "table", "vacant",
+        "values", "wide",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -96,9 +100,9 @@ class Scalars:
         )
         self._rolled, self._numbers = columns.zeros("B", ROOM), columns.zeros("d", ROOM)
         self.constants: dict[object, int] = {}
-        self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty, `table` is it
-        self.slots = 1
-        self._table = columns.zeros("i", 1)
+        self.made: dict[tuple[int, ...], int] = {}  # by operation and operands; compiled it stays empty: see `find`
+        self.slots = self.strays = 0
+        self._near, self._table = columns.zeros("q", 2 * (ROOM + NEAR)), columns.zeros("q", 1)
         self.point()
 
     def point(self) -> None:
@@ -109,7 +113,7 @@ class Scalars:
             columns.ints(self._below),
         )
         self.is_rolled, self.values = columns.flags(self._rolled), columns.doubles(self._numbers)
-        self.table = columns.ints(self._table)
+        self.near, self.table = columns.longs(self._near), columns.longs(self._table)
 
     def __len__(self) -> int:
         return self.length
@@ -150,6 +154,8 @@ class Scalars:
                 columns.longer(self._rolled, self.room),
                 columns.longer(self._numbers, self.room),
             )
+            if cython.compiled:
+                self._near = columns.longer(self._near, 2 * (self.room + NEAR))
             self.point()
         if self.edges + operands > self.wide:
             if self.edges + operands > 0x7FFFFFFF:
@@ -231,13 +237,12 @@ class Scalars:
     def make(self, code: int, count: int) -> int:
         """The node of an operation on what stands at the column's end, for which there is room: an old one if it is."""
         key: tuple[int, ...] = ()
-        slot = 0
+        mixed = 0
         if cython.compiled:
-            if 2 * self.length >= self.slots:
-                self.enlarge()
-            slot = self.slot(code, self.edges, count)
-            if self.table[slot]:
-                return self.table[slot] - 1
+            mixed = self.mixed(code, count)
+            i = self.find(mixed, code, count)
+            if i >= 0:
+                return i
         else:
             operands = self.below[self.edges : self.edges + count]
             key = (code, *(sorted(operands) if code < 256 and COMMUTES[code] else operands))
@@ -249,47 +254,78 @@ class Scalars:
                 rolled = True
         i = self.append(code, count, rolled)
         if cython.compiled:
-            self.table[slot] = i + 1
+            self.vacant[0] = mixed << 32 | (i + 1)
         else:
             self.made[key] = i
         return i
 
-    def slot(self, code: int, start: int, count: int) -> int:
-        """Compiled: where an operation stands in the table, or would stand."""
-        below = self.below
+    def mixed(self, code: int, count: int) -> int:
+        """Compiled: 31 bits of a hash of an operation on what stands at the column's end."""
+        below, start = self.below, self.edges
         first = below[start] if count else 0
         second = below[start + 1] if count > 1 else 0
-        commutes = count == 2 and code < 256 and COMMUTES[code]
-        if commutes and first > second:
+        if count == 2 and first > second and code < 256 and COMMUTES[code]:
             first, second = second, first
         mixed = cython.cast(cython.ulonglong, code)
         mixed = (mixed + cython.cast(cython.ulonglong, first)) * SPREAD
         mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, second)) * MIX
         for k in range(start + 2, start + count):
             mixed = ((mixed ^ (mixed >> 29)) + cython.cast(cython.ulonglong, below[k])) * MIX
-        slot: int = cython.cast(
-            cython.Py_ssize_t, (mixed ^ (mixed >> 31)) & cython.cast(cython.ulonglong, self.slots - 1)
-        )
+        found: int = cython.cast(cython.longlong, (mixed ^ (mixed >> 31)) & HASH)
+        return found
+
+    def find(self, mixed: int, code: int, count: int) -> int:
+        """Compiled: the node of that operation; -1 where there is none, and then its entry belongs where `vacant` is.
+
+        Looking into memory that is far away costs more than all else here. So entries have the hash besides the node,
+        which tells most nodes apart without looking at them, and they stand near those with the same last operand,
+        which are made at about the same time. Only where that one has many uses they stand where the hash says.
+        """
+        below, start = self.below, self.edges
+        last = max(below[start], below[start + count - 1]) if count else 0
+        at = 2 * last + (mixed & (NEAR - 1))
+        for k in range(at, at + NEAR):
+            if not self.near[k]:
+                self.vacant = cython.address(self.near[k])
+                return -1
+            if self.near[k] >> 32 == mixed and self.same((self.near[k] & NODE) - 1, code, count):
+                return (self.near[k] & NODE) - 1
+        if 2 * self.strays >= self.slots:
+            self.enlarge()
+        slot = mixed & (self.slots - 1)
         while self.table[slot]:
-            i = self.table[slot] - 1
-            at = self.starts[i]
-            if self.codes[i] == code and self.starts[i + 1] - at == count:
-                k = 0
-                while k < count and below[at + k] == below[start + k]:
-                    k += 1
-                if k == count or (commutes and below[at] == below[start + 1] and below[at + 1] == below[start]):
-                    return slot
+            if self.table[slot] >> 32 == mixed and self.same((self.table[slot] & NODE) - 1, code, count):
+                return (self.table[slot] & NODE) - 1
             slot = (slot + 1) & (self.slots - 1)
-        return slot
+        self.vacant = cython.address(self.table[slot])
+        self.strays += 1
+        return -1
+
+    def same(self, i: int, code: int, count: int) -> bool:
+        """Compiled: whether a node is that operation."""
+        below, start, at = self.below, self.edges, self.starts[i]
+        if self.codes[i] != code or self.starts[i + 1] - at != count:
+            return False
+        if count == 2 and code < 256 and COMMUTES[code] and below[at] == below[start + 1]:
+            return below[at + 1] == below[start]
+        k = 0
+        while k < count and below[at + k] == below[start + k]:
+            k += 1
+        return k == count
 
     def enlarge(self) -> None:
-        """Compiled: a table of four times the size."""
-        self.slots = max(4 * self.slots, 4096)
-        self._table = columns.zeros("i", self.slots)
+        """Compiled: room for twice as many entries that stand where the hash says."""
+        before, table, count = self._table, self.table, self.slots
+        self.slots = max(2 * count, 4096)
+        self._table = columns.zeros("q", self.slots)
         self.point()
-        for i in range(self.length):
-            if self.starts[i + 1] > self.starts[i]:
-                self.table[self.slot(self.codes[i], self.starts[i], self.starts[i + 1] - self.starts[i])] = i + 1
+        for k in range(count):
+            if table[k]:
+                slot = (table[k] >> 32) & (self.slots - 1)
+                while self.table[slot]:
+                    slot = (slot + 1) & (self.slots - 1)
+                self.table[slot] = table[k]
+        del before  # which has kept the old one in memory
 
     def check(self) -> None:
         """Raise ValueError unless the columns are as the module says; for tests."""

@@ -1,11 +1,10 @@
-"""Shares: the steps of a plan divided among threads.
+"""Shares: the steps of a plan in parts, which threads may do at once.
 
 Pipeline: trace → differentiate → lift → program → plan → **shares** → native.
 
-Threads do parts of one step at a time, and wait for each other before the next. Parts begin at whole vectors, so that
-none is written to by two threads. Only the rows of a product may end within a vector: there a part's last row spoils
-the next part's first vector, which is computed once more when all are done. What is too short for waiting to pay is
-done by the first thread alone. Each number is computed as one thread would, so how many there are changes no result.
+Parts begin at whole vectors, so that none is written to by two threads. Only the rows of a product may end within a
+vector: there a part's last row spoils the next part's first vector, which is computed once more when all are done. A
+step that is too short stays whole. Each number is computed as by one thread, so how many there are changes no result.
 """
 
 from __future__ import annotations
@@ -34,52 +33,40 @@ Step = dict[str, int]
 
 
 class Shares:
-    """The steps of each of some threads.
+    """A plan's steps with some of them divided.
 
     Arguments:
         steps, table: those of a plan, without what copies the results.
         lanes: how many numbers a vector has; `tile` how many columns a product takes at a time.
+        most: parts of a step.
 
     Attributes:
-        steps: [threads, n, fields]: each thread's, one after the other; where it has fewer than another, zeros follow.
-        ends: [rounds, threads]: up to where each thread goes in each round. After it they wait for each other.
+        steps: whole ones and parts.
+        rounds: what is done one after the other: the first step, behind the last, and whether they are parts of one.
         divided: how many steps are.
     """
 
-    def __init__(self, steps: Array, table: Array, lanes: int, tile: int, threads: int) -> None:
-        self.table, self.lanes, self.tile, self.threads = table, lanes, tile, threads
-        self.lists: list[list[list[int]]] = [[] for _ in range(threads)]
-        self.rounds: list[list[int]] = []
-        self.divided = 0
+    def __init__(self, steps: Array, table: Array, lanes: int, tile: int, most: int) -> None:
+        self.table, self.lanes, self.tile, self.most = table, lanes, tile, most
+        rows: list[list[int]] = []
+        rounds: list[tuple[int, int, int]] = []
+        start = self.divided = 0
         for row in steps.tolist():
-            step = dict(zip(FIELDS, row, strict=True))
-            parts, again = self.parts(step)
-            if not parts:
-                self.lists[0].append(row)
-                continue
-            self.wait()
-            for found, part in zip(self.lists, parts, strict=False):
-                found.append(list(part.values()))
-            self.wait()
-            self.lists[0] += [list(part.values()) for part in again]
-            self.divided += 1
-        self.wait()
-        self.steps = np.zeros((threads, max(map(len, self.lists)), len(FIELDS)), dtype=np.int64)
-        for found, into in zip(self.lists, self.steps, strict=True):
-            if found:
-                into[: len(found)] = found
-        self.ends = np.array(self.rounds, dtype=np.int64).reshape(-1, threads)
-
-    def wait(self) -> None:
-        """End a round, if there is anything in it."""
-        ends = [len(found) for found in self.lists]
-        if ends != (self.rounds[-1] if self.rounds else [0] * self.threads):
-            self.rounds.append(ends)
+            parts, again = self.parts(dict(zip(FIELDS, row, strict=True)))
+            if parts:
+                end = len(rows) + len(parts)
+                rounds += [(start, len(rows), 0), (len(rows), end, 1)]
+                start = end
+                self.divided += 1
+            rows += [list(part.values()) for part in [*parts, *again]] or [row]
+        rounds.append((start, len(rows), 0))
+        self.steps = np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
+        self.rounds = np.array([found for found in rounds if found[0] < found[1]], dtype=np.int64).reshape(-1, 3)
 
     def cuts(self, count: int, unit: int = 1) -> list[tuple[int, int]]:
         """Where the parts of so many begin and end, at whole units; none if there is only one part."""
         units = -(-count // unit)
-        ends = [min(count, units * k // self.threads * unit) for k in range(self.threads + 1)]
+        ends = [min(count, units * k // self.most * unit) for k in range(self.most + 1)]
         found = [(a, b) for a, b in itertools.pairwise(ends) if a < b]
         return found if len(found) > 1 else []
 
@@ -137,7 +124,7 @@ class Shares:
                 axis: b - a,
                 **{name: step[name] + a * step[stride] for name, stride in strides.items()},
             }
-            for a, b in self.cuts(step[axis], 4 if axis == "rows" and step[axis] >= 8 * self.threads else 1)
+            for a, b in self.cuts(step[axis], 4 if axis == "rows" and step[axis] >= 8 * self.most else 1)
         ]
         again = [{**part, "outer": 1, "inner": 1, "rows": 1, "columns": first} for part in parts[1:]]
         return parts, again if spoils else []

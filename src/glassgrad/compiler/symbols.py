@@ -62,13 +62,19 @@ class Symbol:
 class Operands(list[Any]):
     """The operands of a rule for any number of them."""
 
+    _level: Any = None
+
     def largest(self) -> str:
         """The place of the largest: which one that is no program can say."""
         return "largest"
 
     def __getitem__(self, place: Any) -> Any:
         """What a rule takes off all exponents, to be finite: in exact arithmetic it is all one what."""
-        return apply("logsumexp", *self) if place == "largest" else super().__getitem__(place)
+        if place != "largest":
+            return super().__getitem__(place)
+        if self._level is None:  # asked for with every operand, it is made once: else they would cost the square
+            self._level = apply("logsumexp", *self)
+        return self._level
 
 
 def apply(name: str, *operands: Any) -> Any:

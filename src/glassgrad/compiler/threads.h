@@ -1,78 +1,109 @@
-/* Threads that run a plan together: each does its steps of a round, and then they wait for each other. */
+/* Threads that run a plan together. The first does the steps; where one is divided, the others take parts of it.
+
+   Nobody waits for a thread that has not begun: on a machine that is busy the first does all parts itself. */
 #ifndef GLASSGRAD_THREADS_H
 #define GLASSGRAD_THREADS_H
 #include <pythread.h>
+#include <stdlib.h>
 #include "native.h"
 
-/* What they share. `ends` has for each round up to where each thread's steps go. */
+/* Steps one after the other, or parts of one step, in any order. */
+typedef struct {
+    int64_t first, end, divided;
+} Round;
+
 typedef struct {
     const Kernels *kernels;
-    const Step *steps; /* of one thread after the other, `most` each */
-    const int64_t *ends;
-    int64_t most, rounds, threads;
+    const Step *steps;
     const int32_t *table;
     void *const *rules;
     void *arena;
-    int64_t go, arrived, gone; /* whether to begin, or to leave; how many came to the end of a round, in all; and left */
+    const Round *rounds;
+    int64_t count;
+    int64_t parts; /* which round it is, times MOST_PARTS, and how many of its parts nobody has taken; -1 at the end */
+    int64_t done;  /* parts, in all */
+    int64_t users; /* threads that know of this */
 } Crew;
+
+#define MOST_PARTS 65536
+
+static void glassgrad_steps(const Crew *crew, int64_t first, int64_t end) {
+    crew->kernels->run(crew->steps, first, end, crew->table, crew->rules, crew->arena);
+}
 
 #if defined(__GNUC__) && !defined(_WIN32)
 #include <sched.h>
 #define MOST_THREADS 64
+#define GET(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define SET_TO(x, to) __atomic_store_n(&(x), to, __ATOMIC_RELEASE)
+#define ADD(x, some) __atomic_add_fetch(&(x), some, __ATOMIC_ACQ_REL)
+
+/* Between two looks at what another thread does: it takes microseconds, or has lost its processor. */
+static void glassgrad_wait(int looks) {
 #if defined(__x86_64__) || defined(__i386__)
-#define PAUSE() __builtin_ia32_pause()
+    if (looks < 300) __builtin_ia32_pause();
+    else sched_yield();
 #else
-#define PAUSE() ((void)0)
+    if (looks > 3000) sched_yield();
 #endif
-
-/* Wait until a count is reached. Rounds take microseconds, so the processor is not given up at once. */
-static void glassgrad_await(const int64_t *count, int64_t enough) {
-    for (int tries = 0; __atomic_load_n(count, __ATOMIC_ACQUIRE) < enough; tries++) {
-        if (tries < 300) PAUSE();
-        else sched_yield();
-    }
 }
 
-static void glassgrad_rounds(Crew *crew, int64_t own) {
-    int64_t first = 0;
-    for (int64_t round = 0; round < crew->rounds; round++) {
-        const int64_t end = crew->ends[round * crew->threads + own];
-        crew->kernels->run(crew->steps + own * crew->most, first, end, crew->table, crew->rules, crew->arena);
-        first = end;
-        __atomic_add_fetch(&crew->arrived, 1, __ATOMIC_ACQ_REL);
-        glassgrad_await(&crew->arrived, (round + 1) * crew->threads);
+/* Do a part that nobody has taken. 0 if there is none. Only who has taken one may look at more than the numbers here. */
+static int glassgrad_part(Crew *crew) {
+    int64_t parts = GET(crew->parts);
+    if (parts < 0 || parts % MOST_PARTS == 0) return 0;
+    if (__atomic_compare_exchange_n(&crew->parts, &parts, parts - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        const int64_t step = crew->rounds[parts / MOST_PARTS].first + parts % MOST_PARTS - 1;
+        glassgrad_steps(crew, step, step + 1);
+        ADD(crew->done, 1);
     }
+    return 1;
 }
 
-typedef struct {
-    Crew *crew;
-    int64_t own;
-} Hand;
-
-static void glassgrad_hand(void *hand) {
-    Crew *crew = ((Hand *)hand)->crew;
-    glassgrad_await(&crew->go, 1);
-    if (crew->go == 1) glassgrad_rounds(crew, ((Hand *)hand)->own);
-    __atomic_add_fetch(&crew->gone, 1, __ATOMIC_RELEASE);
+static void glassgrad_leave(Crew *crew) {
+    if (ADD(crew->users, -1) == 0) free(crew);
 }
 
-/* Run all rounds. 0, with nothing done, where not as many threads can be had. */
-static int glassgrad_together(Crew *crew) {
-    Hand hands[MOST_THREADS];
-    int64_t others = 0;
-    crew->go = crew->arrived = crew->gone = 0;
-    for (; others < crew->threads - 1; others++) {
-        hands[others] = (Hand){crew, others + 1};
-        if (PyThread_start_new_thread(glassgrad_hand, hands + others) == PYTHREAD_INVALID_THREAD_ID) break;
+static void glassgrad_help(void *given) {
+    Crew *crew = given;
+    for (int looks = 0; GET(crew->parts) >= 0; looks++) {
+        if (glassgrad_part(crew)) looks = 0;
+        else glassgrad_wait(looks);
     }
-    const int all = others == crew->threads - 1;
-    __atomic_store_n(&crew->go, all ? 1 : 2, __ATOMIC_RELEASE);
-    if (all) glassgrad_rounds(crew, 0);
-    glassgrad_await(&crew->gone, others);
-    return all;
+    glassgrad_leave(crew);
+}
+
+/* Run all rounds. */
+static void glassgrad_together(const Crew *given, int threads) {
+    Crew *crew = malloc(sizeof *crew);
+    int64_t enough = 0;
+    if (!crew) {
+        for (int64_t k = 0; k < given->count; k++) glassgrad_steps(given, given->rounds[k].first, given->rounds[k].end);
+        return;
+    }
+    *crew = *given;
+    crew->parts = crew->done = 0;
+    crew->users = threads;
+    for (int k = 1; k < threads; k++)
+        if (PyThread_start_new_thread(glassgrad_help, crew) == PYTHREAD_INVALID_THREAD_ID) ADD(crew->users, -1);
+    for (int64_t k = 0; k < crew->count; k++) {
+        const Round round = crew->rounds[k];
+        if (!round.divided) {
+            glassgrad_steps(crew, round.first, round.end);
+            continue;
+        }
+        enough += round.end - round.first;
+        SET_TO(crew->parts, k * MOST_PARTS + round.end - round.first);
+        while (glassgrad_part(crew)) continue;
+        for (int looks = 0; GET(crew->done) < enough; looks++) glassgrad_wait(looks);
+    }
+    SET_TO(crew->parts, -1);
+    glassgrad_leave(crew);
 }
 #else
 #define MOST_THREADS 1
-static int glassgrad_together(Crew *crew) { return (void)crew, 0; }
+static void glassgrad_together(const Crew *crew, int threads) {
+    for (int64_t k = 0; k < crew->count; k++) glassgrad_steps(crew, crew->rounds[k].first, crew->rounds[k].end);
+}
 #endif
 #endif

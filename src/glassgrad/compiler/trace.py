@@ -276,14 +276,17 @@ def trace(f: Callable[..., Any], arguments: list[Argument], call: Callable[[list
     never = {x.name for x in arguments if x.row is None}
     largest = max((x for x in arguments if x.row is not None), key=lambda x: len(x.numbers), default=None)
     roll: set[str] = set()
+    asked: set[str] = set()
     if largest is not None and len(largest.numbers) > MANY:  # a stand-in for each number would take longer than to try
         roll = {x.name for x in arguments if x.row is not None and len(x.original) == len(largest.original)}
     while True:
         try:
             return attempt(name, arguments, call, roll, never)
         except Restart as again:
-            roll |= set(again.roll)
+            asked |= set(again.roll)
             never |= set(again.never)
+            # Where it was wrong to try one of them the others are not tried on: every try runs the function.
+            roll = set(asked) if again.never else roll | asked
             counts = {len(x.original) for x in arguments if x.name in roll}
             if len(counts) > 1:  # batches of different sizes
                 never |= roll
@@ -314,15 +317,19 @@ def attempt(
         with modes.AllowNonfinite(), modes.Recording():
             depth = now.depth
             result = call(given)
+        if tracer.ends:  # the function caught it, and went on as if that were no end
+            raise tracer.ends[0]
     except Exception as error:
         refused = tracer.ends[0] if tracer.ends else explained(error, name)  # NumPy makes an IndexError of any
-        if refused is None or refused is error:
-            raise
-        raise refused from error
+        try:
+            if refused is None or refused is error:
+                raise
+            raise refused from error
+        finally:
+            del refused  # as below
     finally:
         now.tracer = None
-    if tracer.ends:  # the function caught it, and went on as if that were no end
-        raise tracer.ends[0]
+        tracer.ends.clear()  # they refer to what runs here and so to all Values: a cycle
     if result is None:
         raise CompileError(f"{name} returned None; is a return missing?")
     plain, rolled, made = Made.of(result)
@@ -350,12 +357,12 @@ def read(
     """The scalar program of a recorded graph."""
     scalars = Scalars()
     reader = Reader(scalars)
-    ids = reader.ids
     where: dict[int, tuple[int, int]] = {}
     inputs: list[list[int]] = []
     for number, row in enumerate(stand_ins):
         nodes = [scalars.leaf(x.rolled) for x in row]
-        ids |= zip(map(id, row), nodes, strict=True)
+        for x, node in zip(row, nodes, strict=True):
+            reader.note(x, node)
         where |= {id(x): (number, place) for place, x in enumerate(row)}
         inputs.append(nodes)
     parameters: dict[int, Value] = {}
@@ -387,7 +394,7 @@ def read(
     reader.read(sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]), other)
 
     def nodes_of(results: list[Any]) -> list[int]:
-        return [ids[id(x)] if isinstance(x, Value) else scalars.const(x) for x in results]
+        return [reader.node_of(x) if isinstance(x, Value) else scalars.const(x) for x in results]
 
     # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
     # deepest use they stand together, so that products find windows.
