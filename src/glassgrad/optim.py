@@ -453,7 +453,7 @@ def _step_in_store(optimizer: Optimizer, part: flat.Part) -> bool:
     """
     if part.store.frozen or type(optimizer).update not in OURS or "update" in optimizer.__dict__:
         return False
-    if not (_is_calm(optimizer) and optimizer._is_tame()):
+    if not (optimizer._is_tame() and _is_calm(optimizer)):
         return False
     data, grad = part.data(), part.grad()
     if not _are_moderate(modes.doubles(data), modes.doubles(grad), part.count):

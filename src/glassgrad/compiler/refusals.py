@@ -15,7 +15,7 @@ from typing import Final
 from ..errors import GlassgradError
 from .program import CompileError
 
-__all__ = ["PACKAGE", "explained", "refusal", "users_line"]
+__all__ = ["PACKAGE", "explain", "refusal", "users_line"]
 
 PACKAGE: Final = __name__.partition(".")[0]
 INSIDE: Final = (PACKAGE, "numpy")  # packages whose lines are none of the user's
@@ -63,18 +63,17 @@ def refusal(what: str, name: str) -> CompileError:
     return CompileError(f"{what} cannot be compiled in {name}, {users_line()}; {WAYS_OUT.get(what, 'call it outside')}")
 
 
-def explained(error: Exception, name: str) -> CompileError | None:
-    """The error for what Python or NumPy did not find in a stand-in; None for an error about something else."""
+def explain(error: Exception, name: str) -> None:
+    """Raise the error for what Python or NumPy did not find in a stand-in, if that is what this one is about."""
     text = str(error)
     if isinstance(error, GlassgradError) or not isinstance(error, TypeError | IndexError | AttributeError):
-        return None
+        return
     index = INDICES.search(text) is not None
-    if not index and not STAND_INS.search(text):
-        return None
-    return CompileError(
-        f"{STAND_INS.sub('Value', text)}, in {name}, {users_line(error)}: in a function that is compiled every number "
-        f"among the arguments is a Value; {INDEX if index else NUMBER}"
-    )
+    if index or STAND_INS.search(text):
+        raise CompileError(
+            f"{STAND_INS.sub('Value', text)}, in {name}, {users_line(error)}: in a function that is compiled every "
+            f"number among the arguments is a Value; {INDEX if index else NUMBER}"
+        ) from error
 
 
 def users_line(error: Exception | None = None) -> str:

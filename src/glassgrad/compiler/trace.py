@@ -27,7 +27,7 @@ from ..recompute import is_plain
 from ..tape import Tape, captured
 from .program import CompileError
 from .reading import Reader
-from .refusals import PACKAGE, explained, refusal, users_line
+from .refusals import PACKAGE, explain, refusal, users_line
 from .rolling import Batch, Count, Examples, Made, Restart, Total, restart
 from .scalars import Scalars
 
@@ -130,6 +130,11 @@ class Tracer:
         """Raise the error for a use of a Value that would freeze a number."""
         self.ends.append(refusal(what, self.name))
         raise self.ends[-1]
+
+    def end(self, error: Exception | None = None) -> None:
+        """Raise what ended the trace, if the function caught it and went on, or NumPy made another error of it."""
+        if self.ends and self.ends[0] is not error:
+            raise self.ends[0] from error
 
     def show(self, x: Value) -> None:
         """Refuse the text of a Value."""
@@ -317,16 +322,11 @@ def attempt(
         with modes.AllowNonfinite(), modes.Recording():
             depth = now.depth
             result = call(given)
-        if tracer.ends:  # the function caught it, and went on as if that were no end
-            raise tracer.ends[0]
+        tracer.end()
     except Exception as error:
-        refused = tracer.ends[0] if tracer.ends else explained(error, name)  # NumPy makes an IndexError of any
-        try:
-            if refused is None or refused is error:
-                raise
-            raise refused from error
-        finally:
-            del refused  # as below
+        tracer.end(error)
+        explain(error, name)
+        raise
     finally:
         now.tracer = None
         tracer.ends.clear()  # they refer to what runs here and so to all Values: a cycle
