@@ -299,6 +299,14 @@ def test_errors_of_the_functions_own_stay_as_they_are(gg):
         assert type(found.value) is error
 
 
+def test_a_refusal_in_this_packages_own_function_has_the_line_of_the_call(gg):
+    f = gg.compile(gg.take, static="rows")
+    w = gg.Value(3.0)
+    with pytest.raises(gg.CompileError, match="all have to be alike") as error:
+        f((w, (w,)), 1)
+    assert "f((w, (w,)), 1)" in users_line(error)
+
+
 def test_other_threads_notice_nothing(gg):
     def work(i):
         w = gg.Value(float(i))
