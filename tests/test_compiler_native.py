@@ -6,6 +6,8 @@ import dataclasses
 import math
 import random
 import re
+import sys
+import types
 from array import array
 
 import mpmath
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import BUILDS, in_threads
 
+import glassgrad
 from glassgrad import rules
 from glassgrad.compiler import evaluate
 from glassgrad.compiler.plan import KINDS, Plan
@@ -301,6 +304,23 @@ def test_too_few_or_too_many_numbers_are_an_error(native):
         machine.run([["one"] * 30])
     with pytest.raises(ValueError, match="x0 takes 30 numbers, and there are 29"):
         machine.single((array("d", [1.0] * 29), array("d")), 1, True)
+
+
+@pytest.mark.parametrize("kind", ["other", "older", "broken"])
+def test_kernels_that_would_read_a_plan_wrongly_are_left_alone(native, monkeypatch, kind):
+    """As after a pull in an editable checkout, without compiling again."""
+    if kind == "other":
+        monkeypatch.setattr(native, "LAYOUT", (0, *native.LAYOUT[1:]))
+    elif kind == "older":  # than the check itself
+        monkeypatch.delattr(native, "LAYOUT")
+    else:  # an import fails, as that of what its sources have no longer does
+        monkeypatch.setitem(sys.modules, native.__name__, types.ModuleType(native.__name__))
+    w = glassgrad.Value(3.0)
+    f = glassgrad.compile(lambda x: w * x)
+    with pytest.warns(RuntimeWarning, match=r"compiled kernels .* `make setup`") as found:
+        assert f(2.0).data == 6.0
+    assert found[0].filename == __file__
+    assert type(f._last().machine) is evaluate.Machine
 
 
 def test_the_compiled_build_runs_the_native_machine_and_the_interpreted_one_numpys(gg):

@@ -159,7 +159,85 @@ def caught(gg, x, w):
     return w * factor + x
 
 
+def remainder(gg, x, w):
+    return w * (x % 2)
+
+
+def remainder_of_a_result(gg, x, w):
+    return w * (5 % (x * w))
+
+
+def floored(gg, x, w):
+    return w * (x // 2)
+
+
+def rounded(gg, x, w):
+    return w * round(x)
+
+
+def iterated(gg, x, w):
+    return w * sum(x)
+
+
+def a_floats_method(gg, x, w):
+    return w * x.is_integer()
+
+
+def sorted_by_numpy(gg, x, w):
+    return np.sort([x, w, x + w])[1]
+
+
+def largest_by_numpy(gg, x, w):
+    return np.max([x * w, w])
+
+
+def as_computed_index(gg, x, w):
+    return [x, w][x - 1]
+
+
+def as_index_of_an_array(gg, x, w):
+    return w * np.ones(3)[x]
+
+
+def as_index_of_an_axis(gg, x, w):
+    return w * np.ones((3, 3))[0, x]
+
+
+def as_indices(gg, x, w):
+    return w * np.ones(3)[[x, x]]
+
+
+def as_array_of_indices(gg, x, w):
+    return w * np.ones(3)[np.array([x, x])]
+
+
+def as_mask(gg, x, w):
+    return w * [1.0, 2.0][x > 0]
+
+
+def hidden(gg, x, w):
+    try:
+        return w * [1.0, 2.0][x]
+    except TypeError:
+        raise RuntimeError("no row") from None
+
+
 REFUSED = [
+    (remainder, "for %: 'Value' and 'int'", "static"),
+    (remainder_of_a_result, "for %: 'int' and 'Value'", "outside"),
+    (floored, "for //", "static"),
+    (rounded, "__round__", "outside"),
+    (iterated, "not iterable", "every number among the arguments is a Value"),
+    (a_floats_method, "is_integer", "outside"),
+    (sorted_by_numpy, "truth value", "glassgrad.where"),
+    (largest_by_numpy, "truth value", "glassgrad.maximum"),
+    (as_computed_index, "not Value", "glassgrad.take"),
+    (as_index_of_an_array, "an index", "glassgrad.take"),
+    (as_index_of_an_axis, "an index", "glassgrad.take"),
+    (as_indices, "valid indices", "for i in indices"),
+    (as_array_of_indices, "used as indices", "for i in indices"),
+    (as_mask, "not Value", "glassgrad.take"),
+    (hidden, "an index", "glassgrad.take"),
     (equal, "truth value", "glassgrad.where"),
     (true, "truth value", "glassgrad.where"),
     (counted, "truth value", "glassgrad.where"),
@@ -206,6 +284,27 @@ def test_what_would_freeze_a_number_is_refused_with_its_line(gg, f, what, way_ou
     assert any(f"line {line} of" in text for line in lines)
     assert (w.data, compiled.programs) == (0.5, [])
     assert gg.Value(3.0).data == 3.0  # the thread is as it was
+
+
+def test_errors_of_the_functions_own_stay_as_they_are(gg):
+    def short(x):
+        return x * [1.0, 2.0].pop(5)
+
+    def text(x):
+        return x * len(5)
+
+    for f, error in [(short, IndexError), (text, TypeError)]:
+        with pytest.raises(error) as found:
+            gg.compile(f)(2.0)
+        assert type(found.value) is error
+
+
+def test_a_refusal_in_this_packages_own_function_has_the_line_of_the_call(gg):
+    f = gg.compile(gg.take, static="rows")
+    w = gg.Value(3.0)
+    with pytest.raises(gg.CompileError, match="all have to be alike") as error:
+        f((w, (w,)), 1)
+    assert "f((w, (w,)), 1)" in users_line(error)
 
 
 def test_other_threads_notice_nothing(gg):
@@ -440,6 +539,51 @@ def test_a_result_can_be_recomputed(gg):
     assert (w.grad, x.grad) == (200.0, 50.0)
 
 
+@pytest.mark.parametrize("read", [False, True], ids=["written", "read"])
+def test_a_constant_argument_is_recomputed_too(gg, read):
+    w, x = gg.Value(3.0), gg.Value(2.0, requires_grad=False)
+    f = gg.compile(lambda x, c: w * w * x * c)
+    if read:
+        f(x, 5.0)
+    y = f(x, 5.0)
+    x.data, w.data = 4.0, 1.0
+    assert y.recompute().data == 20.0
+    y.backward()
+    assert w.grad == 40.0
+    assert gg.gradients(gg.gradients(y, w), w).data == 40.0
+    assert x.grad == 0.0
+
+
+def test_an_index_is_looked_at_again_when_a_result_is_recomputed(gg):
+    w, i = gg.Value(3.0), gg.Value(1.0, requires_grad=False)
+    y = gg.compile(lambda i: w * w * gg.take([10.0, 20.0, 30.0], i))(i)
+    assert y.data == 180.0
+    i.data = 2.0
+    assert y.recompute().data == 270.0
+    i.data = -3.0
+    assert y.recompute().data == 90.0, "eager code counts from the end"
+    assert gg.gradients(y, w).data == 60.0
+    second = gg.gradients(gg.gradients(y, w), w)
+    assert second.data == 20.0
+    for bad, error in [(3.0, IndexError), (0.5, TypeError)]:
+        i.data = bad
+        with pytest.raises(error, match="take"):
+            y.recompute()
+        assert y.data == 90.0
+
+
+def test_recomputing_a_copied_graph_where_the_function_would_have_to_run_again_is_refused(gg):
+    w, i = gg.Value(3.0), gg.Value(1.0, requires_grad=False)
+    y = gg.compile(lambda i: w * gg.take([10.0, 20.0, 30.0], i))(i)
+    twin = copy.deepcopy(y)
+    twin._prev[0].data = 5.0
+    assert twin.recompute().data == 100.0
+    i.data = -1.0
+    with pytest.raises(gg.CompileError, match="was copied"):
+        twin.recompute()
+    assert (twin.data, y.recompute().data) == (100.0, 90.0)
+
+
 @compile
 def half(x):
     return 0.5 * x
@@ -530,6 +674,38 @@ def test_no_comparison_with_nan_holds(gg):
     assert f(math.nan).data == -1.5
     with gg.allow_nonfinite():
         assert f(math.nan).data == -1.5
+
+
+COMPARED = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    "and": lambda a, b: (a > b) & (b > -1),
+    "or": lambda a, b: (a <= b) | (b < -1),
+    "xor": lambda a, b: (a <= b) ^ (b < -1),
+}
+
+
+@pytest.mark.parametrize("compare", COMPARED)
+def test_no_comparison_with_a_nan_that_is_computed_holds(gg, compare):
+    """Of infinities, eager code says what holds: inf >= inf does."""
+    w, v = gg.Value(3.0), gg.Value(-1.5)
+    nans = [lambda x, y: x.exp() - y.exp(), lambda x, y: x.exp() * 0.0, lambda x, y: (x - 1e3).log() - (y - 1e3).log()]
+    for of in [*nans, lambda x, y: x.exp(), lambda x, y: -x.exp(), lambda x, y: x.exp() * y]:
+        for scale in (0.0, 1.0):
+            for rolled in (False, True):
+
+                def choose(x, y, of=of, scale=scale):
+                    return gg.where(COMPARED[compare](of(x, y), scale * y), w * 1.0, v * 1.0)
+
+                with gg.allow_nonfinite():
+                    expected = choose(gg.Value(1e3, requires_grad=False), gg.Value(1e3, requires_grad=False)).data
+                    if rolled:
+                        found = gg.compile(lambda xs, f=choose: gg.vmap(f)(xs, xs))([1e3, 1e3])[1]
+                    else:
+                        found = gg.compile(choose)(1e3, 1e3)
+                    assert found.data == expected
 
 
 def test_an_infinite_derivative_is_no_zero(gg):

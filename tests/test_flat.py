@@ -319,6 +319,97 @@ def test_a_step_that_fails_changes_nothing(gg):
     assert optimizer.state_dict() == state
 
 
+def test_a_plain_step_that_fails_at_its_last_parameter_changes_nothing(gg):
+    ws = [gg.Value(1.0 + i) for i in range(9)] + [gg.Value(1.6e308)]
+    f = gg.compile(lambda: gg.sum(ws[:9]) + ws[9] * 1e-308)
+    optimizer = gg.optim.SGD(ws, lr=0.1)
+    f().backward()
+    ws[9].grad = -1e308
+    before = [(w.data, w.grad) for w in ws]
+    f()
+    assert is_away(gg, ws[9]) == gg.COMPILED
+    optimizer.step()
+    assert [w.data for w in ws] == [x - 0.1 * g for x, g in before]
+    optimizer.lr = 1.0
+    before = [(w.data, w.grad) for w in ws]
+    f()
+    with pytest.raises(gg.NonFiniteError, match=r"SGD.step: the new value of parameter 9 is inf .*, lr is 1\.0"):
+        optimizer.step()
+    assert [(w.data, w.grad) for w in ws] == before
+    assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_steps_beside_the_store_and_on_it_take_turns(gg, name, settings):
+    """A large gradient or setting makes a step go the long way, and the next ones if the state is large then."""
+    runs = []
+    for stores in (True, False):
+        ws = [gg.Value(1.0 + i) for i in range(9)]
+        f = gg.compile(lambda ws=ws: gg.sum([w * w for w in ws]) * 1e-3)
+        optimizer = getattr(gg.optim, name)(ws, **settings)
+        for k in range(8):
+            optimizer.zero_grad()
+            f().backward()
+            if k in (2, 5):
+                ws[4].grad = 1e120 if name == "SGD" else 1e140
+                f()
+            optimizer.lr = 1e30 if k == 4 else 0.05
+            if not stores:
+                assert [w.data for w in ws]
+            optimizer.step()
+            if k == 2:
+                ws[4].data = 1.0
+            if k == 3:
+                optimizer.load_state_dict(
+                    {**optimizer.state_dict(), "state": dict.fromkeys(optimizer.state_names, [0.5] * 9)}
+                )
+            if k == 4:
+                for i, w in enumerate(ws):
+                    w.data = i / 2
+        runs.append(([w.data.hex() for w in ws], optimizer.state_dict()))
+    assert runs[0] == runs[1]
+
+
+LARGEST = [
+    ("SGD", {"lr": 1e20, "momentum": math.nextafter(1.0, 0.0), "dampening": 1e20, "weight_decay": 1e20}),
+    ("SGD", {"lr": 1e20, "momentum": math.nextafter(1.0, 0.0), "weight_decay": 1e20, "nesterov": True}),
+    ("Adam", {"lr": 1e20, "betas": (math.nextafter(1.0, 0.0), 0.0), "eps": 1e-50, "weight_decay": 1e20}),
+    ("Adam", {"lr": 1e20, "betas": (0.0, math.nextafter(1.0, 0.0)), "eps": 1e-50, "weight_decay": 1e20}),
+    ("AdamW", {"lr": 1e20, "betas": (math.nextafter(1.0, 0.0),) * 2, "eps": 1e-50, "weight_decay": 1e20}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), LARGEST)
+def test_no_step_that_is_made_in_place_overflows(gg, name, settings):
+    """The largest numbers and settings that are let through, where only the state goes from step to step."""
+    optimizer = getattr(gg.optim, name)([gg.Value(0.0) for _ in range(4)], **settings)
+    assert optimizer._is_tame()
+    state = {key: gg.flat.array("d", [1.7e108] * 4) for key in optimizer.state_names}
+    for t in range(200):
+        optimizer.steps = t
+        data = gg.flat.array("d", [1.7e108, -1.7e108, 0.0, 1.7e108])
+        optimizer.update(data, gg.flat.array("d", [1.7e108, -1.7e108, 0.0, -1.7e108]), state)
+        assert all(map(math.isfinite, [*data, *[x for numbers in state.values() for x in numbers]]))
+    optimizer.lr = 1.1e20
+    assert not optimizer._is_tame()
+
+
+def test_a_state_that_has_no_root_is_refused_in_a_store_too(gg):
+    model, points, loss = network(gg)
+    optimizer = gg.optim.Adam(model.parameters(), lr=0.1)
+    loss(points).backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"]["exp_avg_sq"][3] = -1.0
+    optimizer.load_state_dict(state)
+    before = [p.data for p in model.parameters()]
+    loss(points)
+    with pytest.raises(gg.NonFiniteError, match=r"the new value of parameter 3 .* is nan"):
+        optimizer.step()
+    assert [p.data for p in model.parameters()] == before
+    assert optimizer.state_dict() == state
+
+
 def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(gg):
     model, points, loss = network(gg)
     optimizer = gg.optim.SGD(model.parameters(), lr=0.1)
@@ -421,6 +512,17 @@ def test_optimizers_are_copied_without_their_store(gg):
         optimizer.step()
     loss(points)
     twins = [copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))]
+    before = optimizer.state_dict()
+    beside = copy.copy(optimizer)
+    start = [p.data for p in optimizer.params]
+    loss(points)
+    beside.step()
+    loss(points)
+    beside.step()
+    assert optimizer.state_dict() == before, "though both steps wrote to its spare arrays"
+    for p, x in zip(optimizer.params, start, strict=True):
+        p.data = x
+    loss(points)
     optimizer.step()
     for twin in twins:
         twin.step()

@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 import pickle
+import random
 from array import array
 from fractions import Fraction
 
@@ -138,6 +139,26 @@ def test_both_builds_agree_to_the_bit(gradients, case):
             p.grad = g
             optimizer.step()
         ends.append((p.data, optimizer.state_dict()))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("case", TORCH)
+def test_both_builds_agree_to_the_bit_on_many_parameters(case):
+    """More than the loops take at a time, and not a whole number of vectors; of every size that a gradient has."""
+    kind, arguments, _ = TORCH[case]
+    ends = []
+    for package in (glassgrad, load_interpreted()):
+        optim = importlib.import_module(f"{package.__name__}.optim")
+        rng = random.Random(5)
+        parameters = [package.Value(rng.gauss(0.0, 1.0)) for _ in range(1037)]
+        optimizer = getattr(optim, kind)(parameters, **arguments)
+        for _ in range(3):
+            for p in parameters:
+                p.grad = rng.choice(
+                    [0.0, -0.0, rng.gauss(0.0, 1.0), rng.gauss(0.0, 1.0) * 10.0 ** rng.randint(-320, 140)]
+                )
+            optimizer.step()
+        ends.append(([p.data.hex() for p in parameters], optimizer.state_dict()))
     assert ends[0] == ends[1]
 
 
@@ -379,6 +400,17 @@ def test_optimizers_are_copied_and_pickled_with_their_parameters(optim, pair):
     for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
         assert twin.state_dict() == optimizer.state_dict()
         assert descend(twin, twin.params, 1) != [p.data for p in pair]
+
+
+def test_a_shallow_copy_has_a_state_of_its_own(optim, pair):
+    optimizer = optim.Adam(pair, lr=0.1)
+    descend(optimizer, pair, 2)
+    twin, before = copy.copy(optimizer), optimizer.state_dict()
+    twin.lr = 0.2
+    descend(twin, pair, 2)
+    assert optimizer.state_dict() == before
+    assert twin.state_dict()["steps"] == 4
+    assert twin.params[0] is optimizer.params[0], "of the same parameters"
 
 
 def test_repr_says_what_it_is(optim, pair):

@@ -52,9 +52,6 @@ cdef class Part:
     cpdef Array grad(self)
     cpdef Array copy_data(self)
     cpdef Array copy_grad(self)
-    cpdef Array room(self)
-    @cython.locals(store=Store)
-    cpdef int replace_data(self, Array room) except -1
     cpdef int set_data(self, Array numbers) except -1
     @cython.locals(numbers="double *", results="double *", first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef int read(self, Array source, Array into) except -1

@@ -262,21 +262,10 @@ class Part:
         self.read(self.store.grad, found)
         return found
 
-    def room(self) -> array[float]:
-        """An array for what `replace_data` is to be given."""
-        return self.store.spare if self.whole else room(self.count)
-
-    def replace_data(self, room: array[float]) -> None:
-        """Make what stands there the leaves' numbers."""
-        store: Store = self.store
-        if self.whole:
-            store.data, store.spare = room, store.data
-        else:
-            self.write(room, store.data)
-
     def set_data(self, numbers: array[float]) -> None:
-        """Copy these: what `p.data = x` does."""
-        self.write(numbers, self.store.data)
+        """Make these the leaves' numbers: what `p.data = x` does. `data` may have given them."""
+        if numbers is not self.store.data:
+            self.write(numbers, self.store.data)
 
     def scale_grads(self, factor: float) -> None:
         """Multiply every gradient: what `p.grad *= factor` does, where it is not 0."""

@@ -2,8 +2,8 @@
 
 What this module guarantees:
 
-- A step is all or nothing. It computes new parameters and state beside the old ones and takes them over at the end; a
-  gradient, parameter or state that is not finite raises `NonFiniteError`, names the parameter and changes nothing.
+- A step is all or nothing. A gradient, parameter or state that is not finite raises `NonFiniteError`, names the
+  parameter and changes nothing: the new numbers are computed beside the old ones, unless they are sure to be finite.
 - The update loops are compiled (`optim.pxd` has their C types) and give the same numbers interpreted.
 - Parameters of a compiled function are updated where they stand between its calls (`flat`), none by itself.
 - Parameters with `requires_grad=False` stay as they are.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 try:
     import cython
@@ -46,11 +46,8 @@ __all__ = [
     "OptimError", "Optimizer", "StepLR", "clip_grad_norm_", "lr_scheduler",
 ]  # fmt: skip
 
-Doubles: TypeAlias = "array[float]"  # one for each parameter
-State: TypeAlias = dict[str, "array[float]"]
-
-
-STRETCH = 512  # parameters at a time: their numbers are in the nearest cache when they are needed again
+LARGE = 1e20  # settings up to which a step on moderate numbers cannot overflow; see `_is_tame` and `_are_moderate`
+BEYOND = 1e200  # times this the largest moderate numbers are finite
 
 # ---- the compiled loops: arrays of doubles in, changed in place ----------------------------------------------------
 
@@ -112,55 +109,60 @@ def _bits_of(zero: float) -> int:
     return int(zero != 0.0)
 
 
-def _sgd(
-    data: array[float], grad: array[float], velocity: array[float], new: array[float], new_velocity: array[float],
-    n: int, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, first: bool,
-) -> bool:  # fmt: skip
-    """One step of `SGD`: the new numbers, which may replace the old ones as they come. Whether all are finite."""
+def _are_moderate(data: array[float], grad: array[float], n: int) -> bool:
+    """Whether all numbers are well below the largest float: neither 1e109 nor nan."""
     strange = 0
+    for i in range(n):
+        x, g = data[i] * BEYOND, grad[i] * BEYOND
+        strange |= _bits_of((x - x) + (g - g))
+    return strange == 0
+
+
+def _sgd(
+    data: array[float], grad: array[float], velocity: array[float], n: int, lr: float, momentum: float,
+    dampening: float, weight_decay: float, nesterov: bool, first: bool,
+) -> None:  # fmt: skip
+    """One step of `SGD`."""
     for i in range(n):
         g = grad[i]
         if weight_decay != 0.0:
             g = g + weight_decay * data[i]
         if momentum != 0.0:
             v = g if first else momentum * velocity[i] + (1.0 - dampening) * g
-            new_velocity[i] = v
-            strange |= _bits_of(v - v)
+            velocity[i] = v
             g = g + momentum * v if nesterov else v
-        x = data[i] - lr * g
-        new[i] = x
-        strange |= _bits_of(x - x)
-    return strange == 0
+        data[i] = data[i] - lr * g
+
+
+def _sgd_is_tame(lr: float, momentum: float, dampening: float, weight_decay: float) -> bool:
+    """Whether no step of `_sgd` on moderate numbers overflows: momenta of g are below g / (1 - momentum), so 1e16 g."""
+    return abs(lr) <= LARGE and 0.0 <= momentum < 1.0 and abs(dampening) <= LARGE and abs(weight_decay) <= LARGE
 
 
 def _adam(
-    data: array[float], grad: array[float], mean: array[float], square: array[float], new: array[float],
-    new_mean: array[float], new_square: array[float], n: int, lr: float, beta1: float, beta2: float, eps: float,
-    decay: float, coupled: bool, bias1: float, bias2: float,
-) -> bool:  # fmt: skip
-    """The same for `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t.
+    data: array[float], grad: array[float], mean: array[float], square: array[float], n: int, lr: float, beta1: float,
+    beta2: float, eps: float, decay: float, coupled: bool, bias1: float, bias2: float,
+) -> None:  # fmt: skip
+    """One step of `Adam` or, not coupled, `AdamW`. The biases are 1 - beta^t.
 
-    There is one root and one division for each parameter, which take all of the time. Compilers put loops into the
-    vector registers that write two or three arrays, not more, so there are two, over a stretch that the cache holds.
+    There is one root and one division for each parameter, which take most of the time.
     """
     factor, rate, keep = 1.0 / libm.sqrt(bias2), lr / bias1, 1.0 - (0.0 if coupled else lr * decay)
-    strange = 0
-    for start in range(0, n, STRETCH):
-        end = min(start + STRETCH, n)
-        for i in range(start, end):
-            g = grad[i] + decay * data[i] if coupled else grad[i]
-            m = mean[i] + (1.0 - beta1) * (g - mean[i])
-            s = beta2 * square[i] + (1.0 - beta2) * g * g
-            new_mean[i] = m
-            new_square[i] = s
-            strange |= _bits_of((m - m) + (s - s))
-        for i in range(start, end):
-            size = libm.sqrt(new_square[i]) * factor + eps
-            # 0 for a gradient of 0 and eps=0, where Python raises and C does not
-            x = data[i] * keep - rate * (new_mean[i] / size if size != 0.0 else libm.NAN)
-            new[i] = x
-            strange |= _bits_of(x - x)
-    return strange == 0
+    for i in range(n):
+        g = grad[i] + decay * data[i] if coupled else grad[i]
+        m = mean[i] + (1.0 - beta1) * (g - mean[i])
+        s = beta2 * square[i] + (1.0 - beta2) * g * g
+        mean[i] = m
+        square[i] = s
+        size = libm.sqrt(s) * factor + eps
+        # 0 for a gradient of 0 and eps=0, where Python raises and C does not
+        data[i] = data[i] * keep - rate * (m / size if size != 0.0 else libm.NAN)
+
+
+def _adam_is_tame(lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> bool:
+    """The same for `_adam`: means are no larger than the largest number in them, and what divides is eps at least."""
+    means = 0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0
+    return means and 1e-50 <= eps <= LARGE and abs(lr) <= LARGE and abs(weight_decay) <= LARGE
 
 
 # ---- optimizers ----------------------------------------------------------------------------------------------------
@@ -200,22 +202,13 @@ class Optimizer:
         for name, value in checked.items():
             setattr(self, name, value)
         self.steps = 0
-        self._state = self._room()
-        self._spare: dict[str, array[float]] = {}  # as large as `_state`, for the next one
+        self._state = {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
+        self._calm = True  # whether the state comes of steps on moderate numbers alone
         self._part = flat.share(self.params)  # where they go if a compiled function has them: in this order
 
-    def _room(self) -> dict[str, array[float]]:
-        return {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
-
-    def _away(self) -> flat.Part | None:
-        """Where the parameters stand, if that is in a store."""
-        part = self._part
-        if part is None or not part.store.live or part.count != len(self.params):
-            part = self._part = flat.locate(self.params)
-        return part if part is not None and part.store.away else None
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_part": None, "_spare": {}}
+        state = {name: numbers[:] for name, numbers in self._state.items()}  # a copy writes to arrays of its own
+        return {**vars(self), "_state": state, "_part": None}
 
     @property
     def lr(self) -> float:
@@ -229,7 +222,7 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
         modes.guard("zero_grad()", None)
-        part = self._away()
+        part = _away(self)
         if part is None:
             _clear(self.params)
         else:
@@ -241,8 +234,8 @@ class Optimizer:
         Raises `NonFiniteError`, with nothing changed, if a gradient or a result is nan or infinite.
         """
         modes.guard("step()", None)
-        part = self._away()
-        if part is not None and part.store.frozen == 0 and self._step_in_store(part):
+        part = _away(self)
+        if part is not None and _step_in_store(self, part):
             return
         n = len(self.params)
         if part is None:
@@ -251,6 +244,7 @@ class Optimizer:
         else:
             data, grad = part.copy_data(), part.copy_grad()
             self._refuse(_first_not_finite(grad, n), "the gradient", grad)
+        self._calm = False
         before, old_state = data[:], self._state
         state = {name: numbers[:] for name, numbers in old_state.items()}
         self.update(data, grad, state)
@@ -275,26 +269,9 @@ class Optimizer:
             self._state = old_state
             raise
 
-    def _step_in_store(self, part: flat.Part) -> bool:
-        """Make the step on the store's own arrays. False, with nothing changed, where it is to be made the long way."""
-        if type(self).update not in (SGD.update, Adam.update) or "update" in vars(self):
-            return False
-        new, new_state = part.room(), self._state
-        if self._changes_state():
-            new_state = self._spare = self._spare or self._room()
-        if not self._loop(part.data(), part.grad(), self._state, new, new_state):
-            return False
-        part.replace_data(new)  # nothing fails any more
-        self._state, self._spare = new_state, self._state
-        self.steps += 1
-        return True
-
-    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
-        """Put the numbers of a step beside the old ones, or in their place. Whether all are finite."""
-        raise NotImplementedError
-
-    def _changes_state(self) -> bool:
-        return True
+    def _is_tame(self) -> bool:
+        """Whether the settings are such that a step on moderate numbers gives finite ones, and a moderate state."""
+        return False
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """Change `data`, and the arrays in `state`, in place: one step from the gradients in `grad`."""
@@ -339,7 +316,7 @@ class Optimizer:
                 raise OptimError(f"{kind}.load_state_dict: {name} must have {n} finite numbers, one for each parameter")
         for name, value in _checked(kind, {name: state_dict[name] for name in self._settings}).items():
             setattr(self, name, value)
-        self.steps, self._state = steps, state
+        self.steps, self._state, self._calm = steps, state, False
 
     def __repr__(self) -> str:
         """The settings, and how many parameters there are."""
@@ -384,18 +361,13 @@ class SGD(Optimizer):
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """One step of gradient descent."""
-        self._loop(data, grad, state, data, state)
-
-    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
-        velocity, new_velocity = state["velocity"], new_state["velocity"]
-        return _sgd(
-            modes.doubles(data), modes.doubles(grad), modes.doubles(velocity), modes.doubles(new),
-            modes.doubles(new_velocity), len(data), self.lr,
+        _sgd(
+            modes.doubles(data), modes.doubles(grad), modes.doubles(state["velocity"]), len(data), self.lr,
             self.momentum, self.dampening, self.weight_decay, self.nesterov, self.steps == 0,
         )  # fmt: skip
 
-    def _changes_state(self) -> bool:
-        return self.momentum != 0.0
+    def _is_tame(self) -> bool:
+        return _sgd_is_tame(self.lr, self.momentum, self.dampening, self.weight_decay)
 
 
 class Adam(Optimizer):
@@ -429,19 +401,18 @@ class Adam(Optimizer):
 
     def update(self, data: array[float], grad: array[float], state: dict[str, array[float]]) -> None:
         """One step of Adam."""
-        self._loop(data, grad, state, data, state)
-
-    def _loop(self, data: Doubles, grad: Doubles, state: State, new: Doubles, new_state: State) -> bool:
         (beta1, beta2), t = self.betas, self.steps + 1
         coupled = self._coupled and self.weight_decay != 0.0
         decay = self.weight_decay if coupled or not self._coupled else 0.0
-        mean, new_mean = state["exp_avg"], new_state["exp_avg"]
-        square, new_square = state["exp_avg_sq"], new_state["exp_avg_sq"]
-        return _adam(
-            modes.doubles(data), modes.doubles(grad), modes.doubles(mean), modes.doubles(square), modes.doubles(new),
-            modes.doubles(new_mean), modes.doubles(new_square), len(data), self.lr, beta1, beta2, self.eps, decay,
-            coupled, 1.0 - beta1**t, 1.0 - beta2**t,
+        _adam(
+            modes.doubles(data), modes.doubles(grad), modes.doubles(state["exp_avg"]),
+            modes.doubles(state["exp_avg_sq"]), len(data), self.lr, beta1, beta2, self.eps, decay, coupled,
+            1.0 - beta1**t, 1.0 - beta2**t,
         )  # fmt: skip
+
+    def _is_tame(self) -> bool:
+        beta1, beta2 = self.betas
+        return self.steps >= 0 and _adam_is_tame(self.lr, beta1, beta2, self.eps, self.weight_decay)
 
 
 class AdamW(Adam):
@@ -461,6 +432,47 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
+
+
+OURS = frozenset([SGD.update, Adam.update])
+
+
+def _away(optimizer: Optimizer) -> flat.Part | None:
+    """Where the parameters stand, if that is in a store."""
+    part = optimizer._part
+    if part is None or not part.store.live or part.count != len(optimizer.params):
+        part = optimizer._part = flat.locate(optimizer.params)
+    return part if part is not None and part.store.away else None
+
+
+def _step_in_store(optimizer: Optimizer, part: flat.Part) -> bool:
+    """Make the step on the store's own arrays. False, with nothing changed, where it is to be made the long way.
+
+    Numbers below 1e109 and settings up to 1e20 give gradients with decay below 1e130, squares below 1e260 and, divided
+    by 1e-50 and by biases of at least 1e-16, steps below 1e220. So nothing here can fail, and no number has a copy.
+    """
+    if part.store.frozen or type(optimizer).update not in OURS or "update" in optimizer.__dict__:
+        return False
+    if not (optimizer._is_tame() and _is_calm(optimizer)):
+        return False
+    data, grad = part.data(), part.grad()
+    if not _are_moderate(modes.doubles(data), modes.doubles(grad), part.count):
+        return False
+    optimizer.update(data, grad, optimizer._state)
+    part.set_data(data)
+    optimizer.steps += 1
+    return True
+
+
+def _is_calm(optimizer: Optimizer) -> bool:
+    """Whether the state is moderate too. It stays so, once it has been, as long as the steps are made here."""
+    if not optimizer._calm:
+        calm = True
+        for name, numbers in optimizer._state.items():
+            calm &= _are_moderate(modes.doubles(numbers), modes.doubles(numbers), len(numbers))
+            calm &= name != "exp_avg_sq" or min(numbers) >= 0.0  # it may be somebody's own, and roots are taken of it
+        optimizer._calm = calm
+    return optimizer._calm
 
 
 def clip_grad_norm_(parameters: Any, max_norm: float) -> float:

@@ -36,6 +36,9 @@ FIELDS: Final = (
     "out_row", "u_outer", "u_inner", "u_row", "u_n", "v_outer", "v_inner", "v_n", "v_tile", "v_next", "out_next",
     "sign", "table", "count",
 )  # fmt: skip
+# What native.pyx has to be compiled for. The first number is raised, there as well, where what a code, a column or a
+# table means changes.
+LAYOUT: Final = (2, len(KINDS), len(FIELDS))
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
 

@@ -19,12 +19,10 @@ from .differentiate import differentiate
 from .program import PARAMETERS, CompileError, Shape
 from .rolling import alike
 from .trace import Argument, Trace, trace
-from .uncollected import uncollected
 
 __all__ = ["build"]
 
 
-@uncollected()
 def build(
     f: Callable[..., Any],
     dtype: str,

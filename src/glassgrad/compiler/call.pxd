@@ -22,7 +22,7 @@ cdef class Entry:
     cdef Array parameter_numbers(self)
     cpdef bint is_constant(self) except -1
     cpdef list blocks(self, parameters, Array numbers, Py_ssize_t examples)
-    cdef bint inside(self, Array numbers, Py_ssize_t examples) except -1
+    cpdef bint inside(self, Array numbers, Py_ssize_t examples) except -1
 
 cdef class Called(Rule):
     cdef public Entry entry

@@ -47,10 +47,13 @@ class Given(Protocol):
     Attributes:
         array: the numbers of all arguments, in order.
         examples: how many rows the batches have, 1 where there is none.
+        values: the Values among the numbers, and `places` where they stand.
     """
 
     array: array[float]
     examples: int
+    values: list[Value]
+    places: list[int]
 
     def leaves(self) -> list[Any]:
         """The numbers and Values."""
@@ -301,22 +304,43 @@ class Call(Called, Differentiable):
             "Take it out of the graph first, with detach(), or call the function again"
         )
 
-    def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
-        """The numbers of the program's blocks where the operands are these, Values or numbers."""
+    def numbers_at(self, operands: Sequence[Any]) -> list[Any] | None:
+        """The numbers of the program's blocks where the operands are these, Values or numbers, and others as they are.
+
+        None where eager code has to say what the arguments mean, as in `Entry.call`.
+        """
         entry = self.entry
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
         numbers = self.numbers[:]
-        for i, x in zip(entry.places(self.examples), operands[n:], strict=True):
+        places = [*self.given.places, *entry.places(self.examples)]
+        for i, x in zip(places, [*self.given.values, *operands[n:]], strict=True):
             numbers[i] = engine.plain(x)
+        if not (is_finite(numbers) and entry.inside(numbers, self.examples)):
+            return None
         parameters = [engine.plain(moved.get(id(x), x)) for x in entry.parameters]
         return entry.blocks(parameters, numbers, self.examples)
 
     # -- of a PRIMITIVE, with numbers for `recompute` and with Values to be differentiated again
 
+    def at(self, operands: Sequence[Any]) -> Results | None:
+        """What the program gives where the operands have these numbers; None where eager code has to say that."""
+        numbers = self.numbers_at(operands)
+        return None if numbers is None else self.run(numbers)
+
+    def recorded(self, operands: Sequence[float]) -> tuple[list[Value], list[Value]]:
+        """The same as a graph; the parameters have the operands' numbers."""
+        wanted, n = self.entry.wanted, len(self.entry.wanted)
+        same = array("d", map(engine.plain, wanted)) == array("d", operands[:n])
+        return self.record((*(wanted if same else operands[:n]), *map(Value, operands[n:])))
+
     def result(self, operands: list[float]) -> float:
         """The result where the operands have these numbers."""
-        return float(self.run(self.numbers_at(operands)).outputs[0])
+        found = self.at(operands)
+        if found is not None and math.isfinite(found.outputs[0]):
+            return float(found.outputs[0])
+        results, _ = self.recorded(operands)
+        return results[0].data
 
     def slopes(self, places: Sequence[int], operands: tuple[Any, ...], result: Scalar) -> list[Any]:
         """The derivatives by some operands."""
@@ -324,7 +348,11 @@ class Call(Called, Differentiable):
         if isinstance(result, Value):
             found = self.pull_values(operands, {0: 1.0})
         else:
-            found = gradients_of(self.run(self.numbers_at(operands))).tolist()
+            run = self.at(operands)
+            if run is not None:
+                found = gradients_of(run).tolist()
+            else:
+                found = Tape(*self.recorded(operands)).pull(array("d", [1.0]))
         return [found[place] for place in places]
 
     # -- of a CALL; `Differentiable` has the other ways
@@ -332,14 +360,17 @@ class Call(Called, Differentiable):
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         if self.entry.single:
-            found = self.run(self.numbers_at(operands))
-            if found.finite:
+            found = self.at(operands)
+            if found is not None and found.finite:
                 return [seeds[0] * x for x in gradients_of(found).tolist()]
             return self.tape(operands).pull(array("d", [seeds[0]]))
         return super().pull(operands, seeds)
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
-        """The function's graph, recorded eagerly."""
+        return Tape(*self.record(operands))
+
+    def record(self, operands: tuple[Any, ...]) -> tuple[list[Value], list[Value]]:
+        """The function's results, recorded eagerly, and the operands as inputs of their graph."""
         inputs = apart(operands)
         n = len(self.entry.wanted)
         if not all(map(operator.is_, inputs[:n], self.entry.wanted)):
@@ -352,7 +383,7 @@ class Call(Called, Differentiable):
             leaves[i] = x
         with modes.Recording():
             results, _ = trees.flatten(self.again(leaves))
-        return Tape(as_values(results), inputs)
+        return as_values(results), inputs
 
 
 def gradients_of(found: Results) -> Any:

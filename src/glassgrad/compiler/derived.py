@@ -283,7 +283,8 @@ class Differentiable:
 
     A subclass has the `source` of its programs, its `operands`, the number of `examples`, and:
 
-        numbers_at(operands)   the numbers of the program's blocks where the operands are these, Values or numbers
+        numbers_at(operands)   the numbers of the program's blocks where the operands are these, Values or numbers; None
+                               where it has to run eagerly
         tape(operands)         the function's graph, recorded eagerly
     """
 
@@ -297,7 +298,7 @@ class Differentiable:
     examples: int
     operands: tuple[Any, ...]
 
-    def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
+    def numbers_at(self, operands: Sequence[Any]) -> list[Any] | None:
         raise NotImplementedError
 
     def tape(self, operands: tuple[Any, ...]) -> Tape:
@@ -306,10 +307,10 @@ class Differentiable:
     def pull(self, operands: tuple[Any, ...], seeds: dict[int, float]) -> Sequence[float]:
         """The derivative by each operand of the results, each times its seed."""
         row = self.row(seeds)
-        gradient = self.source.gradient
-        if gradient is not None:
+        gradient, numbers = self.source.gradient, self.numbers_at(operands)
+        if gradient is not None and numbers is not None:
             blocks = split(row, self.source.outputs, self.examples)
-            found = gradient.run([*self.numbers_at(operands), *blocks], self.examples)
+            found = gradient.run([*numbers, *blocks], self.examples)
             if found is not None:
                 return found
         return self.tape(operands).pull(array("d", row))
@@ -332,10 +333,10 @@ class Differentiable:
         """The velocity of each result."""
         if self.source.symmetric:
             return self.pull(operands, dict(enumerate(tangents)))
-        tangent = self.source.tangent
-        if tangent is not None:
+        tangent, numbers = self.source.tangent, self.numbers_at(operands)
+        if tangent is not None and numbers is not None:
             blocks = split(tangents, self.source.by, self.examples)
-            found = tangent.run([*self.numbers_at(operands), *blocks], self.examples)
+            found = tangent.run([*numbers, *blocks], self.examples)
             if found is not None:
                 return found
         return self.tape(operands).push(array("d", tangents))
@@ -379,9 +380,11 @@ class Derived(Differentiable):
             for i, y in enumerate(numbers)
         ]
 
-    def numbers_at(self, operands: Sequence[Any]) -> list[Any]:
+    def numbers_at(self, operands: Sequence[Any]) -> list[Any] | None:
         n = len(self.parent.operands)
         found = self.parent.numbers_at(operands[:n])
+        if found is None:
+            return None
         others = [engine.plain(x) for x in operands[n:]]
         groups = self.source.by[len(self.parent.source.by) :] if others else []
         return [*found, *split(others, groups, self.examples)]

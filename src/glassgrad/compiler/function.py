@@ -26,6 +26,7 @@ from ..primitives import name_in_graphs
 from ..reader import Reader
 from . import rolling
 from .program import CompileError, Program
+from .uncollected import uncollected
 
 if TYPE_CHECKING:
     from .call import Entry
@@ -217,7 +218,8 @@ class Compiled:
             if entry is None or not entry.is_constant():
                 from .build import build  # what compiling needs is imported by who compiles
 
-                entry = build(self.f, self.dtype, self.threads, names, given, leaves, structure, call)
+                with uncollected():
+                    entry = build(self.f, self.dtype, self.threads, names, given, leaves, structure, call)
                 if entry.rolled:  # else it may be that these batches could not be
                     self._rolled[form] = entry.rolled
                     if len(self._rolled) > self.keep:
@@ -287,6 +289,8 @@ class Written:
     ) -> None:
         self.array = array("d", map(engine.plain, leaves))
         self.examples = examples
+        self.places = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
+        self.values = [leaves[i] for i in self.places]
         self._leaves, self._structure, self._call = leaves, structure, call
 
     def leaves(self) -> list[Any]:

@@ -29,6 +29,8 @@ from libc.stdint cimport int32_t, int64_t
 cdef extern from "native.h":
     ctypedef struct Step:
         pass
+    enum:
+        PYTHON  # the last kind
     ctypedef struct Kernels:
         int lanes
         int64_t (*run)(const Step *, int64_t, int64_t, const int32_t *, void *const *, void *) noexcept nogil
@@ -50,7 +52,9 @@ cdef extern from "threads.h":
         int64_t count
     void glassgrad_together(const Crew *, int threads) noexcept nogil
 
-__all__ = ["Machine"]
+__all__ = ["LAYOUT", "Machine"]
+
+LAYOUT = 2, PYTHON + 1, sizeof(Step) // sizeof(int64_t)  # as in arena.py
 
 WORK = {
     "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies", "transpose": "copies",

@@ -15,7 +15,6 @@ and the truth value of a comparison. The error names the line and the way out. O
 
 from __future__ import annotations
 
-import linecache
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,44 +27,13 @@ from ..recompute import is_plain
 from ..tape import Tape, captured
 from .program import CompileError
 from .reading import Reader
+from .refusals import PACKAGE, explain, refusal, users_line
 from .rolling import Batch, Count, Examples, Made, Restart, Total, restart
 from .scalars import Scalars
 
 __all__ = ["Argument", "Trace", "trace"]
 
 MANY: Final = 1000
-
-PACKAGE: Final = __name__.partition(".")[0]
-
-WAYS_OUT: Final = {
-    ".data": "compute with the Value itself",
-    "float()": "compute with the Value itself and glassgrad's functions, as in x.exp()",
-    "formatting": "return the Value and format it outside",
-    "an index": (
-        "choose with glassgrad.take(rows, i), or name the argument in static=(...), which makes a program for each of "
-        "its values"
-    ),
-    "an index that is computed": "hand it over as an argument",
-    "looking into a batch of vmap": (
-        "its number of rows is not known there: reduce it by glassgrad.sum or glassgrad.mean, return it, or go over it "
-        "with another vmap"
-    ),
-    "the truth value of an argument": (
-        "choose with glassgrad.where(x != 0, a, b), or name the argument in static=(...), which makes a program for "
-        "each of its values"
-    ),
-    "hashing": "look things up outside, or choose among rows with glassgrad.take(rows, i)",
-    "Value(x) of an argument x": "leave Value() out: the argument itself can be computed with",
-    "the truth value of a comparison": (
-        "choose with glassgrad.where(condition, a, b), take glassgrad.maximum(a, b) instead of max(a, b), or name the "
-        "argument in static=(...), which makes a program for each of its values"
-    ),
-    "an operation on constants": "use plain numbers there, or Values that require a gradient",
-    "no_grad()": "leave it out: a program computes only what its results need",
-    "detach()": "compute it outside, and pass it as an argument",
-    "copying": "copy outside",
-    "backward()": "call it on the result, outside",
-}
 
 
 class Equatable(Value):
@@ -160,9 +128,13 @@ class Tracer:
 
     def refuse(self, what: str, _x: object) -> NoReturn:
         """Raise the error for a use of a Value that would freeze a number."""
-        way_out = WAYS_OUT.get(what, "call it outside")
-        self.ends.append(CompileError(f"{what} cannot be compiled in {self.name}, {users_line()}; {way_out}"))
+        self.ends.append(refusal(what, self.name))
         raise self.ends[-1]
+
+    def end(self, error: Exception | None = None) -> None:
+        """Raise what ended the trace, if the function caught it and went on, or NumPy made another error of it."""
+        if self.ends and self.ends[0] is not error:
+            raise self.ends[0] from error
 
     def show(self, x: Value) -> None:
         """Refuse the text of a Value."""
@@ -350,8 +322,11 @@ def attempt(
         with modes.AllowNonfinite(), modes.Recording():
             depth = now.depth
             result = call(given)
-        if tracer.ends:  # the function caught it, and went on as if that were no end
-            raise tracer.ends[0]
+        tracer.end()
+    except Exception as error:
+        tracer.end(error)
+        explain(error, name)
+        raise
     finally:
         now.tracer = None
         tracer.ends.clear()  # they refer to what runs here and so to all Values: a cycle
@@ -435,13 +410,3 @@ def read(
         made=made,
         indices=[(*where[id(x)], n) for x, n in tracer.indices],
     )
-
-
-def users_line() -> str:
-    """The innermost line outside of this package, as errors show it."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
-        frame = frame.f_back
-    path, line = frame.f_code.co_filename, frame.f_lineno
-    text = linecache.getline(path, line).strip()
-    return f"line {line} of {path}" + (f": `{text}`" if text else "")

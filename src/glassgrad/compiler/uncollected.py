@@ -19,7 +19,10 @@ __all__ = ["uncollected"]
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """A block, or by decoration a function, in which the garbage collector rests."""
+    """A block, or by decoration a function, in which the garbage collector rests.
+
+    Where a user's function runs it is to be a block: a decorated one has a frame that is nobody's line in an error.
+    """
     before = gc.isenabled()
     gc.disable()
     try:
