@@ -148,7 +148,7 @@ class Made:
         v = View(96, (40, 1, len(left)), (0, 0, 0)) if right is None else u
         if right is not None:
             v = Gather(np.stack([x.places for x in right], axis=1)[:, None], self.rolled)
-        return self.add(Contract(self.sizes[self.rolled], u, v, signs[: len(left)], adjoint=False))
+        return self.add(Contract(self.sizes[self.rolled], u, v, signs[: len(left)], adjoint=True))
 
     def program(self, *results: int) -> Program:
         """The program that returns these results."""

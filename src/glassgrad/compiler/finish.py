@@ -160,7 +160,7 @@ class Finisher:
             read = np.zeros(len(program.instructions) + 1, dtype=bool)
             for operand in operands:
                 read[owner[operand.rolled][self.indices(operand)]] = True
-            found.update((np.flatnonzero(read[1:])).tolist())
+            found.update(np.flatnonzero(read[1:]).tolist())
         return found
 
     def find_ones(self, rolled: bool) -> Array:
@@ -248,7 +248,7 @@ class Finisher:
         elif rolled and not terms[0].others_rolled:
             if bool((terms[0].others == terms[0].others[0]).all()):
                 self.finish(i, "scale", terms[0].places, rolled, terms[0].others[:1])
-        elif terms[0].rolled == terms[0].others_rolled == rolled:
+        elif terms[0].rolled == terms[0].others_rolled == rolled and step.adjoint:  # where 0 times anything is 0
             for x in (terms[0], terms[0].turned()):
                 k = self.all_of(x.others, rolled)
                 slope = None if k is None else self.steps.get(k)
