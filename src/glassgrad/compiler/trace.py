@@ -25,8 +25,8 @@ from ..engine import Value
 from ..errors import is_number, named
 from ..recompute import is_plain
 from ..tape import Tape, captured
+from .nodes import Nodes
 from .program import CompileError
-from .reading import Reader
 from .refusals import PACKAGE, explain, refusal, users_line
 from .rolling import Batch, Count, Examples, Made, Restart, Total, restart
 from .scalars import Scalars
@@ -356,13 +356,13 @@ def read(
 ) -> Trace:
     """The scalar program of a recorded graph."""
     scalars = Scalars()
-    reader = Reader(scalars)
+    known = Nodes(scalars)
     where: dict[int, tuple[int, int]] = {}
     inputs: list[list[int]] = []
     for number, row in enumerate(stand_ins):
         nodes = [scalars.leaf(x.rolled) for x in row]
         for x, node in zip(row, nodes, strict=True):
-            reader.note(x, node)
+            known.note(x, node)
         where |= {id(x): (number, place) for place, x in enumerate(row)}
         inputs.append(nodes)
     parameters: dict[int, Value] = {}
@@ -391,14 +391,14 @@ def read(
             "with glassgrad's functions, or call it outside of the compiled function"
         )
 
-    reader.read(sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]), other)
+    known.read(sweep.walk([x for x in (*plain, *rolled) if isinstance(x, Value)]), other)
 
     def nodes_of(results: list[Any]) -> list[int]:
-        return [reader.node_of(x) if isinstance(x, Value) else scalars.const(x) for x in results]
+        return [known.node_of(x) if isinstance(x, Value) else scalars.const(x) for x in results]
 
     # The walk meets the first row of a matrix before what lies below it, and the other rows after: in order of their
     # deepest use they stand together, so that products find windows.
-    order = sorted(parameters, key=reader.deepest_use)
+    order = sorted(parameters, key=known.deepest_use)
     return Trace(
         scalars=scalars,
         inputs=inputs,

@@ -1,4 +1,4 @@
-"""Reading: the graph that a run recorded, as a scalar program.
+"""Nodes: the graph that a run recorded, as a scalar program.
 
 Pipeline: the second half of **trace**; what is more than an operation of the table on Values, trace itself decides.
 """
@@ -18,7 +18,7 @@ from ..engine import Value
 from . import columns
 from .scalars import CODES, Scalars
 
-__all__ = ["Reader"]
+__all__ = ["Nodes"]
 
 FIRST: Final = rules.FIRST_CODE  # the engine's code of the first row of the table
 OF_FIRST: Final = CODES[next(iter(rules.RULES))]  # and the program's: the others follow in the same order
@@ -28,7 +28,7 @@ SPREAD: Final = 0x9E3779B97F4A7C15  # of the table's hash: the golden ratio
 
 @cython.final
 @cython.cclass
-class Reader:
+class Nodes:
     """The nodes of a scalar program by the Values that they stand for.
 
     Compiled, it finds a node by the address of a Value in a table of its own: a dict takes three times as long.

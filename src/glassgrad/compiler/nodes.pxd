@@ -1,4 +1,4 @@
-# The C types of reading.py.
+# The C types of nodes.py.
 cimport cython
 from cpython.array cimport array as Array
 from .. cimport engine, rules
@@ -10,7 +10,7 @@ from .scalars cimport Scalars
 cdef int FIRST, OF_FIRST, ROWS
 cdef unsigned long long SPREAD
 
-cdef class Reader:
+cdef class Nodes:
     cdef dict ids
     cdef Scalars scalars
     cdef Py_ssize_t count, room, slots
