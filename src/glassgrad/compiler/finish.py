@@ -29,17 +29,7 @@ __all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
 AFTER: Final = {"": 0, "add": 1, "relu": 2, "relu'0": 3}  # as in sums.h: what is done with products,
-ALONE: Final = (
-    "neg",
-    "abs",
-    "square",
-    "reciprocal",
-    "sqrt",
-    "sign",
-    "relu",
-    "exp",
-    "scale",
-)  # and with sums of a few terms
+ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "exp", "scale")  # and with sums of a few
 
 
 @dataclass(frozen=True)
