@@ -462,3 +462,14 @@ def test_logsumexp_is_the_rule(native, monkeypatch, dtype, rolled, widest):
         want = [rule(*xs) for xs in rows.reshape(operands, -1).T.astype(float).tolist()]
         got = (found.rolled_outputs if rolled else found.outputs).ravel()
         np.testing.assert_allclose(got, np.array(want).astype(dtype), rtol=1e-15 if dtype == "float64" else 3e-7)
+
+
+def test_programs_are_planned_once_for_each_of_many_sizes(native, monkeypatch):
+    planned, plan = [], native.Plan
+    f = glassgrad.compile(lambda xs: glassgrad.sum(glassgrad.vmap(lambda x: x * x)(xs)))
+    f([1.0, 2.0])
+    monkeypatch.setattr(native, "Plan", lambda of, n, *rest: planned.append(n) or plan(of, n, *rest))
+    for _ in range(3):
+        for n in range(1, 13):
+            assert f([2.0] * n).data == 4.0 * n
+    assert sorted(planned) == list(range(3, 13))

@@ -735,3 +735,18 @@ def test_static_arguments_are_told_apart_by_their_types(gg):
     assert [f(1.0, c).data for c in [(1,), (True,), (1,), (1.0,)]] == [3.0, 6.0, 3.0, 3.0]
     g = gg.compile(lambda x, c: w * x * math.copysign(1.0, c), static="c")
     assert [g(1.0, c).data for c in (0.0, -0.0, 0.0)] == [3.0, -3.0, 3.0]
+
+
+@pytest.mark.parametrize("text", ["Input shape: expected Examples of 3 numbers", "a Batch of Value objects"])
+def test_errors_of_the_users_own_stay_as_they_are(gg, text):
+    class Batch:
+        pass
+
+    @gg.compile
+    def raises(x):
+        raise TypeError(text)
+
+    with pytest.raises(TypeError, match=text):
+        raises(1.0)
+    with pytest.raises(AttributeError, match="has no attribute 'rows'"):
+        gg.compile(lambda x: x * Batch().rows)(1.0)

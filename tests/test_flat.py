@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import math
@@ -701,3 +702,89 @@ def test_a_result_that_is_not_finite_is_run_again_eagerly(gg):
             f({"a": [1.0, 0.0]}, 2)
     with gg.allow_nonfinite():
         assert f({"a": [1.0, 0.0]}, 2).data == -math.inf
+
+
+def test_several_results_go_back_from_what_they_were(gg):
+    w, c, x = gg.Value(3.0), gg.Value(2.0, requires_grad=False), gg.Value(1.0)
+    f = gg.compile(lambda x: (w * w * x, w**3 * x * c))
+    optimizer = gg.optim.SGD([w], lr=0.01)
+    a, b = f(x)
+    a.backward()
+    optimizer.step()
+    w.data, c.data, x.data = 7.0, 5.0, 9.0
+    optimizer.zero_grad()
+    x.grad = 0.0
+    b.backward()
+    assert (w.grad, x.grad) == (54.0, 54.0)
+
+
+def test_an_optimizer_may_be_given_other_parameters(gg):
+    first, other = [gg.Value(1.0), gg.Value(2.0)], [gg.Value(3.0), gg.Value(4.0)]
+    every = gg.optim.SGD(first + other)
+    loss = gg.compile(lambda x: (first[0] * first[1] + other[0] * other[1]) * x)
+    optimizer = gg.optim.SGD(first, lr=0.1)
+    loss(1.0).backward()
+    optimizer.step()
+    optimizer.params = other
+    every.zero_grad()
+    loss(1.0).backward()
+    optimizer.step()
+    assert [x.data for x in first] == [0.8, 1.9]
+    assert [x.data for x in other] == [2.6, 3.7]
+
+
+def test_a_step_with_a_count_that_is_none_changes_nothing(gg):
+    x = gg.Value(3.0)
+    optimizer = gg.optim.SGD([x], lr=0.1, momentum=0.9)
+    loss = gg.compile(lambda a: a * x * x)
+    loss(1.0).backward()
+    optimizer.step()
+    loss(1.0).backward()
+    before, state = x.data, optimizer.state_dict()["state"]
+    optimizer.steps = None
+    with pytest.raises(TypeError):
+        optimizer.step()
+    assert (x.data, optimizer.state_dict()["state"]) == (before, state)
+
+
+def test_an_optimizer_made_after_the_first_call_finds_the_store(gg):
+    xs = [gg.Value(float(i)) for i in range(6)]
+    loss = gg.compile(lambda a: sum(a * x * x for x in xs))
+    loss(1.0)
+    optimizer = gg.optim.SGD(xs, lr=0.1)
+    loss(1.0).backward()
+    optimizer.step()
+    if gg.COMPILED:
+        assert optimizer._part.store.away, "no parameter had to be brought home for it"
+    assert [x.data for x in xs] == pytest.approx([0.8 * i for i in range(6)])
+
+
+def test_a_key_that_empties_the_arguments_is_no_crash(gg):
+    p = gg.Value(2.0)
+    f = gg.compile(lambda a: p * a[1] + a[0]["k"])
+    f([{"k": 1.0}, 2.0, 3.0])
+    f([{"k": 1.0}, 2.0, 3.0])
+    outer = []
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            outer.clear()
+            return str.__eq__(self, other)
+
+        def __ne__(self, other):
+            outer.clear()
+            return False
+
+    outer += [{Key("k"): 1.0}, 2.0, 3.0]
+    with contextlib.suppress(IndexError, gg.errors.GlassgradError):  # of the function, called with an empty list
+        assert f(outer).data == 5.0
+
+
+def test_keys_that_are_equal_and_not_the_same_are_told_apart(gg):
+    f = gg.compile(lambda xs: sum((0.0 if isinstance(k, bool) else 3.0) * x for k, x in xs.items()))
+    for _ in range(2):
+        assert f({1: 1.0}).data == 3.0
+        assert f({True: 1.0}).data == 0.0

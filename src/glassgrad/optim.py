@@ -110,7 +110,7 @@ def _bits_of(zero: float) -> int:
 
 
 def _are_moderate(data: array[float], grad: array[float], n: int) -> bool:
-    """Whether all numbers are well below the largest float: neither 1e109 nor nan."""
+    """Whether all numbers are well below the largest float: neither 2e108 nor nan."""
     strange = 0
     for i in range(n):
         x, g = data[i] * BEYOND, grad[i] * BEYOND
@@ -205,10 +205,11 @@ class Optimizer:
         self._state = {name: array("d", bytes(8 * len(self.params))) for name in self.state_names}
         self._calm = True  # whether the state comes of steps on moderate numbers alone
         self._part = flat.share(self.params)  # where they go if a compiled function has them: in this order
+        self._placed = self.params  # those that stand there, as long as they are the same
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: numbers[:] for name, numbers in self._state.items()}  # a copy writes to arrays of its own
-        return {**vars(self), "_state": state, "_part": None}
+        return {**vars(self), "_state": state, "_part": None, "_placed": None}
 
     @property
     def lr(self) -> float:
@@ -439,16 +440,17 @@ OURS = frozenset([SGD.update, Adam.update])
 
 def _away(optimizer: Optimizer) -> flat.Part | None:
     """Where the parameters stand, if that is in a store."""
-    part = optimizer._part
-    if part is None or not part.store.live or part.count != len(optimizer.params):
-        part = optimizer._part = flat.locate(optimizer.params)
+    part, params = optimizer._part, optimizer.params
+    if part is None or not part.store.live or params is not optimizer._placed or part.count != len(params):
+        part = optimizer._part = flat.locate(params)
+        optimizer._placed = params
     return part if part is not None and part.store.away else None
 
 
 def _step_in_store(optimizer: Optimizer, part: flat.Part) -> bool:
     """Make the step on the store's own arrays. False, with nothing changed, where it is to be made the long way.
 
-    Numbers below 1e109 and settings up to 1e20 give gradients with decay below 1e130, squares below 1e260 and, divided
+    Numbers below 1e108 and settings up to 1e20 give gradients with decay below 1e130, squares below 1e260 and, divided
     by 1e-50 and by biases of at least 1e-16, steps below 1e220. So nothing here can fail, and no number has a copy.
     """
     if part.store.frozen or type(optimizer).update not in OURS or "update" in optimizer.__dict__:
@@ -458,9 +460,10 @@ def _step_in_store(optimizer: Optimizer, part: flat.Part) -> bool:
     data, grad = part.data(), part.grad()
     if not _are_moderate(modes.doubles(data), modes.doubles(grad), part.count):
         return False
+    steps = optimizer.steps + 1
     optimizer.update(data, grad, optimizer._state)
     part.set_data(data)
-    optimizer.steps += 1
+    optimizer.steps = steps
     return True
 
 

@@ -123,7 +123,7 @@ class Form:
     def read(self, tree: Any, into: Numbers) -> bool:
         """Read the numbers of a tree of this form. False, at any time, if it is none."""
         if self.kind == ROW and type(tree) is list and self.type is list:
-            return self.read_list(tree, into)  # type: ignore[no-any-return]
+            return self.read_list(tree, into)
         if self.kind == NUMBER:
             return into.number(tree)
         if self.kind == NOTHING:
@@ -136,13 +136,11 @@ class Form:
             if len(tree) != self.length:
                 return False
             for i, key in enumerate(tree):
-                if key is not self.keys[i] and key != self.keys[i]:
+                if key is not self.keys[i] and (type(key) is not type(self.keys[i]) or key != self.keys[i]):
                     return False
-            return self.read_list(list(tree.values()), into)  # type: ignore[no-any-return]
-        return self.read_list(tree if type(tree) is list else list(tree), into)  # type: ignore[no-any-return]
+            return self.read_list(list(tree.values()), into)
+        return self.read_list(tree if type(tree) is list else list(tree), into)
 
-    @cython.boundscheck(False)  # type: ignore[untyped-decorator]
-    @cython.wraparound(False)  # type: ignore[untyped-decorator]
     def read_list(self, items: list[Any], into: Numbers) -> bool:
         """The same for the items of one."""
         if len(items) != self.length:

@@ -75,8 +75,8 @@ def refuse(node: Value) -> None:
         )
     if node._code in (rules.CALL, rules.PICK):
         raise GraphError(
-            f"cannot recompute a result of {node._rule}, which has a custom gradient or is a checkpoint: it is Python "
-            "code, not a recorded graph. Build the graph again"
+            f"cannot recompute a result of {node._rule}, which has a custom gradient, is a checkpoint, or is compiled "
+            "and gives several: it is no recorded graph. Build the graph again"
         )
 
 

@@ -49,7 +49,7 @@ def build(
     found = trace(f, arguments, call)
     times.append(time.perf_counter())
     scalars = found.scalars
-    parameters, parameter_nodes = in_memory_order(found)
+    parameters, parameter_nodes, part = in_memory_order(found)
     used = set(map(id, found.parameters))
     wanted = [x for x in parameters if x.requires_grad and id(x) in used]
     nodes = [i for x, i in zip(parameters, parameter_nodes, strict=True) if x.requires_grad and id(x) in used]
@@ -86,6 +86,7 @@ def build(
         machine=machine,
         made=found.made,
         parameters=parameters,
+        part=part,
         wanted=wanted,
         constants=[x for x in found.parameters if not x.requires_grad],
         arguments=[(len(inputs), x.name in found.rolled) for x, inputs in zip(arguments, found.inputs, strict=True)],

@@ -27,5 +27,5 @@ cdef class Entry:
 cdef class Called(Rule):
     cdef public Entry entry
     cdef public object source, function, given, name, symbol
-    cdef public Array numbers
+    cdef public Array numbers, parameters
     cdef public Py_ssize_t examples

@@ -70,8 +70,8 @@ class Entry:
     Arguments:
         machine: runs the program.
         made: how the result is put together.
-        parameters: whose numbers the program takes first; `wanted` are those that derivatives are by, `constants` those
-            that required none.
+        parameters: whose numbers the program takes first, and `part` where they stand; `wanted` are those that
+            derivatives are by, `constants` those that required none.
         arguments: for each how many numbers it has, in a row if it is rolled, and whether it is.
         by: which numbers derivatives are by: argument and place; `rolled_by` those of each example.
         rolled: the names of the arguments that are.
@@ -88,6 +88,7 @@ class Entry:
         machine: Machine,
         made: Made,
         parameters: list[Value],
+        part: Part | None,
         wanted: list[Value],
         constants: list[Value],
         arguments: list[tuple[int, bool]],
@@ -105,7 +106,7 @@ class Entry:
         self.arguments, self.by, self.rolled_by, self.rolled = arguments, by, rolled_by, rolled
         self.counted, self.indices, self.ends = counted, indices, ends
         self.source, self.seconds = source, seconds
-        self.part = locate(parameters)
+        self.part = part
         self.wanted_part = locate(wanted)
         self.operands = tuple(wanted)
         self.single = ends == (1, 0)
@@ -148,7 +149,7 @@ class Entry:
     def in_store(self) -> bool:
         """Whether the parameters' numbers stand in a store, after taking them in if need be."""
         part: Part | None = self.part
-        if part is not None and not part.store.live:  # they went into a larger one, with those of another function
+        if part is None or not part.store.live:  # they went into a larger one, with those of another function
             part = self.part = locate(self.parameters)
             self.wanted_part = locate(self.wanted)
         return part is not None and part.ready()
@@ -216,24 +217,25 @@ class Entry:
         return are_rows(numbers, places, counts)
 
 
-def in_memory_order(found: Trace) -> tuple[list[Value], list[int]]:
-    """A function's parameters in the order in which they stand in a store, and the node of each.
+def in_memory_order(found: Trace) -> tuple[list[Value], list[int], Part | None]:
+    """A function's parameters in the order in which they stand in a store, the node of each, and where they stand.
 
     So that a program can read the store itself, it is given all that is there, unless that is much more than it needs.
     """
     part = share(found.parameters)
     if part is None:
-        return found.parameters, found.parameter_nodes
+        return found.parameters, found.parameter_nodes, None
     nodes = dict(zip(map(id, found.parameters), found.parameter_nodes, strict=True))
     together = part.store.values
     if len(together) > 2 * len(nodes):
         together = [x for x in together if id(x) in nodes]
-    return list(together), [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
+    places = [nodes[id(x)] if id(x) in nodes else found.scalars.leaf() for x in together]
+    return list(together), places, locate(together)
 
 
 @cython.cclass
 class Called(Rule):
-    """What is known of a `Call` where it is made: no more than that may take time there."""
+    """What is known of a `Call` where it is made. The class is there for its C types: nothing may take time then."""
 
     if not cython.compiled:
         entry: Entry
@@ -243,6 +245,7 @@ class Called(Rule):
         name: str
         symbol: str
         numbers: array[float]
+        parameters: array[float]
         examples: int
 
 
@@ -253,7 +256,8 @@ class Call(Called, Differentiable):
     another program. `Entry.call` makes it.
 
     Attributes:
-        function, given: what was called, and with what; `numbers` are those that were given.
+        function, given: what was called, and with what; `numbers` are those that were given, `parameters`, of several
+            results, those of the parameters.
         operands: what derivatives are by: parameters, then Values among the arguments.
     """
 
@@ -272,10 +276,11 @@ class Call(Called, Differentiable):
         count = [[float(self.examples)]] if entry.counted else []
         return entry.machine.run([*blocks, *count], self.examples, entry.program.chooses)
 
-    def values(self, parameters: Sequence[float]) -> Any:
+    def values(self, parameters: array[float]) -> Any:
         """The Values that the call gives, where it is not `Entry.call` that makes the only one."""
         entry = self.entry
         found = self.run(entry.blocks(parameters, self.numbers, self.examples))
+        self.parameters = parameters[:]  # a step may change them before the sweep back comes
         if not found.finite:
             return self.again(self.given.leaves())
         if entry.single:
@@ -310,6 +315,8 @@ class Call(Called, Differentiable):
         None where eager code has to say what the arguments mean, as in `Entry.call`.
         """
         entry = self.entry
+        if operands is self.operands and not entry.single:  # the sweep back of several results, of what they were
+            return entry.blocks(self.parameters, self.numbers, self.examples)
         n = len(entry.wanted)
         moved = dict(zip(map(id, entry.wanted), operands[:n], strict=True))
         numbers = self.numbers[:]

@@ -60,7 +60,7 @@ WORK = {
     "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies", "transpose": "copies",
     "spread": "copies", "tape": "tape",
 }  # fmt: skip
-KEPT = 4  # plans of one program, for as many numbers of examples
+KEPT = 16  # plans of one program, for as many numbers of examples
 widest = 64  # bytes of a vector, at most: for tests of the other kernels
 cdef object empty_like = np.empty_like
 cdef Array DOUBLES = array("d")
@@ -109,7 +109,8 @@ cdef class Machine:
     cdef const Kernels *kernels
     cdef Rules rules
     cdef dict plans
-    cdef object lock
+    cdef Prepared latest
+    cdef object lock, latest_key
     cdef bint floats
 
     def __init__(self, program, dtype="float64", threads=1):
@@ -129,16 +130,20 @@ cdef class Machine:
         """The plan for so many examples; the last few are kept."""
         cdef Prepared found
         key = ~examples if careful else examples
-        found = self.plans.get(key)
+        if key == self.latest_key:
+            return self.latest
+        found = self.plans.pop(key, None)  # and put back at the end: the first is the one to go
         if found is None:
             with self.lock:
                 plan = Plan(self.program, examples, self.lanes, self.dtype, self.rules, careful)
                 while len(self.plans) >= KEPT:
                     del self.plans[next(iter(self.plans))]
-                found = self.plans[key] = Prepared(plan, self.given)
+                found = Prepared(plan, self.given)
                 if self.threads > 1 and not plan.by_python:
                     shares = Shares(plan.steps[:-4], plan.table, plan.lanes, plan.tile, 2 * self.threads)
                     found.shares = shares if shares.divided else None
+        self.plans[key] = self.latest = found
+        self.latest_key = key
         return found
 
     def run(self, numbers, examples=1, careful=True):

@@ -15,10 +15,9 @@ from typing import Final
 from ..errors import GlassgradError
 from .program import CompileError
 
-__all__ = ["PACKAGE", "explain", "refusal", "users_line"]
+__all__ = ["explain", "is_inside", "refusal", "users_line"]
 
-PACKAGE: Final = __name__.partition(".")[0]
-INSIDE: Final = (PACKAGE, "numpy")  # packages whose lines are none of the user's
+INSIDE: Final = (__name__.partition(".")[0], "numpy")  # packages whose lines are none of the user's
 
 INDEX: Final = (
     "choose with glassgrad.take(rows, i), several with [glassgrad.take(rows, i) for i in indices], or name the "
@@ -53,8 +52,10 @@ WAYS_OUT: Final = {
     "copying": "copy outside",
     "backward()": "call it on the result, outside",
 }
-# What Python and NumPy say; there is no other way to tell.
-STAND_INS: Final = re.compile(r"\b(?:glassgrad\w*\.engine\.)?(?:Value|Input|Condition|Batch|Examples)\b")
+# What Python and NumPy say, as in "'Input' object", "not Input", "type glassgrad.engine.Value"; nothing else tells it.
+STAND_INS: Final = re.compile(
+    r"(?:(?<=')|(?<=not )|(?<=type ))(?:glassgrad\w*\.engine\.)?(?:Value|Input|Condition|Batch|Examples)\b"
+)
 INDICES: Final = re.compile(r"indices must be integers|(?:used as|are valid) indices")
 
 
@@ -68,6 +69,8 @@ def explain(error: Exception, name: str) -> None:
     text = str(error)
     if isinstance(error, GlassgradError) or not isinstance(error, TypeError | IndexError | AttributeError):
         return
+    if type(getattr(error, "obj", None)).__module__.partition(".")[0] not in ("builtins", INSIDE[0]):
+        return  # an attribute of an object of the user's
     index = INDICES.search(text) is not None
     if index or STAND_INS.search(text):
         raise CompileError(

@@ -217,7 +217,7 @@ def kind_of(tree: Any) -> object:
     if isinstance(tree, Value) or is_number(tree):
         return None
     if isinstance(tree, dict):
-        return kind, *[(key, kind_of(x)) for key, x in tree.items()]
+        return kind, *[(type(key), key, kind_of(x)) for key, x in tree.items()]
     if dataclasses.is_dataclass(tree):
         fields = dataclasses.fields(tree)
         fixed = [(field.name, getattr(tree, field.name)) for field in fields if field.metadata.get("static")]

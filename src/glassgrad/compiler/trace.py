@@ -27,7 +27,7 @@ from ..recompute import is_plain
 from ..tape import Tape, captured
 from .nodes import Nodes
 from .program import CompileError
-from .refusals import PACKAGE, explain, refusal, users_line
+from .refusals import explain, is_inside, refusal, users_line
 from .rolling import Batch, Count, Examples, Made, Restart, Total, restart
 from .scalars import Scalars
 
@@ -145,7 +145,7 @@ class Tracer:
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_name in ("__repr__", "__format__", "__hash__", "show"):
             frame = frame.f_back
-        if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
+        if not is_inside(frame):
             self.refuse(what, x)
 
     def compare(self, sign: str, a: Value, b: Any) -> Condition:
