@@ -750,3 +750,20 @@ def test_errors_of_the_users_own_stay_as_they_are(gg, text):
         raises(1.0)
     with pytest.raises(AttributeError, match="has no attribute 'rows'"):
         gg.compile(lambda x: x * Batch().rows)(1.0)
+
+
+def test_what_depends_on_constants_only_requires_no_gradient(gg):
+    w, c = gg.Value(3.0), gg.Value(2.0, requires_grad=False)
+    f = gg.compile(lambda x, xs: {"y": w * x, "fixed": c * x, "rows": gg.vmap(lambda a: (a * w, a + c))(xs)})
+    for x in (5.0, gg.Value(5.0, requires_grad=False)):
+        found = f(x, [1.0, 2.0])
+        assert found["y"].requires_grad
+        assert not found["fixed"].requires_grad
+        assert [[y.requires_grad for y in row] for row in found["rows"]] == [[True, False], [True, False]]
+        with pytest.raises(gg.GraphError, match="requires_grad"):
+            found["fixed"].backward()
+    x = gg.Value(5.0)
+    g = gg.compile(lambda x, a: c * a)
+    assert not g(x, 2.0).requires_grad
+    assert g(x, x).requires_grad
+    assert f(x, [1.0, 2.0])["fixed"].requires_grad

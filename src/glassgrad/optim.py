@@ -5,7 +5,7 @@ What this module guarantees:
 - A step is all or nothing. A gradient, parameter or state that is not finite raises `NonFiniteError`, names the
   parameter and changes nothing: the new numbers are computed beside the old ones, unless they are sure to be finite.
 - The update loops are compiled (`optim.pxd` has their C types) and give the same numbers interpreted.
-- Parameters of a compiled function are updated where they stand between its calls (`flat`), none by itself.
+- Parameters of a compiled function are updated in the arrays in which they stand between its calls (`flat`).
 - Parameters with `requires_grad=False` stay as they are.
 
 The formulas are those of torch.optim's documentation. Learning-rate schedules are in `lr_scheduler`, below this module;
@@ -435,7 +435,9 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
-OURS = frozenset([SGD.update, Adam.update])
+# ---- steps in a store: functions, since methods of a class that users derive from have no C types -------------------
+
+OURS = frozenset([SGD.update, Adam.update])  # what may change numbers in place; others are given copies
 
 
 def _away(optimizer: Optimizer) -> flat.Part | None:
@@ -476,6 +478,9 @@ def _is_calm(optimizer: Optimizer) -> bool:
             calm &= name != "exp_avg_sq" or min(numbers) >= 0.0  # it may be somebody's own, and roots are taken of it
         optimizer._calm = calm
     return optimizer._calm
+
+
+# ---- clipping ------------------------------------------------------------------------------------------------------
 
 
 def clip_grad_norm_(parameters: Any, max_norm: float) -> float:

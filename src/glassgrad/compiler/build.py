@@ -16,6 +16,7 @@ from ..engine import Value
 from .call import Entry, in_memory_order
 from .derived import Group, Source
 from .differentiate import differentiate
+from .expand import dependent
 from .program import PARAMETERS, CompileError, Shape
 from .rolling import alike
 from .trace import Argument, Trace, trace
@@ -72,6 +73,10 @@ def build(
         start, gradients = adjoint.start, adjoint.gradients
     else:
         source.fresh = scalars
+    fixed: frozenset[int] = frozenset()
+    if not (single and nodes):  # there the only result depends on all parameters that were found
+        moving = dependent(scalars, {*operands.plain, *operands.rolled})
+        fixed = frozenset([k for k, i in enumerate((*found.outputs, *found.rolled_outputs)) if not moving[i]])
     times.append(time.perf_counter())
     if scalars.examples is not None:
         blocks.append(("n", [scalars.examples], ()))
@@ -96,6 +101,7 @@ def build(
         counted=scalars.examples is not None,
         indices=found.indices,
         ends=(len(found.outputs), len(found.rolled_outputs)),
+        fixed=fixed,
         source=source,
         seconds={
             stage: end - start

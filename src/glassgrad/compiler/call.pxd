@@ -7,7 +7,7 @@ from ..reader cimport Reader, are_rows
 cdef class Entry:
     cdef readonly object program, made, source
     cdef readonly list parameters, wanted, constants, arguments, by, rolled_by, indices
-    cdef readonly frozenset rolled
+    cdef readonly frozenset rolled, fixed
     cdef readonly tuple ends, operands
     cdef readonly bint counted, single, alone
     cdef readonly dict seconds

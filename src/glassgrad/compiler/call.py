@@ -77,7 +77,8 @@ class Entry:
         rolled: the names of the arguments that are.
         counted: whether it takes how many examples there are.
         indices: what `take` is given: the argument, the place of the number, and how many rows there are.
-        ends: how many results there are, and how many each example has.
+        ends: how many results there are, and how many each example has; `fixed` are those, plain ones first, that
+            depend on nothing that derivatives are by.
         source: what programs of derivatives are made of.
         seconds: how long each stage took.
     """
@@ -98,13 +99,14 @@ class Entry:
         counted: bool,
         indices: list[tuple[int, int, int]],
         ends: tuple[int, int],
+        fixed: frozenset[int],
         source: Source,
         seconds: dict[str, float],
     ) -> None:
         self.program, self.machine, self.made = program, machine, made
         self.parameters, self.wanted, self.constants = parameters, wanted, constants
         self.arguments, self.by, self.rolled_by, self.rolled = arguments, by, rolled_by, rolled
-        self.counted, self.indices, self.ends = counted, indices, ends
+        self.counted, self.indices, self.ends, self.fixed = counted, indices, ends, fixed
         self.source, self.seconds = source, seconds
         self.part = part
         self.wanted_part = locate(wanted)
@@ -143,7 +145,7 @@ class Entry:
         y, slopes, finite = self.machine.single((parameters, numbers, counts), examples, self.program.chooses)
         if not finite:
             return call.again(given.leaves())
-        only = result_of(call, y, slopes)
+        only = Value(y, requires_grad=False) if self.fixed else result_of(call, y, slopes)
         return only if self.alone else self.made.rebuild([only], [])
 
     def in_store(self) -> bool:
@@ -289,14 +291,16 @@ class Call(Called, Differentiable):
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
 
-        def pick(i: int, y: float, path: str) -> Value:
+        def pick(k: int, y: float, path: str, i: int) -> Value:
+            if k in entry.fixed:
+                return Value(y, requires_grad=False)
             return engine.by_rule("pick", calls.Pick(self.name, f"{self.symbol}{path}", i), (node,), y, unknown)
 
         (plain, each), paths = entry.ends, entry.made.rolled_paths
         return entry.made.rebuild(
-            list(map(pick, range(plain), found.outputs.tolist(), entry.made.paths)),
+            list(map(pick, range(plain), found.outputs.tolist(), entry.made.paths, range(plain))),
             [
-                [pick(plain + e * each + k, y, f"[{e}]".join(paths[k])) for k, y in enumerate(row)]
+                [pick(plain + k, y, f"[{e}]".join(paths[k]), plain + e * each + k) for k, y in enumerate(row)]
                 for e, row in enumerate(found.rolled_outputs.tolist())
             ]
             if each

@@ -32,11 +32,13 @@ static void glassgrad_steps(const Crew *crew, int64_t first, int64_t end) {
 }
 
 #if defined(__GNUC__) && !defined(_WIN32)
+#include <pthread.h>
 #include <sched.h>
 #define MOST_THREADS 64
 #define GET(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define SET_TO(x, to) __atomic_store_n(&(x), to, __ATOMIC_RELEASE)
 #define ADD(x, some) __atomic_add_fetch(&(x), some, __ATOMIC_ACQ_REL)
+#define SWAP(x, with) __atomic_exchange_n(&(x), with, __ATOMIC_SEQ_CST)
 
 /* Between two looks at what another thread does: it takes microseconds, or has lost its processor. */
 static void glassgrad_wait(int looks) {
@@ -64,13 +66,65 @@ static void glassgrad_leave(Crew *crew) {
     if (ADD(crew->users, -1) == 0) free(crew);
 }
 
+/* ---- helpers: threads that stay, since on many machines one takes a tenth of a millisecond to begin, or to wake */
+
+typedef struct {
+    Crew *crew;
+    int64_t taken, asleep;
+    PyThread_type_lock bell; /* rung to wake it */
+} Helper;
+
+static Helper glassgrad_helpers[MOST_THREADS];
+static int64_t glassgrad_count; /* how many of them there are */
+static int64_t glassgrad_door;  /* whether somebody is choosing among them */
+
+#define LOOKS 2000 /* for its next crew, about a millisecond, before it goes to sleep */
+
 static void glassgrad_help(void *given) {
-    Crew *crew = given;
-    for (int looks = 0; GET(crew->parts) >= 0; looks++) {
-        if (glassgrad_part(crew)) looks = 0;
-        else glassgrad_wait(looks);
+    Helper *self = given;
+    for (;;) {
+        for (int looks = 0; !GET(self->crew); looks++) {
+            glassgrad_wait(looks);
+            if (looks < LOOKS) continue;
+            (void)SWAP(self->asleep, 1);
+            /* Whoever set `asleep` back rings the bell; a crew that came in between may not have seen it set. */
+            if (!GET(self->crew) || !SWAP(self->asleep, 0)) PyThread_acquire_lock(self->bell, WAIT_LOCK);
+            looks = 0;
+        }
+        Crew *crew = self->crew;
+        for (int looks = 0; GET(crew->parts) >= 0; looks++) {
+            if (glassgrad_part(crew)) looks = 0;
+            else glassgrad_wait(looks);
+        }
+        glassgrad_leave(crew);
+        SET_TO(self->crew, NULL);
+        SET_TO(self->taken, 0);
     }
-    glassgrad_leave(crew);
+}
+
+static void glassgrad_forked(void) { glassgrad_count = glassgrad_door = 0; } /* threads do not come along */
+
+/* Ask helpers that are free, and new ones if there have never been so many. */
+static void glassgrad_ask(Crew *crew, int64_t most) {
+    static int ready;
+    for (int looks = 0; SWAP(glassgrad_door, 1); looks++) glassgrad_wait(looks);
+    if (!ready) ready = 1 + pthread_atfork(NULL, NULL, glassgrad_forked);
+    for (int64_t k = 0, asked = 0; k < most && asked < most; k++) {
+        Helper *helper = glassgrad_helpers + k;
+        if (k == glassgrad_count) {
+            *helper = (Helper){NULL, 0, 0, PyThread_allocate_lock()};
+            if (!helper->bell) break;
+            PyThread_acquire_lock(helper->bell, WAIT_LOCK);
+            if (PyThread_start_new_thread(glassgrad_help, helper) == PYTHREAD_INVALID_THREAD_ID) break;
+            glassgrad_count++;
+        }
+        if (SWAP(helper->taken, 1)) continue;
+        ADD(crew->users, 1);
+        (void)SWAP(helper->crew, crew);
+        if (SWAP(helper->asleep, 0)) PyThread_release_lock(helper->bell);
+        asked++;
+    }
+    SET_TO(glassgrad_door, 0);
 }
 
 /* Run all rounds. */
@@ -83,9 +137,8 @@ static void glassgrad_together(const Crew *given, int threads) {
     }
     *crew = *given;
     crew->parts = crew->done = 0;
-    crew->users = threads;
-    for (int k = 1; k < threads; k++)
-        if (PyThread_start_new_thread(glassgrad_help, crew) == PYTHREAD_INVALID_THREAD_ID) ADD(crew->users, -1);
+    crew->users = 1;
+    glassgrad_ask(crew, threads - 1);
     for (int64_t k = 0; k < crew->count; k++) {
         const Round round = crew->rounds[k];
         if (!round.divided) {
