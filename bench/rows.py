@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -173,21 +174,32 @@ def grow(n):
 
 
 def importing(rounds):
-    """Seconds that `import glassgrad` adds to `python -c pass`, and what that takes itself."""
+    """Seconds that `import glassgrad` adds to `python -c pass`, and what that takes itself.
+
+    Bytecode is kept, as where a package is installed: some machines that build and test are told not to.
+    """
     commands = {"with": "import glassgrad", "without": "pass"}
     found = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            run_python(command)
-            found[name].append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        run_python(commands["with"], kept)
+        for _ in range(rounds):
+            for name, command in commands.items():
+                start = time.perf_counter()
+                run_python(command, kept)
+                found[name].append(time.perf_counter() - start)
     added = [a - b for a, b in zip(found["with"], found["without"], strict=True)]
     return {"ours": statistics.median(added), "python": statistics.median(found["without"])}
 
 
-def run_python(command):
+def run_python(command, environment=None):
     done = subprocess.run(
-        [sys.executable, "-c", command], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", command],
+        cwd=Path(__file__).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(done.stderr)
