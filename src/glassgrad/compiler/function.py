@@ -51,7 +51,7 @@ def compile(  # noqa: A001 - JAX has jit
         dtype: of the numbers that the program computes with, "float64" or "float32", which is about twice as fast and
             has seven digits; parameters, results and gradients stay floats.
         threads: how many a call may take. They share what is long enough, such as large matrix products, and change no
-            result. More than there are idle processors, or for calls of less than about a millisecond, seldom make it faster.
+            result. More than there are idle processors make it slower; calls below a millisecond seldom gain.
         keep: how many programs to keep.
 
     What the function does besides computing its results, such as printing or drawing random numbers, it does only when
