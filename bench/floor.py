@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from glassgrad.compiler.evaluate import blocks_of
 from glassgrad.compiler.program import Contract, Gather, Spread
 
 PYTHON = ["zero_grad", "call", "program", "backward", "step"]
@@ -27,12 +28,6 @@ class Watched:
         self.seconds += time.perf_counter() - start
         self.numbers, self.examples = numbers, examples
         return found
-
-    def blocks(self):
-        """What it was given last, as `run` takes it."""
-        flat = np.concatenate(self.numbers)
-        sizes = [block.size * (self.examples if block.rolled else 1) for block in self.machine.given]
-        return np.split(flat, np.cumsum(sizes)[:-1])
 
 
 def parts(made, steps):
@@ -57,7 +52,7 @@ def parts(made, steps):
         runs.append([zero, call - watched.seconds, watched.seconds, backward, step])
     entry.machine = machine = watched.machine
     medians = np.median(runs, axis=0).tolist()
-    numbers, examples = watched.blocks(), watched.examples
+    numbers, examples = blocks_of(machine.given, watched.numbers, watched.examples), watched.examples
     work = machine.profile(numbers, examples) if hasattr(machine, "profile") else by_kind(machine, numbers, examples)
     return {
         "python": dict(zip(PYTHON, medians, strict=True)),

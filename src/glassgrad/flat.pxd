@@ -57,9 +57,8 @@ cdef class Part:
     cdef int read(self, Array source, Array into) except -1
     @cython.locals(source="double *", results="double *", first="int *", size="int *", r=cython.Py_ssize_t, k=cython.Py_ssize_t)
     cdef int write(self, Array numbers, Array into) except -1
-    cpdef int clear(self) except -1
     @cython.locals(grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t)
-    cdef int zero(self) except -1
+    cpdef int clear(self) except -1
     @cython.locals(
         grad="double *", reached="signed char *", first="int *", size="int *", r=cython.Py_ssize_t, i=cython.Py_ssize_t)
     cpdef int scale_grads(self, double factor) except -1

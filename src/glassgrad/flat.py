@@ -50,7 +50,7 @@ class Store:
         frozen: how many of them require no gradient, and `version` counts how often that changed for any.
         data, grad: their numbers and gradients, while they are away.
         blank: whether all gradients are 0, not computed, whatever stands there.
-        spare: a third array of that size. Whoever computes new numbers writes them there and exchanges the arrays.
+        spare: a third array of that size. A sweep back writes new gradients there and exchanges the arrays.
     """
 
     __slots__ = (
@@ -302,15 +302,11 @@ class Part:
             self.store.blank = True
         else:
             self.store.fill()
-            self.zero()
-
-    def zero(self) -> None:
-        """Write those zeros down."""
-        grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
-        first, size = ints(self.starts), ints(self.lengths)
-        for r in range(self.runs):
-            memset(cython.address(grad[first[r]]), 0, 8 * size[r])  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
-            memset(cython.address(reached[first[r]]), 0, size[r])  # type: ignore[name-defined]  # noqa: F821
+            grad, reached = modes.doubles(self.store.grad), bytes_of(self.store.reached)
+            first, size = ints(self.starts), ints(self.lengths)
+            for r in range(self.runs):
+                memset(cython.address(grad[first[r]]), 0, 8 * size[r])  # type: ignore[name-defined]  # noqa: F821 - flat.pxd
+                memset(cython.address(reached[first[r]]), 0, size[r])  # type: ignore[name-defined]  # noqa: F821
 
     def add(self, seed: float, partials: array[float]) -> bool:
         """Add the seed times these to the gradients of the leaves that require one: what a sweep back does.

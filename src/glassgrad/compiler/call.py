@@ -282,12 +282,12 @@ class Call(Called, Differentiable):
         """The Values that the call gives, where it is not `Entry.call` that makes the only one."""
         entry = self.entry
         found = self.run(entry.blocks(parameters, self.numbers, self.examples))
-        self.parameters = parameters[:]  # a step may change them before the sweep back comes
         if not found.finite:
             return self.again(self.given.leaves())
         if entry.single:
             only = result_of(self, float(found.outputs[0]), doubles_of(gradients_of(found)))
             return only if entry.alone else entry.made.rebuild([only], [])
+        self.parameters = parameters[:]  # a step may change them before the sweep back comes
         unknown = array("d", [math.nan]) * len(self.operands)
         node = engine.by_rule("call", self, self.operands, 0.0, unknown)
 

@@ -30,6 +30,7 @@ from .differentiate import differentiate
 from .expand import Expanded, TooManyPaths, expand
 from .program import Program, Shape
 from .scalars import CONST, LEAF, Scalars, code_of, name_of
+from .uncollected import uncollected
 
 if TYPE_CHECKING:
     from .evaluate import Machine
@@ -124,7 +125,8 @@ class Source:
         """What is made when it is first asked for."""
         with self.lock:
             if what not in self.made:
-                self.made[what] = make()
+                with uncollected():
+                    self.made[what] = make()
             return self.made[what]
 
     @property

@@ -106,9 +106,7 @@ class Machine:
         Arguments:
             numbers: those of all blocks, one after the other, in some arrays.
         """
-        sizes = [block.size * (examples if block.rolled else 1) for block in self.given]
-        blocks = np.split(np.concatenate(numbers), np.cumsum(sizes)[:-1])
-        found = self.run(blocks, examples, careful)
+        found = self.run(blocks_of(self.given, numbers, examples), examples, careful)
         return float(found.outputs[0]), array("d", found.gradients.astype(np.float64).tobytes()), found.finite
 
     def once(self, steps: list[Callable[[], object]]) -> Results:
@@ -265,6 +263,12 @@ class Machine:
         if plus:
             return lambda: np.matmul(u(), v().transpose(0, 2, 1), out=out)
         return lambda: np.negative(np.matmul(u(), v().transpose(0, 2, 1), out=out), out=out)
+
+
+def blocks_of(given: Sequence[Block], numbers: Sequence[array[float]], examples: int) -> list[Array]:
+    """The numbers of each block, from those of all of them, one after the other, in some arrays."""
+    sizes = [block.size * (examples if block.rolled else 1) for block in given]
+    return np.split(np.concatenate(numbers), np.cumsum(sizes)[:-1])
 
 
 def scalar_rule(name: str) -> Callable[..., float]:

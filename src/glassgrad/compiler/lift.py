@@ -34,7 +34,6 @@ from .products import PAYS, PLACE, PLACES, SECOND, Rows, as_operand, gathered, i
 from .program import Block, Contract, Instruction, Map, Operand, Program, Spread
 from .ragged import Ragged, counted
 from .scalars import CODES, Scalars, name_of
-from .uncollected import uncollected
 
 __all__ = ["lift"]
 
@@ -42,7 +41,6 @@ Array = np.ndarray[Any, Any]
 Sums = tuple[tuple[int, ...], Array, Array, Array]  # signs, nodes, and for each node a row of factors u and one of v
 
 
-@uncollected()
 def lift(
     scalars: Scalars,
     given: Sequence[tuple[str, list[int], tuple[int, ...]]],

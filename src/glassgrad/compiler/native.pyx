@@ -8,7 +8,6 @@ It does what `evaluate` does, to rounding: that is the reference, and where this
 
 import threading
 import time
-from array import array
 
 import numpy as np
 
@@ -18,13 +17,14 @@ from .evaluate import Results, scalar_rule
 from .plan import FIELDS, KINDS, Plan
 from .shares import Shares
 
-from cpython.array cimport array as Array, clone
+from cpython.array cimport array as Array
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t
+from ..flat cimport room
 
 cdef extern from "native.h":
     ctypedef struct Step:
@@ -63,7 +63,6 @@ WORK = {
 KEPT = 16  # plans of one program, for as many numbers of examples
 widest = 64  # bytes of a vector, at most: for tests of the other kernels
 cdef object empty_like = np.empty_like
-cdef Array DOUBLES = array("d")
 
 # The C functions of rules.py: named as the operation, a derivative with _d and the operand; and those that are not.
 NAMED = {
@@ -176,7 +175,7 @@ cdef class Machine:
         """The same, once."""
         cdef Arena arena = plan.arena()
         cdef const Step *results = plan.first + plan.count
-        cdef Array source, slopes = clone(DOUBLES, plan.lengths[1], False)
+        cdef Array source, slopes = room(plan.lengths[1])
         cdef int64_t k, count, size, at = 0
         cdef int coming = 1
         cdef double y = 0.0

@@ -70,6 +70,18 @@ class Shares:
         found = [(a, b) for a, b in itertools.pairwise(ends) if a < b]
         return found if len(found) > 1 else []
 
+    def divided_by(self, step: Step, axis: str, moving: dict[str, int], unit: int = 1) -> list[Step]:
+        """A step in parts along one of its columns.
+
+        Arguments:
+            moving: which columns move with it, and by how much for each.
+            unit: the parts begin at multiples of this.
+        """
+        return [
+            {**step, axis: b - a, **{name: step[name] + a * by for name, by in moving.items()}}
+            for a, b in self.cuts(step[axis], unit)
+        ]
+
     def parts(self, step: Step) -> tuple[list[Step], list[Step]]:
         """A step in parts, none if it is not to be divided; and what is to be done once more afterwards."""
         kind, count, n = KINDS[step["kind"]], step["count"], step["n"]
@@ -78,23 +90,17 @@ class Shares:
         if kind == "map":
             return self.map(step), []
         if kind == "rule" and RULE * count > SHORT:
-            cuts = self.cuts(count)
-            return [moved(step, a, ("out", "u", "v", "w", "y"), count=b - a) for a, b in cuts], []
+            return self.divided_by(step, "count", dict.fromkeys(("out", "u", "v", "w", "y"), 1)), []
         if kind == "rolled":
             return self.rolled(step), []
         if kind == "inner" and step["outer"] == 1 and step["rows"] * step["columns"] * n > SHORT:
-            cuts = self.cuts(step["rows"], 4)
-            return [moved(step, a, ("u",), out=step["out"] + a * step["columns"], rows=b - a) for a, b in cuts], []
+            return self.divided_by(step, "rows", {"u": 1, "out": step["columns"]}, 4), []
         if kind == "dot" and step["outer"] * step["inner"] * (n / self.lanes + 8) > SHORT:
             return self.dot(step), []
-        if kind == "examples" and count * n / self.lanes > SHORT:
-            return [moved(step, a, ("out", "table"), count=b - a) for a, b in self.cuts(count, self.lanes)], []
+        if (kind == "examples" and count * n / self.lanes > SHORT) or (kind == "gather" and count > SHORT):
+            return self.divided_by(step, "count", {"out": 1, "table": 1}, self.lanes), []
         if kind in ("spread", "rows") and 2 * count * step["columns"] / self.lanes > SHORT:
-            cuts = self.cuts(count)
-            return [moved(step, a, ("table",), out=step["out"] + a * step["columns"], count=b - a) for a, b in cuts], []
-        if kind == "gather" and count > SHORT:
-            cuts = self.cuts(count, self.lanes)
-            return [moved(step, a, ("out", "table"), count=b - a) for a, b in cuts], []
+            return self.divided_by(step, "count", {"out": step["columns"], "table": 1}), []
         if kind == "transpose" and 2 * count * self.lanes > SHORT:
             return self.transpose(step), []
         return [], []
@@ -105,7 +111,7 @@ class Shares:
         if step["count"] / self.lanes * EACH.get(name, 2) < SHORT:
             return []
         moving = ("out", "u", "w", "y") if name == "scale" else ("out", "u", "v", "w", "y")
-        return [moved(step, a, moving, count=b - a) for a, b in self.cuts(step["count"], self.lanes)]
+        return self.divided_by(step, "count", dict.fromkeys(moving, 1), self.lanes)
 
     def product(self, step: Step) -> tuple[list[Step], list[Step]]:
         """A product by its batches or by its rows."""
@@ -120,15 +126,8 @@ class Shares:
         if spoils and step["outer"] * step["inner"] > 1:  # rows of one batch stand between those of others
             sizes = {"outer": step["outer"]}
         axis = max(sizes, key=lambda name: sizes[name])
-        strides = STRIDES[axis]
-        parts = [
-            {
-                **step,
-                axis: b - a,
-                **{name: step[name] + a * step[stride] for name, stride in strides.items()},
-            }
-            for a, b in self.cuts(step[axis], 4 if axis == "rows" and step[axis] >= 8 * self.most else 1)
-        ]
+        moving = {name: step[stride] for name, stride in STRIDES[axis].items()}
+        parts = self.divided_by(step, axis, moving, 4 if axis == "rows" and step[axis] >= 8 * self.most else 1)
         again = [{**part, "outer": 1, "inner": 1, "rows": 1, "columns": first} for part in parts[1:]]
         return parts, again if spoils else []
 
@@ -138,62 +137,27 @@ class Shares:
         if not step["code"]:
             if outer * n * count / self.lanes * 2 < SHORT:
                 return []
-            return [
-                moved(step, a * n, ("u", "v"), out=step["out"] + a * count, outer=b - a) for a, b in self.cuts(outer, 4)
-            ]
+            return self.divided_by(step, "outer", {"out": count, "u": n, "v": n}, 4)
         if outer * rows * columns * n * count / self.lanes < SHORT:
             return []
-        tile, tiles = 3 + n, rows // 4 + rows % 4
-        if outer == 1:
-            return [
-                moved(
-                    step,
-                    a * n,
-                    ("u",),
-                    out=step["out"] + a * step["out_row"],
-                    table=step["table"] + a // 4 * tile,
-                    rows=b - a,
-                )
-                for a, b in self.cuts(rows, 4)
-            ]
-        return [
-            {
-                **step,
-                "outer": b - a,
-                "out": step["out"] + a * rows * step["out_row"],
-                "u": step["u"] + a * rows * n,
-                "v": step["v"] + a * columns * n,
-                "table": step["table"] + a * tiles * tile,
-            }
-            for a, b in self.cuts(outer)
-        ]
+        tile = 3 + n  # in the table, for each four rows, and each row that is left over
+        if outer > 1:
+            moving = {"out": rows * step["out_row"], "u": rows * n, "v": columns * n}
+            return self.divided_by(step, "outer", moving | {"table": (rows // 4 + rows % 4) * tile})
+        found = zip(self.divided_by(step, "rows", {"out": step["out_row"], "u": n}, 4), self.cuts(rows, 4), strict=True)
+        return [{**part, "table": step["table"] + a // 4 * tile} for part, (a, _) in found]
 
     def dot(self, step: Step) -> list[Step]:
         """Sums one by one, of batches or of one."""
         axis, size = ("outer", step["inner"]) if step["outer"] > 1 else ("inner", 1)
-        return [
-            {
-                **step,
-                axis: b - a,
-                "out": step["out"] + a * size,
-                "u": step["u"] + a * step[f"u_{axis}"],
-                "v": step["v"] + a * step[f"v_{axis}"],
-            }
-            for a, b in self.cuts(step[axis])
-        ]
+        return self.divided_by(step, axis, {"out": size, "u": step[f"u_{axis}"], "v": step[f"v_{axis}"]})
 
     def transpose(self, step: Step) -> list[Step]:
         """Blocks, where no part's reach into the next: what a block writes behind its columns is written once more."""
         size, each = 2 + self.lanes, np.arange(self.lanes)
         blocks = self.table[step["table"] : step["table"] + step["count"] * size].reshape(-1, size)
         ends = (blocks[:, :1] + blocks[:, 1:2] * each).max(axis=1) + self.lanes
-        cuts = self.cuts(step["count"])
-        for a, _ in cuts[1:]:
+        for a, _ in self.cuts(step["count"])[1:]:
             if ends[:a].max() > blocks[a:, 0].min():
                 return []
-        return [moved(step, a * size, ("table",), count=b - a) for a, b in cuts]
-
-
-def moved(step: Step, by: int, names: tuple[str, ...], **columns: int) -> Step:
-    """A step with some columns moved, and others set."""
-    return {**step, **{name: step[name] + by for name in names}, **columns}
+        return self.divided_by(step, "count", {"table": size})

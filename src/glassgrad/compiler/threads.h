@@ -31,6 +31,10 @@ static void glassgrad_steps(const Crew *crew, int64_t first, int64_t end) {
     crew->kernels->run(crew->steps, first, end, crew->table, crew->rules, crew->arena);
 }
 
+static void glassgrad_alone(const Crew *crew) {
+    for (int64_t k = 0; k < crew->count; k++) glassgrad_steps(crew, crew->rounds[k].first, crew->rounds[k].end);
+}
+
 #if defined(__GNUC__) && !defined(_WIN32)
 #include <pthread.h>
 #include <sched.h>
@@ -132,7 +136,7 @@ static void glassgrad_together(const Crew *given, int threads) {
     Crew *crew = malloc(sizeof *crew);
     int64_t enough = 0;
     if (!crew) {
-        for (int64_t k = 0; k < given->count; k++) glassgrad_steps(given, given->rounds[k].first, given->rounds[k].end);
+        glassgrad_alone(given);
         return;
     }
     *crew = *given;
@@ -155,8 +159,6 @@ static void glassgrad_together(const Crew *given, int threads) {
 }
 #else
 #define MOST_THREADS 1
-static void glassgrad_together(const Crew *crew, int threads) {
-    for (int64_t k = 0; k < crew->count; k++) glassgrad_steps(crew, crew->rounds[k].first, crew->rounds[k].end);
-}
+static void glassgrad_together(const Crew *crew, int threads) { (void)threads, glassgrad_alone(crew); }
 #endif
 #endif

@@ -19,9 +19,9 @@ __all__ = ["uncollected"]
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """A block, or by decoration a function, in which the garbage collector rests.
+    """A block in which the garbage collector rests.
 
-    Where a user's function runs it is to be a block: a decorated one has a frame that is nobody's line in an error.
+    Not to be made a decorator: that has a frame which is nobody's line in an error of the user's function.
     """
     before = gc.isenabled()
     gc.disable()
