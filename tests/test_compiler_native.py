@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import platform
 import random
 import re
 import sys
@@ -22,6 +23,8 @@ from glassgrad.compiler.plan import KINDS, Plan
 from glassgrad.compiler.program import Block, Contract, Gather, Instruction, Map, Program, Spread, View, check
 
 pytestmark = pytest.mark.skipif(BUILDS == ["interpreted"], reason="there is no native machine without a compiler")
+
+FLUSHES = platform.machine() in ("x86_64", "AMD64")  # of floats, what has no normal number is 0
 
 SMOOTH = ["neg", "abs", "square", "exp", "relu", "tanh", "sin", "identity", "add", "sub", "mul", "maximum", "minimum"]
 ROUGH = ["sqrt", "log", "sign", "relu'0", "div", "pow", "tanh'0", "where", "clip'1"]  # they may magnify a rounding
@@ -340,10 +343,12 @@ def test_exp_is_right_to_two_units_in_the_last_place(native, dtype):
     got = native.Machine(one_map("exp", len(xs), 1), dtype).once([xs]).outputs
     with mpmath.workprec(80), np.errstate(over="ignore"):
         want = [mpmath.exp(mpmath.mpf(float(x))) for x in xs]
-        top = mpmath.mpf(float(np.finfo(dtype).max))
+        top, least = (mpmath.mpf(float(x)) for x in (np.finfo(dtype).max, np.finfo(dtype).tiny))
         for x, y, exact in zip(xs, got, want, strict=True):
             if exact > top:
                 assert y == np.inf or exact < top * (1 + mpmath.mpf(2) ** -24)
+            elif dtype == "float32" and FLUSHES and exact < least * (1 + mpmath.mpf(2) ** -22):
+                assert y == 0 or least <= mpmath.mpf(float(y)) <= 2 * least
             else:
                 assert abs(mpmath.mpf(float(y)) - exact) <= 2 * mpmath.mpf(float(np.spacing(kind(float(exact))))), x
     corners = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 1e30, -1e30] * 3).astype(dtype)
@@ -462,6 +467,19 @@ def test_logsumexp_is_the_rule(native, monkeypatch, dtype, rolled, widest):
         want = [rule(*xs) for xs in rows.reshape(operands, -1).T.astype(float).tolist()]
         got = (found.rolled_outputs if rolled else found.outputs).ravel()
         np.testing.assert_allclose(got, np.array(want).astype(dtype), rtol=1e-15 if dtype == "float64" else 3e-7)
+
+
+@pytest.mark.skipif(not FLUSHES, reason="other processors are as quick with them")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("rows", [1, 40])
+def test_floats_without_a_normal_number_count_as_0_and_doubles_stay(native, rows, threads):
+    pairs = [[1e-20, 2e-20], [1e-20, 1e-15]] * rows
+    product = lambda x: x[0] * x[1]  # noqa: E731
+    for dtype, tiny in (("float32", 0.0), ("float64", 2e-40)):
+        f = glassgrad.compile(lambda X: glassgrad.vmap(product)(X), dtype=dtype, threads=threads)
+        small, large = (y.data for y in f(pairs)[:2])
+        assert (small, large) == (pytest.approx(tiny, rel=1e-12), pytest.approx(1e-35, rel=1e-6))
+    assert 5e-324 * 1.0 == 5e-324  # and Python's own numbers stay
 
 
 def test_programs_are_planned_once_for_each_of_many_sizes(native, monkeypatch):

@@ -167,9 +167,8 @@ static void NAME(tape)(const int32_t *t, void *const *rules, REAL *m) {
 
 /* ---- all steps */
 
-static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const int32_t *table, void *const *rules,
-                         void *arena) {
-    REAL *m = arena;
+static int64_t NAME(steps)(const Step *steps, int64_t first, int64_t end, const int32_t *table, void *const *rules,
+                           REAL *m) {
     for (int64_t i = first; i < end; i++) {
         const Step *s = steps + i;
         const int32_t *t = table + s->table;
@@ -210,6 +209,14 @@ static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const in
         }
     }
     return end;
+}
+
+static int64_t NAME(run)(const Step *steps, int64_t first, int64_t end, const int32_t *table, void *const *rules,
+                         void *arena) {
+    const unsigned int before = glassgrad_flush(!DOUBLE);
+    const int64_t stopped = NAME(steps)(steps, first, end, table, rules, arena);
+    glassgrad_as_before(before);
+    return stopped;
 }
 
 /* Numbers given as [examples, size] become rows: square blocks in registers, the rest one by one. */
