@@ -359,6 +359,16 @@ def test_arguments_that_are_no_numbers_are_to_be_static(gg):
             gg.compile(lambda x, kind: x)(2.0, x)
 
 
+def test_an_integer_beyond_all_floats_is_refused_at_a_later_call_too(gg):
+    f = gg.compile(lambda x, ys: x * ys[0] + gg.sum(gg.vmap(lambda y: y * y)(ys)))
+    for ys in ([2, 3], [2, 2**26], [2.0, 3]):
+        assert f(3, ys).data == 3 * ys[0] + ys[0] ** 2 + ys[1] ** 2
+    for x, ys, where in ((3, [2, 10**400], r"ys\[1\]"), (10**400, [2, 3], "x")):
+        with pytest.raises(gg.NonFiniteError, match=f"argument {where} takes numbers that a float can hold"):
+            f(x, ys)
+    assert f(3, [2, 3]).data == 19.0
+
+
 def test_without_numpy_an_error_says_what_is_missing():
     code = (
         "import sys; sys.modules['numpy'] = None\n"

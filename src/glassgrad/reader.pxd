@@ -1,6 +1,7 @@
 # The C types of reader.py.
 cimport cython
 from cpython.array cimport array as Array
+from cpython.long cimport PyLong_AsDouble
 from . cimport engine, flat, modes
 from .engine cimport Value
 
@@ -30,6 +31,8 @@ cdef class Form:
     cdef bint read_list(self, list items, Numbers into) except -1
     @cython.locals(child=Form, stop=cython.Py_ssize_t)
     cdef build(self, leaves, Py_ssize_t start)
+
+cdef inline double double_of(x) except? -1.0
 
 @cython.locals(x=double, n=cython.Py_ssize_t, i=cython.Py_ssize_t, data="double *", where="int *", most="double *")
 cpdef bint are_rows(Array numbers, Array places, Array counts) except -1

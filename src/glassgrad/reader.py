@@ -68,10 +68,7 @@ class Numbers:
         if type(x) is float:
             self.out[self.at] = x
         elif type(x) is int:
-            try:
-                self.out[self.at] = float(x)
-            except OverflowError:
-                return False
+            self.out[self.at] = double_of(x)
         elif type(x) is Value:
             self.out[self.at] = engine.data_of(x)
             self.values.append(x)
@@ -121,7 +118,10 @@ class Form:
         self.shape: tuple[int, ...] = ()
 
     def read(self, tree: Any, into: Numbers) -> bool:
-        """Read the numbers of a tree of this form. False, at any time, if it is none."""
+        """Read the numbers of a tree of this form. False, at any time, if it is none.
+
+        Raises OverflowError at an int that is beyond all doubles.
+        """
         if self.kind == ROW and type(tree) is list and self.type is list:
             return self.read_list(tree, into)
         if self.kind == NUMBER:
@@ -149,8 +149,11 @@ class Form:
             out = into.out
             for i in range(len(items)):
                 x = items[i]
-                if type(x) is float:  # as most are
+                if type(x) is float:  # as most are, or an int
                     out[into.at] = x
+                    into.at += 1
+                elif type(x) is int:
+                    out[into.at] = double_of(x)
                     into.at += 1
                 elif not into.number(x):
                     return False
@@ -177,6 +180,11 @@ class Form:
             items.append(child.build(leaves, start))
             start += child.size
         return dict(zip(self.keys, items, strict=True)) if self.kind == MAPPING else self.type(items)
+
+
+def double_of(x: int) -> float:
+    """An int as a double, without making a Python float on the way."""
+    return PyLong_AsDouble(x) if cython.compiled else float(x)  # type: ignore[name-defined]  # noqa: F821 - reader.pxd
 
 
 def form_of(tree: Any) -> Form | None:
@@ -290,7 +298,10 @@ class Reader:
         for i in range(len(self.forms)):
             x = given(args, kwargs, self.names[i], self.places[i])
             form: Form = self.forms[i]
-            if not (form.read(x, into) if self.rolled[i] is None else read_rows(form, x, into)):
+            try:
+                if not (form.read(x, into) if self.rolled[i] is None else read_rows(form, x, into)):
+                    return None
+            except OverflowError:
                 return None
         return into
 
