@@ -239,14 +239,16 @@ class Program:
         return [block.name for block in self.blocks] + [f"t{i}" for i in range(len(self.instructions))]
 
     @cached_property
-    def _starts(self) -> dict[bool, tuple[list[int], list[int]]]:
-        """For each array where its blocks and results start, and their places in `names`."""
+    def _starts(self) -> dict[bool, tuple[Any, list[int]]]:
+        """For each array where its blocks and results start, as NumPy's array, and their places in `names`."""
+        import numpy as np
+
         found: dict[bool, tuple[list[int], list[int]]] = {False: ([], []), True: ([], [])}
         for i, step in enumerate((*self.blocks, *self.instructions)):
             starts, which = found[step.rolled]
             starts.append(step.offset)
             which.append(i)
-        return found
+        return {rolled: (np.array(starts, np.int64), which) for rolled, (starts, which) in found.items()}
 
     def sources(self, operand: Operand) -> list[int]:
         """The blocks and results that an operand reads, as places in `names`, in the order in which they are met."""
