@@ -347,8 +347,8 @@ def test_exp_is_right_to_two_units_in_the_last_place(native, dtype):
         for x, y, exact in zip(xs, got, want, strict=True):
             if exact > top:
                 assert y == np.inf or exact < top * (1 + mpmath.mpf(2) ** -24)
-            elif dtype == "float32" and FLUSHES and exact < least * (1 + mpmath.mpf(2) ** -22):
-                assert y == 0 or least <= mpmath.mpf(float(y)) <= 2 * least
+            elif y == 0 and dtype == "float32" and FLUSHES:
+                assert exact < least * (1 + mpmath.mpf(2) ** -22)
             else:
                 assert abs(mpmath.mpf(float(y)) - exact) <= 2 * mpmath.mpf(float(np.spacing(kind(float(exact))))), x
     corners = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 1e30, -1e30] * 3).astype(dtype)
@@ -478,8 +478,9 @@ def test_floats_without_a_normal_number_count_as_0_and_doubles_stay(native, rows
     for dtype, tiny in (("float32", 0.0), ("float64", 2e-40)):
         f = glassgrad.compile(lambda X: glassgrad.vmap(product)(X), dtype=dtype, threads=threads)
         small, large = (y.data for y in f(pairs)[:2])
-        assert (small, large) == (pytest.approx(tiny, rel=1e-12), pytest.approx(1e-35, rel=1e-6))
-    assert 5e-324 * 1.0 == 5e-324  # and Python's own numbers stay
+        assert math.isclose(small, tiny, rel_tol=1e-12)
+        assert math.isclose(large, 1e-35, rel_tol=1e-6)
+    assert math.ulp(0.0) * 1.0 > 0.0  # and Python's own numbers stay
 
 
 def test_programs_are_planned_once_for_each_of_many_sizes(native, monkeypatch):

@@ -64,7 +64,7 @@ class Numbers:
         return self.reader.call(f, self, leaves)
 
     def number(self, x: Any) -> bool:
-        """Read one number. Whether it is one."""
+        """Read one number. Whether it is one. Raises OverflowError at an int that is beyond all doubles."""
         if type(x) is float:
             self.out[self.at] = x
         elif type(x) is int:
@@ -118,10 +118,7 @@ class Form:
         self.shape: tuple[int, ...] = ()
 
     def read(self, tree: Any, into: Numbers) -> bool:
-        """Read the numbers of a tree of this form. False, at any time, if it is none.
-
-        Raises OverflowError at an int that is beyond all doubles.
-        """
+        """Read the numbers of a tree of this form. False, at any time, if it is none. Raises as `number` does."""
         if self.kind == ROW and type(tree) is list and self.type is list:
             return self.read_list(tree, into)
         if self.kind == NUMBER:
@@ -149,11 +146,8 @@ class Form:
             out = into.out
             for i in range(len(items)):
                 x = items[i]
-                if type(x) is float:  # as most are, or an int
+                if type(x) is float:  # as most are
                     out[into.at] = x
-                    into.at += 1
-                elif type(x) is int:
-                    out[into.at] = double_of(x)
                     into.at += 1
                 elif not into.number(x):
                     return False
