@@ -10,7 +10,7 @@ import pytest
 from conftest import BUILDS
 from test_compiler_native import Draw, compare, numbers
 
-from glassgrad.compiler import shares
+from glassgrad.compiler import evaluate, shares
 from glassgrad.compiler.finish import Finished, finished
 from glassgrad.compiler.plan import FIELDS, KINDS, Plan
 from glassgrad.compiler.program import (
@@ -27,6 +27,7 @@ from glassgrad.compiler.program import (
     check,
 )
 from glassgrad.compiler.reuse import rows_of
+from glassgrad.compiler.softmax import Softmax
 
 pytestmark = pytest.mark.skipif(BUILDS == ["interpreted"], reason="there is no native machine without a compiler")
 
@@ -267,3 +268,106 @@ def test_what_fills_a_triangle_up_is_not_computed(native, dtype):
     tiles = plan.table[start : start + 4 * 13].reshape(4, 13)
     np.testing.assert_array_equal(tiles[:, :3], [[0, 4, 4], [0, 8, 8], [0, 10, 9], [0, 10, 10]])
     compare(native, program, dtype, 3)
+
+
+ROW, WIDTH = 7, 5  # rows of so many operands
+
+
+def a_softmax(kind: str) -> Program:
+    """Σ_j share[i, j] · x[i, j], the shares of -exp(x) divided by their sum, of rows that get shorter.
+
+    Arguments:
+        kind: what is special about it. All sums lack an operand ("partial"), shares too ("unshared"); differences are
+            returned ("differences"), or the logarithms ("logs"), or the quotients ("quotients"); of a mask shares are
+            wanted too ("masked").
+    """
+    rows = [list(range(WIDTH * i, WIDTH * i + max(1, WIDTH - i))) for i in range(ROW)]
+    if kind == "masked":
+        rows = [list(range(WIDTH * i, WIDTH * (i + 1))) for i in range(ROW)]
+    size = ROW * WIDTH
+    blocks = (
+        Block("c", 0, 3, (3,), (-math.inf, 0.0, 1.0)), Block("x", 0, size, (size,), rolled=True),
+    )  # fmt: skip
+    made: list[Instruction] = []
+    end = size
+
+    def add(step: Instruction) -> int:
+        nonlocal end
+        made.append(step)
+        end += math.prod(step.shape)
+        return step.offset
+
+    def at(places: list[int] | np.ndarray) -> Gather:
+        return Gather(np.array(places), rolled=True)
+
+    low, zero = add(Spread(end, Gather(np.array([0, 1])))), size + 1
+    before = add(Map(end, "exp", (at(np.arange(2 * size) % size),)))  # shares will stand where these did
+    start = add(Map(end, "neg", (at(before + np.arange(size)),)))
+    rows = [[start + place for place in row] for row in rows]
+    masked = {place: low for row in rows for place in row[4:]} if kind == "masked" else {}
+    operands = np.full((ROW, WIDTH), low)
+    for i, row in enumerate(rows):
+        operands[i, : len(row)] = [masked.get(place, place) for place in row]
+    logs = add(Map(end, "logsumexp", tuple([at(column) for column in operands.T])))
+    shared = [(i, place) for i, row in enumerate(rows) for place in (row[1:] if kind == "unshared" else row)]
+    ones = View(2, (len(shared), 1, 2), (0, 0, 0))
+    pairs = at([[[masked.get(place, place), logs + i]] for i, place in shared])
+    differences = add(Contract(end, pairs, ones, (1, -1), adjoint=False))
+    shares = add(Map(end, "exp", (at(differences + np.arange(len(shared))),)))
+    terms = np.full((ROW, 1, WIDTH), zero)
+    for i in range(ROW):
+        some = [shares + k for k, (row, _) in enumerate(shared) if row == i]
+        some = some[1:] if kind == "partial" else some
+        terms[i, 0, : len(some)] = some[::-1]
+    sums = add(Contract(end, at(terms), View(2, (ROW, 1, WIDTH), (0, 0, 0)), (1,) * WIDTH, adjoint=False))
+    order = list(range(len(shared)))[::-1]
+    quotients = add(Map(end, "div", (at([shares + k for k in order]), at([sums + shared[k][0] for k in order]))))
+    left, right = np.full((ROW, 1, WIDTH), zero), np.full((ROW, 1, WIDTH), zero)
+    for at_place, k in enumerate(order):
+        i, place = shared[k]
+        left[i, 0, place % WIDTH], right[i, 0, place % WIDTH] = quotients + at_place, place - start
+    mixed = add(Contract(end, at(left), at(right), (1,) * WIDTH, adjoint=False))
+    returned = [*range(mixed, mixed + ROW)]
+    extra = {"differences": differences, "logs": logs, "quotients": quotients}.get(kind)
+    returned += [] if extra is None else range(extra, extra + ROW)
+    result = Program(
+        blocks, tuple(made), NOTHING, NOTHING, 3, 0, ("",) * len(made), at(returned), NOTHING_ROLLED, end
+    )  # fmt: skip
+    check(result)
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widest", [16, 32, 64])
+def test_shares_are_made_with_the_logarithms_of_their_sums(native, monkeypatch, dtype, widest):
+    monkeypatch.setattr(native, "widest", widest)
+    left = {"": 5, "masked": 5, "logs": 5, "quotients": 7, "partial": 7, "unshared": 7, "differences": 9}
+    for kind, count in left.items():
+        program = a_softmax(kind)
+        steps = finished(program)
+        assert len(steps) == count, kind
+        assert any(isinstance(step, Softmax) for step in steps.values()) == (kind != "differences")
+        for examples in (1, 5, 16, 33):
+            compare(native, program, dtype, examples)
+
+
+def test_shares_are_right_where_their_logarithm_is_rounded(native):
+    program = a_softmax("")
+    given = np.log(1e6 + np.random.default_rng(0).uniform(-1, 1, (20, ROW * WIDTH)))
+    made = native.Machine(program, "float64").run([given], 20)
+    for i in range(ROW):
+        x = given[:, WIDTH * i : WIDTH * i + max(1, WIDTH - i)]
+        e = np.exp(np.exp(x).min(axis=1, keepdims=True) - np.exp(x))
+        np.testing.assert_allclose(made[2][:, i], (e * x).sum(axis=1) / e.sum(axis=1), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_shares_of_what_is_not_finite_are_nan(native, dtype):
+    program = a_softmax("")
+    for x in (math.nan, math.inf):
+        given = np.random.default_rng(0).uniform(-1, 1, (4, ROW * WIDTH))
+        given[1, -WIDTH] = x  # the only operand of the last row
+        given[2, 0] = x
+        slow, fast = (module.Machine(program, dtype).run([given], 4) for module in (evaluate, native))
+        assert fast.finite == slow.finite is False
+        np.testing.assert_array_equal(np.isnan(fast[2]), np.isnan(slow[2]))

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from .finish import NARROW, Step
-from .program import Block, Operand, Program, ProgramError, View
-from .reuse import Array, rows_of
+from .finish import NARROW, Finished, Step
+from .program import Block, Instruction, Operand, Program, ProgramError, View
+from .reuse import rows_of
+from .steps import Array
 from .taped import Taped
 
 __all__ = ["FIELDS", "KINDS", "Array", "Factor", "Layout", "as_factor", "window"]
@@ -38,7 +39,7 @@ FIELDS: Final = (
 )  # fmt: skip
 # What native.pyx has to be compiled for. The first number is raised, there as well, where what a code, a column or a
 # table means changes.
-LAYOUT: Final = (2, len(KINDS), len(FIELDS))
+LAYOUT: Final = (3, len(KINDS), len(FIELDS))
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
 
@@ -163,7 +164,7 @@ class Layout:
 
     # ---- where numbers are
 
-    def start(self, made: Block | Step) -> int:
+    def start(self, made: Block | Instruction | Finished) -> int:
         """Where a block or an instruction's results start."""
         return int(self.rows_at[made.offset]) if made.rolled else made.offset
 

@@ -13,16 +13,14 @@ written where that can be helped:
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from .program import Contract, Gather, Instruction, Map, Operand, Program, Spread
-from .reuse import Array
+from .program import Contract, Gather, Instruction, Map, Operand, Program
+from .softmax import Softmax, Softmaxes
+from .steps import Array, Term
 
 __all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
 
@@ -63,26 +61,7 @@ class Finished:
         return self.contract.operands + ((self.other,) if self.other else ())
 
 
-Step = Instruction | Finished
-
-
-@dataclass
-class Term:
-    """A term of sums: for each of them the places of both factors, and whether they are rolled; such a one is first."""
-
-    places: Array
-    rolled: bool
-    others: Array
-    others_rolled: bool
-    sign: int
-
-    def turned(self) -> Term:
-        """With the other factor first."""
-        return Term(self.others, self.others_rolled, self.places, self.rolled, self.sign)
-
-    def reordered(self, order: Array, sign: int) -> Term:
-        """The same in another order, with that sign."""
-        return Term(self.places[order], self.rolled, self.others[order], self.others_rolled, self.sign * sign)
+Step = Instruction | Finished | Softmax
 
 
 def is_product(step: Contract) -> bool:
@@ -107,18 +86,14 @@ def finished(program: Program) -> dict[int, Step]:
     return dict(enumerate(program.instructions))
 
 
-class Finisher:
-    """The steps so far."""
+class Finisher(Softmaxes):
+    """The steps, small operations being done with sums."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self.indices = functools.cache(lambda operand: operand.indices())
-        self.made = {(step.rolled, step.offset): i for i, step in enumerate(program.instructions)}
-        self.steps: dict[int, Step] = {i: self.slope(step) for i, step in enumerate(program.instructions)}
+        super().__init__(program)
+        self.steps = {i: self.slope(step) for i, step in self.steps.items()}
         self.readers = self.count_readers()
-        self.ones: dict[bool, Array] = {}
-        for rolled in (False, True):
-            self.ones[rolled] = self.find_ones(rolled)
+        self.find_softmaxes()
         for i, step in list(self.steps.items()):
             if isinstance(step, Contract) and is_few(step):
                 self.insert(i, step)
@@ -139,62 +114,6 @@ class Finisher:
                 return dataclasses.replace(step, operands=(y, y))
         return step
 
-    def count_readers(self) -> Counter[int]:
-        """How many instructions read an instruction's results; what the program returns is read as well."""
-        program, found = self.program, Counter[int]()
-        results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
-        owner = {False: np.zeros(program.size, np.int64), True: np.zeros(program.rolled_size, np.int64)}
-        for i, step in enumerate(program.instructions, 1):
-            owner[step.rolled][step.offset : step.offset + math.prod(step.shape)] = i
-        for operands in [*[step.operands for step in self.steps.values()], results]:
-            read = np.zeros(len(program.instructions) + 1, dtype=bool)
-            for operand in operands:
-                read[owner[operand.rolled][self.indices(operand)]] = True
-            found.update(np.flatnonzero(read[1:]).tolist())
-        return found
-
-    def find_ones(self, rolled: bool) -> Array:
-        """For each place of one of the arrays whether the constant 1 is there."""
-        found = np.zeros(self.program.rolled_size if rolled else self.program.size, dtype=bool)
-        for block in self.program.blocks:
-            if block.constants is not None and block.rolled == rolled:
-                found[block.offset : block.offset + block.size] = np.array(block.constants) == 1.0
-        for step in self.program.instructions if rolled else ():
-            if isinstance(step, Spread):
-                places = self.indices(step.operand).ravel()
-                found[step.offset : step.offset + places.size] = self.ones[False][places]
-        return found
-
-    def is_one(self, places: Array, rolled: bool) -> bool:
-        """Whether the constant 1 is at all of these places."""
-        return bool(self.ones[rolled][places].all())
-
-    def whole(self, places: Array, rolled: bool) -> int | None:
-        """The instruction whose results stand at these places, one after the other."""
-        k = self.made.get((rolled, places.item(0)))
-        if k is None or math.prod(self.program.instructions[k].shape) != places.size:
-            return None
-        return k if bool((np.diff(places.ravel()) == 1).all()) else None
-
-    def all_of(self, places: Array, rolled: bool) -> int | None:
-        """The instruction all of whose results stand at these places, in any order."""
-        return self.whole(np.sort(places, axis=None), rolled)
-
-    def terms(self, step: Contract) -> list[Term]:
-        """The terms of a sum."""
-        u, v, (b, r, s) = step.u, step.v, step.shape
-        left = np.broadcast_to(self.indices(u)[:, :, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
-        right = np.broadcast_to(self.indices(v)[:, None], (b, r, s, len(step.signs))).reshape(b * r * s, -1)
-        found = [Term(left[:, k], u.rolled, right[:, k], v.rolled, sign) for k, sign in enumerate(step.signs)]
-        return [x.turned() if x.others_rolled and not x.rolled else x for x in found]
-
-    def alone(self, term: Term, rolled: bool) -> Array | None:
-        """Where the numbers of a term are whose other factor is 1, if they are in that array."""
-        for x in (term, term.turned()):
-            if x.rolled == rolled and self.is_one(x.others, x.others_rolled):
-                return x.places
-        return None
-
     # ---- products as terms of sums
 
     def insert(self, i: int, step: Contract) -> None:
@@ -212,7 +131,7 @@ class Finisher:
             else:
                 found.append(term)
         mixed = any(x.others_rolled for x in found)
-        ones = np.flatnonzero(self.ones[True])[:1]
+        ones = np.flatnonzero(self.known[True] == 1.0)[:1]
         for x in found if mixed else ():
             if not x.others_rolled:
                 if not len(ones) or not self.is_one(x.others, False):

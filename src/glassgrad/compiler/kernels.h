@@ -68,55 +68,78 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
 }
 
 /* Logarithms of sums of exponentials, for two vectors at a time. The table has, for them, how many operands there are,
-   the places of the first, those of the second, ...: a place for each number or, if code says so, for each vector.
+   the places of the first, those of the second, ...: a place for each number or, for rows of examples, for each vector.
+   With `shares`, the places follow where exp(x) / (the sum of all exp(x)) goes for each operand.
 
    As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
    carried along. */
-INLINE void NAME(logsumexps)(const int rolled, const Step *s, const int32_t *t, REAL *m) {
+INLINE void NAME(logsumexps)(const int rolled, const int shares, const Step *s, const int32_t *t, REAL *m) {
     REAL *out = m + s->out, *x = m + s->u, *tops = m + s->v, *sums = m + s->w;
 #define X(k, j) LOAD(rolled ? m + t[2 * (k) + (j)] : x + (2 * (k) + (j)) * WIDTH)
+#define SHARE(k, j) (m + t[2 * (n + (k)) + (j)])
     for (int64_t i = 0; i < s->count; i += 2 * WIDTH) {
         const int n = *t++;
         for (int k = 0; k < (rolled ? 0 : 2 * n); k++, t += WIDTH) STORE(x + k * WIDTH, NAME(gather)(m, t));
-        vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {{0}, {0}};
+        vec top[2], sum[2] = {{0}, {0}}, lost[2] = {{0}, {0}}, ties[2] = {ALL(n), ALL(n)};
         UNROLL
         for (int j = 0; j < 2; j++) top[j] = X(0, j);
         for (int k = 1; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
                 const vec other = X(k, j);
-                top[j] = CHOOSE((other > top[j]) | (other != other), other, top[j]);
+                top[j] = CHOOSE(other > top[j], other, top[j]); /* a nan shows in the sum */
             }
         }
         for (int k = 0; k < n; k++) {
             UNROLL
             for (int j = 0; j < 2; j++) {
-                const vec one = X(k, j), less = one - top[j], back = less + top[j], nothing = {0};
-                const vec error = (one - back) + (top[j] - (back - less));
-                const vec e = CHOOSE(one == top[j], nothing, NAME(exp_of_less)(less));
-                const vec now = sum[j] + e, part = now - sum[j];
-                if (DOUBLE) lost[j] += ((sum[j] - (now - part)) + (e - part)) + CHOOSE(e > 0, e * error, nothing);
-                ties[j] += CHOOSE(one == top[j], nothing + 1, nothing);
-                sum[j] = now;
+                const vec one = X(k, j), less = one - top[j];
+                vec e = NAME(exp_of_less)(less);
+                const bits_vec lower = one != top[j];
+#if DOUBLE
+                const vec back = less + top[j], error = (one - back) + (top[j] - (back - less));
+                const vec more = CHOOSE(e > 0, e * error, ALL(0)), now = sum[j] + e, part = now - sum[j];
+                lost[j] = CHOOSE(lower, lost[j] + (((sum[j] - (now - part)) + (e - part)) + more), lost[j]);
+                sum[j] = CHOOSE(lower, now, sum[j]);
+                e += more;
+#else
+                sum[j] = CHOOSE(lower, sum[j] + e, sum[j]);
+#endif
+                ties[j] = CHOOSE(lower, ties[j] - 1, ties[j]);
+                if (shares) STORE(SHARE(k, j), e);
             }
         }
-        if (rolled) t += 2 * n;
         UNROLL
         for (int j = 0; j < 2; j++) {
+            sum[j] += lost[j];
             STORE(tops + i + j * WIDTH, top[j]);
-            STORE(sums + i + j * WIDTH, (ties[j] - 1) + (sum[j] + lost[j]));
+            STORE(sums + i + j * WIDTH, (ties[j] - 1) + sum[j]);
         }
+        if (shares) {
+            vec scale[2];
+            UNROLL
+            for (int j = 0; j < 2; j++) scale[j] = 1 / (ties[j] + sum[j]) + (top[j] - top[j]); /* nan if infinite */
+            for (int k = 0; k < n; k++) {
+                UNROLL
+                for (int j = 0; j < 2; j++) STORE(SHARE(k, j), LOAD(SHARE(k, j)) * scale[j]);
+            }
+        }
+        if (rolled) t += 2 * n * (1 + shares);
     }
 #undef X
-    for (int64_t i = 0; i < s->count; i += WIDTH) { /* side by side: they need not wait for each other */
+#undef SHARE
+    for (int64_t i = 0; i < (s->n ? s->count : 0); i += WIDTH) { /* side by side: they need not wait for each other */
         const vec top = LOAD(tops + i), found = top + NAME(log1p)(LOAD(sums + i));
         STORE(out + i, CHOOSE(top - top == 0, found, top));
     }
 }
 
 static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
-    if (s->code) NAME(logsumexps)(1, s, t, m);
-    else NAME(logsumexps)(0, s, t, m);
+    switch (s->code) { /* how its operands stand, and whether shares are wanted: as in plan.py */
+        case 0: NAME(logsumexps)(0, 0, s, t, m); break;
+        case 1: NAME(logsumexps)(1, 0, s, t, m); break;
+        case 2: NAME(logsumexps)(1, 1, s, t, m); break;
+    }
 }
 
 /* ---- the tape: instructions of a few numbers, one after the other */

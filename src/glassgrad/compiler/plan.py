@@ -18,7 +18,8 @@ import numpy as np
 
 from .arena import FIELDS, KINDS, Array, Factor, as_factor, up, window
 from .finish import AFTER, Finished, Step, finished, is_few
-from .program import Contract, Map, Operand, Program, Spread, View
+from .program import Contract, Instruction, Map, Operand, Program, Spread, View
+from .softmax import Softmax
 from .sums import MAPS, Sums
 
 __all__ = ["FIELDS", "KINDS", "Plan"]
@@ -69,12 +70,11 @@ class Plan(Sums):
         careful = self.careful and isinstance(instruction, Contract) and instruction.adjoint
         if isinstance(instruction, Contract) and not careful and self.tape.contract(instruction):
             return
-        out = self.start(instruction)
-        if instruction.rolled:
-            size = math.prod(instruction.shape)
-            row = (out - self.rolled_start) // self.row
-            self.made[row : row + size] = self.now
-            self.know(slice(out, out + size * self.row), math.nan)
+        if isinstance(instruction, Softmax):
+            self.write(instruction.shares)
+            self.logsumexp(instruction.logs, self.write(instruction.logs), instruction.places)
+            return
+        out = self.write(instruction)
         if isinstance(instruction, Map):
             self.map(instruction, out)
         elif isinstance(instruction, Finished):
@@ -96,6 +96,16 @@ class Plan(Sums):
             self.rolled(instruction, out)
         else:
             self.contract(out, self.factor(instruction.u), self.factor(instruction.v), instruction.signs)
+
+    def write(self, made: Instruction | Finished) -> int:
+        """The start of results that are written now, over whatever stands there."""
+        out = self.start(made)
+        if made.rolled:
+            size = math.prod(made.shape)
+            row = (out - self.rolled_start) // self.row
+            self.made[row : row + size] = self.now
+            self.know(slice(out, out + size * self.row), math.nan)
+        return out
 
     def map(self, instruction: Map, out: int) -> None:
         """One operation, number by number."""
@@ -133,10 +143,12 @@ class Plan(Sums):
         else:
             self.step("rule", code=rule, out=out, count=count, n=len(starts), **where)
 
-    def logsumexp(self, instruction: Map, out: int) -> None:
-        """Logarithms of sums of exponentials, two vectors at a time."""
+    def logsumexp(self, instruction: Map, out: int, shares: Array | None = None) -> None:
+        """Logarithms of sums of exponentials, two vectors at a time, and where shares in them go: see `Softmax`."""
         places = [self.places(operand).ravel() for operand in instruction.operands]
         counts = self.numbers(np.stack(places)) != -math.inf  # the others, as in a mask, add nothing
+        if shares is not None:
+            counts |= shares >= 0
         each = self.lanes
         if instruction.rolled:
             starts, rows = np.arange(0, self.row, self.lanes), self.row * np.arange(len(places[0]))
@@ -149,15 +161,23 @@ class Plan(Sums):
             self.reorder(out, order)
             places, counts = [x[order] for x in places], counts[:, order]
         table, count = np.stack(places), len(places[0]) * (self.lanes // each)
-        table, counts = (np.pad(x, ((0, 0), (0, -x.shape[1] % (2 * each))), "edge") for x in (table, counts))
+        fill = ((0, 0), (0, -table.shape[1] % (2 * each)))
+        table, counts = (np.pad(x, fill, "edge") for x in (table, counts))
         counts[0] |= ~counts.any(axis=0)
+        tables = [table]
+        if shares is not None:
+            nowhere = self.room(self.lanes)
+            found = np.where(shares[..., None] < 0, nowhere, self.rows_at[shares][..., None] + starts)
+            tables.append(np.pad(found.reshape(len(shares), -1), fill, constant_values=nowhere))
         entries: list[Array] = []
         for k in range(0, table.shape[1], 2 * each):
             some = np.flatnonzero(counts[:, k : k + 2 * each].any(axis=1))
-            entries += [np.array([len(some)]), table[some, k : k + 2 * each].ravel()]
+            entries += [np.array([len(some)]), *[x[some, k : k + 2 * each].ravel() for x in tables]]
+        wanted = shares is None or bool(self.read[instruction.offset :][: len(places[0])].any())
         self.step(
-            "logsumexp", code=int(instruction.rolled), out=out, u=self.room(len(places) * 2 * self.lanes),
-            v=self.room(count), w=self.room(count), count=count, table=self.put(np.concatenate(entries)),
+            "logsumexp", code=instruction.rolled + (shares is not None), out=out, n=int(wanted),
+            u=self.room(len(places) * 2 * self.lanes), v=self.room(count), w=self.room(count), count=count,
+            table=self.put(np.concatenate(entries)),
         )  # fmt: skip
 
     def power(self, instruction: Map) -> str:

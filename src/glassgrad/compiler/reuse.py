@@ -10,6 +10,7 @@ windows read together stays together, and constants are never written over.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from .program import Program, View
+from .softmax import Softmax
+from .steps import Array
 
-__all__ = ["Array", "rows_of"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["rows_of"]
 
 
 @dataclass
@@ -81,8 +82,12 @@ def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array
         if block.rolled
     ]
     found += [
-        Part(step.offset, step.offset + int(np.prod(step.shape)), i, i) for i, step in steps.items() if step.rolled
+        Part(result.offset, result.offset + math.prod(result.shape), i, i)
+        for i, step in steps.items()
+        for result in (step.results if isinstance(step, Softmax) else (step,))
+        if result.rolled
     ]
+    found.sort(key=lambda part: part.start)
     starts = np.array([part.start for part in found])
     together = np.zeros(len(found), dtype=bool)  # whether a part stands behind the one before it
     last = np.full(program.rolled_size, -1)
@@ -98,7 +103,8 @@ def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array
     for part, behind in zip(found, together.tolist(), strict=True):
         part.last = max(part.last, int(last[part.start : part.end].max(initial=-1)))
         if behind:
-            made[-1].end, made[-1].last = part.end, max(made[-1].last, part.last)
+            made[-1].end = part.end
+            made[-1].first, made[-1].last = min(made[-1].first, part.first), max(made[-1].last, part.last)
         else:
             made.append(part)
-    return made, last >= 0
+    return sorted(made, key=lambda part: part.first), last >= 0

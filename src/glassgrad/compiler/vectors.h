@@ -185,10 +185,10 @@ INLINE vec NAME(exp_of_less)(vec x) {
 #if DOUBLE
     return NAME(exp)(x);
 #else
-    const bits_vec none = x < -87.0f;
+    const vec least = ALL(-88.0f); /* where 2**k is made of zero bits */
     bits_vec whole;
-    const vec rest = NAME(exp_of_rest)(CHOOSE(none, ALL(0), x), &whole);
-    return CHOOSE(none, ALL(0), rest * OF_BITS((whole + BIAS) << EXPONENT));
+    const vec rest = NAME(exp_of_rest)(CHOOSE(x < least, least, x), &whole);
+    return rest * OF_BITS((whole + BIAS) << EXPONENT);
 #endif
 }
 
