@@ -7,11 +7,13 @@ import importlib
 import math
 import random
 import time
+import webbrowser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glassgrad import Value, compile, dot, logsumexp, sum, to_html, tree  # noqa: A004 - as a user may
+from glassgrad import DrawingError, Value, compile, dot, logsumexp, sum, to_html, tree  # noqa: A004 - as a user may
 from glassgrad.compiler import ProgramError
 from glassgrad.compiler.differentiate import differentiate
 from glassgrad.compiler.lift import lift
@@ -386,7 +388,7 @@ def test_a_derivative_is_expanded_before_it_is_differentiated():
 # ---- the picture -----------------------------------------------------------------------------------------------------
 
 
-def test_a_program_is_drawn_by_the_viewer():
+def test_a_program_is_drawn_by_the_viewer(monkeypatch):
     f = compile(lambda w, x: sum(dot(row, xi).relu() for xi in x for row in w))
     f([[Value(v) for v in row] for row in numbers(5, 8)], numbers(7, 8, 1))
     graph = f.program.to_graph()
@@ -394,8 +396,15 @@ def test_a_program_is_drawn_by_the_viewer():
     assert graph.shapes[graph.labels.index("w")] == (5, 8)
     assert any("relu" in note for note in graph.notes.values())
     assert "relu" in str(tree(graph))
-    assert "glassgrad.graph" in to_html(graph)
-    assert callable(f.program.show)
+    assert to_html(f.program) == to_html(graph)
+    monkeypatch.setattr(webbrowser, "open", lambda url: False)
+    with pytest.warns(UserWarning, match="no browser opened") as warned:
+        page = f.program.show()
+    assert warned[0].filename == __file__
+    assert str(page) == to_html(graph)
+    Path(str(warned[0].message).rpartition(": ")[2]).unlink()
+    with pytest.raises(DrawingError, match=r"this program has 8 instructions and blocks; show\(\) draws up to 3"):
+        f.program.show(max_nodes=3)
     assert repr(f.program) == f"<program of {len(f.program.instructions)} instructions for {f.program.scalars} scalars>"
     kinds = {type(step) for step in f.program.instructions}
     assert kinds == {Contract, Map}

@@ -359,6 +359,15 @@ def test_arguments_that_are_no_numbers_are_to_be_static(gg):
             gg.compile(lambda x, kind: x)(2.0, x)
 
 
+def test_a_call_with_the_wrong_arguments_says_of_which_function(gg):
+    def loss(x, y):
+        return x * y
+
+    for args, what in (((1.0,), r"missing a required argument: 'y'"), ((1.0, 2.0, 3.0), "too many positional")):
+        with pytest.raises(TypeError, match=rf"loss\(x, y\): {what}"):
+            gg.compile(loss)(*args)
+
+
 def test_an_integer_beyond_all_floats_is_refused_at_a_later_call_too(gg):
     f = gg.compile(lambda x, ys: x * ys[0] + gg.sum(gg.vmap(lambda y: y * y)(ys)))
     for ys in ([2, 3], [2, 2**26], [2.0, 3]):

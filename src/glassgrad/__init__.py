@@ -33,10 +33,9 @@ from .viz.tree import tree
 from .viz.watch import Recording, watch
 from .viz.widget import widget
 
-# Methods of Value: the engine knows no viewer.
+# Methods of Value and of Program: neither the engine nor the compiler knows a viewer.
 engine.viewers.update(_repr_mimebundle_=_mimebundle, explain=explain, show=show, tree=tree)
-
-_program_viewers.update(show=lambda program, **options: show(program.to_graph(), **options))
+_program_viewers.update(show=show)
 
 # Without abs, compile and sum, which are public too: `from glassgrad import *` must not replace
 # Python's own.

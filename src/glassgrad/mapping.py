@@ -131,4 +131,4 @@ def _whole(i: Any) -> int:
         x = i.data if isinstance(i, Value) else i
         if is_number(x) and float(x).is_integer():
             return int(x)
-    raise OperandError(f"take: the place of a row is a whole number, not {shown(i)}")
+    raise OperandError(f"take: the place of a row is a whole number, not {shown(x)}")

@@ -189,7 +189,10 @@ class Compiled:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The same, for arguments that no reader knows."""
-        bound = self.signature.bind(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}{self.signature}: {error}") from None
         fixed = {name: bound.arguments[name] for name in self.static if name in bound.arguments}
         names = [name for name in bound.arguments if name not in fixed]
         leaves, structure = trees.flatten_all([bound.arguments[name] for name in names])

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..engine import Value
-from ..errors import OperandError, shown
+from ..errors import OperandError, level_of_caller, shown
 from ..files import write_whole
 from ..graph import Graph
-from .snapshot import snapshot
+from .snapshot import Drawable, snapshot
 from .text import escaped, title
 
 __all__ = ["Page", "show", "to_html"]
@@ -50,7 +50,7 @@ class Page:
 
     def __init__(
         self,
-        root: Value | Iterable[Value] | Graph,
+        root: Value | Iterable[Value] | Graph | Drawable,
         *,
         training: Mapping[str, Any] | None = None,
         height: int = 560,
@@ -88,7 +88,7 @@ class Page:
         os.close(handle)
         self.save(path)
         if not webbrowser.open(Path(path).as_uri()):
-            warnings.warn(f"no browser opened; open this file in one: {path}", stacklevel=3)
+            warnings.warn(f"no browser opened; open this file in one: {path}", stacklevel=level_of_caller())
         return path
 
     def _repr_html_(self) -> str:
@@ -102,14 +102,16 @@ class Page:
 
 
 def show(
-    root: Value | Iterable[Value] | Graph,
+    root: Value | Iterable[Value] | Graph | Drawable,
     *,
     training: Mapping[str, Any] | None = None,
     max_nodes: int = MAX_NODES,
 ) -> Page:
     """Return the page of everything below `root`; outside of a notebook it also opens in the browser.
 
-    Raises DrawingError for a graph of more than `max_nodes` Values, OperandError for what is no graph.
+    It may be a program too: `show(loss.program)` is `loss.program.show()`.
+
+    Raises DrawingError for a graph of more than `max_nodes` nodes, OperandError for what is no graph.
     """
     page = Page(root, training=training, max_nodes=max_nodes)
     if not _in_notebook():
@@ -118,7 +120,7 @@ def show(
 
 
 def to_html(
-    root: Value | Iterable[Value] | Graph,
+    root: Value | Iterable[Value] | Graph | Drawable,
     path: str | os.PathLike[str] | None = None,
     *,
     training: Mapping[str, Any] | None = None,

@@ -7,24 +7,32 @@ of its size is made.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from ..engine import Value
 from ..errors import GlassgradError, OperandError, shown
 from ..graph import Graph, count_below
 
-__all__ = ["DrawingError", "snapshot"]
+__all__ = ["Drawable", "DrawingError", "snapshot"]
 
 
 class DrawingError(GlassgradError, RuntimeError):
     """A picture cannot be made: too large to look at, or in a format nothing installed here can write."""
 
 
-def snapshot(root: Value | Iterable[Value] | Graph, max_nodes: int, who: str) -> Graph:
-    """Return the graph of a Value, several Values, or a Graph, for the function called `who`.
+class Drawable(Protocol):
+    """What has a graph of its own, such as the program of a compiled function."""
+
+    def to_graph(self) -> Graph:
+        """The graph."""
+
+
+def snapshot(root: Value | Iterable[Value] | Graph | Drawable, max_nodes: int, who: str) -> Graph:
+    """Return the graph of a Value, several Values, a Graph or what has one, for the function called `who`.
 
     Raises:
         OperandError: it is none of these.
-        DrawingError: it has more than `max_nodes` Values, or `max_nodes` is no limit.
+        DrawingError: it has more than `max_nodes` nodes, or `max_nodes` is no limit.
     """
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
         raise DrawingError(f"max_nodes must be a whole number, at least 1, got {max_nodes!r:.60}")
@@ -32,6 +40,16 @@ def snapshot(root: Value | Iterable[Value] | Graph, max_nodes: int, who: str) ->
         if len(root) <= max_nodes:
             return root
         size = len(root)
+    elif hasattr(root, "to_graph"):
+        graph: Graph = root.to_graph()
+        if len(graph) <= max_nodes:
+            return graph
+        raise DrawingError(
+            f"this program has {len(graph):,} instructions and blocks; {who}() draws up to {max_nodes:,}, because "
+            "larger pictures cannot be read.\n"
+            f"  draw it anyway:   {who}(max_nodes=...)\n"
+            "  read it:          print(program)"
+        )
     else:
         roots = [root] if isinstance(root, Value) else list(root) if isinstance(root, Iterable) else []
         odd = next((i for i, value in enumerate(roots) if not isinstance(value, Value)), None)
