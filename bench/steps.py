@@ -78,7 +78,7 @@ def names_gpt(batch=1, dtype="float64"):
     tokenizer = program.Tokenizer(["abcdefghijklmnopqrstuvwxyz"])
     rows = [program.guesses(tokenizer.encode(name), 16, pad=True) for name in NAMES]
     if batch > 1:
-        rows = [tuple(map(list, zip(*rows[i : i + batch], strict=True))) for i in range(0, len(rows), batch)]
+        rows = [tuple(map(np.array, zip(*rows[i : i + batch], strict=True))) for i in range(0, len(rows), batch)]
 
     def ours():
         model = program.GPT(tokenizer.size)

@@ -11,7 +11,7 @@ from conftest import BUILDS
 from test_compiler_native import Draw, compare, numbers
 
 from glassgrad.compiler import evaluate, shares
-from glassgrad.compiler.finish import Finished, finished
+from glassgrad.compiler.finish import Finished, Step, finished
 from glassgrad.compiler.plan import FIELDS, KINDS, Plan
 from glassgrad.compiler.program import (
     NOTHING,
@@ -65,7 +65,7 @@ def test_threads_share_what_is_done_together(native, monkeypatch, threads):
     monkeypatch.setattr(shares, "SHORT", -1)
     programs = [of_the_last(Draw(f"shared {seed}", True).program(10)) for seed in range(30)]
     programs += [a_layer(rolled, list(range(40))) for rolled in (False, True)] + [a_triangle(k) for k in (4, 10, 17)]
-    programs += [over_examples(1, 23, 9, 8), a_few_terms()]
+    programs += [over_examples(1, 23, 9, 8), a_few_terms(), a_chain()]
     kinds = set()
     for program in programs:
         examples = 40 if program.rolled_size else 1
@@ -175,6 +175,12 @@ def a_layer(rolled: bool, order: list[int]) -> Program:
     return made.program(after, back, total)
 
 
+def operations(step: Step) -> list[str]:
+    """What is done with the results of a step's sums."""
+    assert isinstance(step, Finished)
+    return [x.name for x in step.operations]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("rolled", [False, True])
 @pytest.mark.parametrize("widest", [16, 32, 64])
@@ -184,9 +190,14 @@ def test_what_reads_a_product_alone_is_done_with_it(native, monkeypatch, dtype, 
     for order in orders:
         program = a_layer(rolled, order)
         steps = finished(program)
-        assert [step.name for step in steps.values()] == ["relu", "relu'0", "add"]
+        assert list(map(operations, steps.values())) == [["relu"], ["relu'0"], ["add"]]
         for examples in [1, 5, 16] if rolled else [1]:
             compare(native, program, dtype, examples)
+    made = Made(rolled)
+    after = made.map("relu", made.some(made.product(0)))
+    slope = made.map("relu'0", made.some(after), made.some(after))
+    against = made.sum([made.some(slope)], [made.some(made.product(1))], (-1,))
+    compare(native, made.program(after, against), dtype, 3 if rolled else 1)
     made = Made(rolled)
     before = made.product(0)
     both = made.program(before, made.map("relu", made.some(before)))
@@ -212,9 +223,72 @@ def test_sums_of_a_few_terms_take_in_products_and_operations(native, dtype):
     assert len(steps) == 3
     last = steps[-1]
     assert isinstance(last, Finished)
-    assert (last.name, last.contract.signs) == ("exp", (-1, -1))
+    assert (operations(last), last.contract.signs) == (["exp"], (-1, -1))
     for examples in (1, 3, 16, 1030):
         compare(native, program, dtype, examples)
+
+
+def a_chain() -> Program:
+    """-w · relu(1 - |x - x backwards|), in five steps."""
+    made = Made(True)
+    one = made.add(Spread(made.sizes[True], Gather(np.array([96]))))
+    x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
+    difference = made.sum([made.some(x), made.some(x, list(range(39, -1, -1)))], None, (1, -1))
+    size = made.map("abs", made.some(difference))
+    rest = made.sum([made.some(one, [0] * 40), made.some(size)], None, (1, -1))
+    right = View(3, (40, 1, 1), (0, 0, 0))
+    left = View(made.map("relu", made.some(rest)), (40, 1, 1), (1, 0, 0), rolled=True)
+    return made.program(made.add(Contract(made.sizes[True], left, right, (-1,), adjoint=False)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_operations_follow_each_other_without_being_stored(native, dtype):
+    program = a_chain()
+    *_, last = finished(program).values()
+    assert len(finished(program)) == 3
+    assert operations(last) == ["abs", "neg", "shift", "relu", "neg", "scale"]
+    for examples in (1, 3, 16, 1030):
+        compare(native, program, dtype, examples)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_product_goes_where_the_sum_wants_it(native, dtype, turned):
+    columns = 8 if turned else 5
+    across = [columns * i + k for k in range(columns) for i in range(40 // columns)]
+    for order, fits in [(list(range(40)), True), (across, True), (across[::-1], False), ([*across[1:], 0], False)]:
+        made = Made(True)
+        x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
+        u, v = View(48, (1, 8, 6), (48, 6, 1)), View(0, (1, 5, 6), (30, 6, 1), rolled=True)
+        if turned:
+            u, v = View(0, (1, 5, 6), (0, 6, 1), rolled=True), View(48, (1, 8, 6), (48, 6, 1))
+        before = made.add(Contract(made.sizes[True], u, v, (-1,) * 6, adjoint=False))
+        program = made.program(made.sum([made.some(x), made.some(before, order)]))
+        *_, last = finished(program).values()
+        assert isinstance(last, Finished) == fits
+        for examples in (1, 5, 16, 70):
+            compare(native, program, dtype, examples)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_products_of_rows_are_scaled_where_they_are_made(native, dtype):
+    for kind, scaled in [("some", True), ("all", True), ("returned", False), ("late", False)]:
+        made = Made(True)
+        u, v = View(0, (1, 5, 6), (30, 6, 1), rolled=True), View(0, (1, 5, 6), (30, 6, 1), rolled=True)
+        start = made.add(Contract(made.sizes[True], u, v, (1,) * 6, adjoint=False))
+        place = 7
+        if kind == "late":  # the number is made after the products
+            place = made.add(Map(made.sizes[False], "square", (Gather(np.array([7])),)))
+        some = list(range(25)) if kind == "all" else [0, 5, 6, 10, 11, 12, 15, 16, 17, 18]
+        right = View(place, (len(some), 1, 1), (0, 0, 0))
+        left = Gather(start + np.array(some)[:, None, None], rolled=True)
+        scale = made.add(Contract(made.sizes[True], left, right, (1,), adjoint=False))
+        read = Gather(scale + np.arange(40) % len(some), rolled=True)
+        after = made.map("exp", read)
+        program = made.program(*[after, scale][: 1 + (kind == "returned")])
+        assert any(isinstance(step, Finished) for step in finished(program).values()) == scaled, kind
+        for examples in (1, 5, 16):
+            compare(native, program, dtype, examples)
 
 
 def plan_of(program: Program, examples: int) -> Plan:

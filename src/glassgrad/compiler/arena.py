@@ -39,7 +39,7 @@ FIELDS: Final = (
 )  # fmt: skip
 # What native.pyx has to be compiled for. The first number is raised, there as well, where what a code, a column or a
 # table means changes.
-LAYOUT: Final = (3, len(KINDS), len(FIELDS))
+LAYOUT: Final = (4, len(KINDS), len(FIELDS))
 ROOM: Final = 64  # numbers behind each part of the arena, for vectors that are written whole
 LARGEST: Final = 2**31 - 1  # places in an arena: tables have 32 bits for each
 

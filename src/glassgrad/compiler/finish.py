@@ -6,18 +6,21 @@ Reading and writing numbers takes longer than a rectifier or a product. So what 
 written where that can be helped:
 
 - a rectifier, its slope times something, a sum with something: done with a product's results before these are stored;
-- an operation on sums of a few terms for each example: done with some of them at a time;
+- operations on sums of a few terms for each example, one after the other: done with some of them at a time;
+- a number times products of rows of examples: done with these, where they stand;
 - products that are summed up: terms of the sum.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from .products import is_window
 from .program import Contract, Gather, Instruction, Map, Operand, Program
 from .softmax import Softmax, Softmaxes
 from .steps import Array, Term
@@ -27,23 +30,32 @@ __all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
 AFTER: Final = {"": 0, "add": 1, "relu": 2, "relu'0": 3}  # as in sums.h: what is done with products,
-ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "exp", "scale")  # and with sums of a few
+ALONE: Final = ("neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "exp")  # and with sums of a few,
+ALL_ALIKE: Final = ("scale", "shift")  # with one number for all of them
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is done with results: alone, with the number of another operand beside each, or with its one number."""
+
+    name: str
+    other: Operand | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A contract, and what is done with each of its results: alone, or with a number of another operand, or its one.
+    """A contract, and what is done with each of its results.
 
     Attributes:
-        order: for each of the contract's results the place of what is made of it among those.
-        other: in the order of these places.
+        operations: one after the other; of a product only one.
+        order: for each of the contract's results the place of what is made of it among those; in this order is what
+            stands beside them.
     """
 
     offset: int
     contract: Contract
-    name: str
+    operations: tuple[Operation, ...]
     order: Array
-    other: Gather | None = None
 
     @property
     def rolled(self) -> bool:
@@ -57,8 +69,8 @@ class Finished:
 
     @property
     def operands(self) -> tuple[Operand, ...]:
-        """Those of the contract, and the other."""
-        return self.contract.operands + ((self.other,) if self.other else ())
+        """Those of the contract and of the operations."""
+        return self.contract.operands + tuple([x.other for x in self.operations if x.other])
 
 
 Step = Instruction | Finished | Softmax
@@ -99,9 +111,10 @@ class Finisher(Softmaxes):
                 self.insert(i, step)
         for i, step in list(self.steps.items()):
             if isinstance(step, Map) and step.name in ALONE:
-                self.finish(i, step.name, self.indices(step.operands[0]), step.rolled)
-            elif isinstance(step, Contract) and not step.total and len(step.signs) < 3 and set(step.signs) == {1}:
+                self.finish(i, [Operation(step.name)], self.indices(step.operands[0]), step.rolled)
+            elif isinstance(step, Contract) and not step.total and len(step.signs) < 3:
                 self.sum(i, step)
+        self.move()
 
     def slope(self, step: Instruction) -> Instruction:
         """A rectifier's slope is known from its result too, so that its operand need not be kept."""
@@ -150,39 +163,96 @@ class Finisher(Softmaxes):
     def sum(self, i: int, step: Contract) -> None:
         """A sum of two numbers, or a number times another: a slope, or one for all."""
         terms, rolled = self.terms(step), step.rolled
+        if (rolled and self.alike(i, terms)) or -1 in step.signs:
+            return
         if len(terms) == 2:
             one, other = (self.alone(x, rolled) for x in terms)
-            if one is not None and other is not None and not self.finish(i, "add", one, rolled, other):
-                self.finish(i, "add", other, rolled, one)
-        elif rolled and not terms[0].others_rolled:
-            if bool((terms[0].others == terms[0].others[0]).all()):
-                self.finish(i, "scale", terms[0].places, rolled, terms[0].others[:1])
-        elif terms[0].rolled == terms[0].others_rolled == rolled and step.adjoint:  # where 0 times anything is 0
-            for x in (terms[0], terms[0].turned()):
-                k = self.all_of(x.others, rolled)
-                slope = None if k is None else self.steps.get(k)
-                if k is not None and isinstance(slope, Map) and slope.name == "relu'0" and self.readers[k] == 1:
-                    y, order = slope.operands[0], x.others - slope.offset
-                    if y.rolled == rolled and self.finish(
-                        i, slope.name, x.places, rolled, self.indices(y).ravel()[order]
-                    ):
-                        del self.steps[k]
-                        return
+            if one is not None and other is not None and not self.beside(i, "add", one, rolled, other):
+                self.beside(i, "add", other, rolled, one)
+        elif terms[0].rolled == terms[0].others_rolled == rolled and step.adjoint:
+            self.slope_times(i, terms[0])
 
-    def finish(self, i: int, name: str, places: Array, rolled: bool, other: Array | None = None) -> bool:
-        """Do an instruction together with the sums whose results it reads; whether that can be."""
-        k = self.whole(places, rolled) if rolled else self.all_of(places, rolled)
+    def alike(self, i: int, terms: list[Term]) -> bool:
+        """Results of sums times a number, plus a number, each the same for all; whether it is done with the sums."""
+        *others, last = sorted(terms, key=self.is_number)
+        if self.is_number(last):
+            shift = [Operation("shift", Gather(last.places[:1], last.rolled))]
+        else:
+            others, shift = [*others, last], []
+        if len(others) != 1 or others[0].others_rolled or not bool((others[0].others == others[0].others[0]).all()):
+            return False
+        term = others[0]
+        operations = [Operation("neg")] * (term.sign < 0)
+        if not self.is_one(term.others, rolled=False):
+            operations.append(Operation("scale", Gather(term.others[:1])))
+        if self.finish(i, [*operations, *shift], term.places, rolled=True):
+            return True
+        return not shift and [x.name for x in operations] == ["scale"] and self.scaled(i, term)
+
+    def is_number(self, term: Term) -> bool:
+        """Whether a term is one constant, the same for all sums."""
+        numbers = self.known[term.rolled][term.places]
+        return term.sign == 1 and self.is_one(term.others, term.others_rolled) and bool((numbers == numbers[0]).all())
+
+    def scaled(self, i: int, term: Term) -> bool:
+        """Sums that share factors, times a number: they stand where the sums would. Whether it is such."""
+        k = self.some_of(term.places)
         sums = None if k is None else self.steps.get(k)
-        if k is None or not isinstance(sums, Contract) or self.readers[k] > 1:
+        if k is None or not isinstance(sums, Contract) or self.readers[k] > 1 or self.is_returned[i]:
             return False
-        if not (name in AFTER and is_product(sums)) and not (name in ALONE and is_few(sums)):
+        if is_few(sums) or not (sums.u.rolled and sums.v.rolled) or sums.shape[1:] == (1, 1):
             return False
-        operand = None
-        if other is not None:
-            beside = rolled and name != "scale"
-            if beside and not bool((np.diff(other.ravel()) == 1).all()):
-                return False
-            operand = Gather(other.ravel(), beside)
-        self.steps[i] = Finished(self.program.instructions[i].offset, sums, name, np.argsort(places.ravel()), operand)
-        del self.steps[k]
+        if self.owner[False][term.others[0]] > k:  # the number is made after the sums
+            return False
+        offset = self.program.instructions[i].offset
+        operations = (Operation("scale", Gather(term.others[:1])),)
+        self.steps[k] = Finished(sums.offset, sums, operations, np.arange(math.prod(sums.shape)))
+        self.stands[offset : offset + len(term.places)] = term.places
+        del self.steps[i]
         return True
+
+    def slope_times(self, i: int, term: Term) -> None:
+        """A slope times what comes back to it: where 0 times anything is 0."""
+        for x in (term, term.turned()):
+            k = self.all_of(x.others, x.rolled)
+            slope = None if k is None else self.steps.get(k)
+            if k is not None and isinstance(slope, Map) and slope.name == "relu'0" and self.readers[k] == 1:
+                y, order = slope.operands[0], x.others - slope.offset
+                other = self.indices(y).ravel()[order]
+                if y.rolled == x.rolled and self.beside(i, slope.name, x.places, x.rolled, other):
+                    del self.steps[k]
+                    return
+
+    def beside(self, i: int, name: str, places: Array, rolled: bool, other: Array) -> bool:
+        """The same for an operation with a number beside each result."""
+        if rolled and not bool((np.diff(other.ravel()) == 1).all()):
+            return False
+        return self.finish(i, [Operation(name, Gather(other.ravel(), rolled))], places, rolled)
+
+    def finish(self, i: int, operations: list[Operation], places: Array, rolled: bool) -> bool:
+        """Do operations together with the sums whose results they read; whether that can be."""
+        k = self.all_of(places, rolled)
+        sums = None if k is None else self.steps.get(k)
+        if k is None or self.readers[k] > 1 or not isinstance(sums, Contract | Finished):
+            return False
+        before = sums.operations if isinstance(sums, Finished) else ()
+        contract = sums.contract if isinstance(sums, Finished) else sums
+        order = np.argsort(places.ravel())
+        in_order = bool((np.diff(order) == 1).all())
+        if is_few(contract):
+            able = in_order and all(x.name in ALONE + ALL_ALIKE for x in operations)
+        else:
+            able = is_product(contract) and not before and [x.name in AFTER for x in operations] == [True]
+            able = able and (not rolled or (order[0] == 0 and is_window(order.reshape(contract.shape))))
+        if able:
+            offset = self.program.instructions[i].offset
+            self.steps[i] = Finished(offset, contract, (*before, *operations), order)
+            del self.steps[k]
+        return able
+
+    def moved(self, step: Any) -> Any:
+        """A step that reads numbers where they stand."""
+        if not isinstance(step, Finished):
+            return super().moved(step)
+        operations = [Operation(x.name, x.other and self.moved_operand(x.other)) for x in step.operations]
+        return dataclasses.replace(step, contract=self.moved(step.contract), operations=tuple(operations))

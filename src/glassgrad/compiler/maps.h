@@ -18,7 +18,7 @@ INLINE REAL NAME(sqrt)(REAL x) {
 enum { /* as in plan.py */
     NAME(COPY), NAME(ADD), NAME(SUB), NAME(MUL), NAME(DIV), NAME(NEG), NAME(ABS), NAME(SQUARE), NAME(RECIPROCAL),
     NAME(SQRT), NAME(SIGN), NAME(RELU), NAME(RELU_SLOPE), NAME(MAXIMUM), NAME(MINIMUM), NAME(WHERE), NAME(EXP),
-    NAME(SCALE), NAME(RSQRT), NAME(ROOT), NAME(RECIPROCAL_SLOPE), NAME(RSQRT_SLOPE), NAME(ROOT_SLOPE)
+    NAME(SCALE), NAME(RSQRT), NAME(ROOT), NAME(RECIPROCAL_SLOPE), NAME(RSQRT_SLOPE), NAME(ROOT_SLOPE), NAME(SHIFT)
 };
 
 /* x**0.5 as pow has it, which differs from the square root at -0 and -inf */
@@ -50,6 +50,7 @@ static void NAME(map)(int code, int64_t n, REAL sign, REAL *out, const REAL *x, 
         case NAME(RECIPROCAL_SLOPE): LOOP(-((1 / x[i]) * (1 / x[i])));
         case NAME(RSQRT_SLOPE): LOOP((REAL)-0.5 / NAME(root)(x[i]) / (x[i] + 0));
         case NAME(ROOT_SLOPE): LOOP((REAL)0.5 / NAME(root)(x[i]));
+        case NAME(SHIFT): LOOP(x[i] + first);
     }
 }
 #undef LOOP

@@ -54,7 +54,7 @@ cdef extern from "threads.h":
 
 __all__ = ["LAYOUT", "Machine"]
 
-LAYOUT = 3, PYTHON + 1, sizeof(Step) // sizeof(int64_t)  # as in arena.py
+LAYOUT = 4, PYTHON + 1, sizeof(Step) // sizeof(int64_t)  # as in arena.py
 
 WORK = {
     "map": "maps", "rule": "maps", "logsumexp": "maps", "python": "maps", "gather": "copies", "runs": "copies", "rows": "copies", "transpose": "copies",

@@ -18,6 +18,7 @@ import numpy as np
 
 from .arena import FIELDS, KINDS, Array, Factor, as_factor, up, window
 from .finish import AFTER, Finished, Step, finished, is_few
+from .products import as_operand
 from .program import Contract, Instruction, Map, Operand, Program, Spread, View
 from .softmax import Softmax
 from .sums import MAPS, Sums
@@ -231,7 +232,7 @@ class Plan(Sums):
             self.in_rows(out, instruction, signs, last)
             return
         if both or (shared == 1 and not isinstance(many, View)):
-            self.in_rows(out, instruction, signs)
+            self.in_rows(out, instruction, signs, last)
             return
         sign = signs[0]
         turned = instruction.u.rolled
@@ -247,18 +248,21 @@ class Plan(Sums):
             right = stepped(window(start, other.shape, (inner * n * row, n * row, row)))
         assert left is not None  # noqa: S101 - both are windows
         assert right is not None  # noqa: S101
-        v_inner, out_inner, columns = right.row, s * row if turned else row, row
+        out_outer, out_row, out_inner = (row * step for step in order_of(instruction, last))
+        if turned:
+            out_row, out_inner = out_inner, out_row
+        v_inner, columns = right.row, row
         v_next = out_next = self.lanes
         if row < self.tile and inner > 1:  # a vector for each of the others, instead of a few examples
             inner, columns, v_next, out_next = row // self.lanes, inner * self.lanes, v_inner, out_inner
             v_inner = out_inner = self.lanes
         self.step(
-            "product", code=2, out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=r * s * row,
-            out_inner=out_inner, out_row=row if turned else s * row, out_next=out_next, u=left.offset,
+            "product", code=2, out=out, outer=b, inner=inner, rows=rows, columns=columns, n=n, out_outer=out_outer,
+            out_inner=out_inner, out_row=out_row, out_next=out_next, u=left.offset,
             u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
             v_tile=self.tile // self.lanes * v_next, sign=sign,
             table=self.put(np.concatenate([left.terms, right.terms])),
-            w=self.beside(last), y=AFTER[last.name if last else ""],
+            w=self.beside(last), y=AFTER[last.operations[0].name if last else ""],
         )  # fmt: skip
 
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
@@ -300,15 +304,19 @@ class Plan(Sums):
             if signs.count(-1) == len(signs):
                 signs, sign = tuple([1] * len(signs)), -1
             table = self.put(self.tiles(self.read[instruction.offset :][: b * r * s].reshape(b, r, s), left))
+        operations = [
+            (MAPS[x.name], self.places(x.other).item(0) if x.other else 0) for x in (last.operations if last else ())
+        ]
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
-            v_n=int(v.rolled), y=MAPS[last.name if last else "identity"], w=self.beside(last), table=table, sign=sign,
+            v_n=int(v.rolled), y=len(operations), w=self.put(np.array(operations)), table=table, sign=sign,
         )  # fmt: skip
 
     def beside(self, last: Finished | None) -> int:
-        """Where the numbers start that results are finished with."""
-        return int(self.places(last.other)[0]) if last and last.other else 0
+        """Where the numbers start that stand beside the results of a product."""
+        other = last.operations[0].other if last else None
+        return int(self.places(other)[0]) if other else 0
 
     def tiles(self, read: Array, left: Array) -> Array:
         """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms.
@@ -395,6 +403,16 @@ class Plan(Sums):
     def sum_examples(self, places: Array, out: int, sign: int) -> None:
         flat = np.pad(places.ravel(), (0, -places.size % self.lanes), "edge")
         self.step("examples", out=out, count=places.size, n=self.examples, sign=sign, table=self.put(flat))
+
+
+def order_of(contract: Contract, last: Finished | None) -> tuple[int, ...]:
+    """How far apart the results [b, r, s] stand along each axis."""
+    if not last:
+        _, r, s = contract.shape
+        return r * s, s, 1
+    window = as_operand(last.order.reshape(contract.shape))
+    assert isinstance(window, View)  # noqa: S101 - see `Finisher.finish`
+    return window.strides
 
 
 @dataclass

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from .products import as_operand
 from .program import Contract, Map, Operand
 from .steps import Array, Steps
 
@@ -57,19 +56,15 @@ class Softmaxes(Steps):
         maps = [(i, step) for i, step in self.steps.items() if isinstance(step, Map) and step.rolled]
         if not any(step.name == "logsumexp" for _, step in maps):
             return
-        size = self.program.rolled_size
         self.found: dict[int, Softmax] = {}  # by the instruction whose results are the shares
-        self.rows = np.zeros(size, np.int64)  # for each share which sum it is a part of
-        self.stands = np.arange(size)  # where numbers stand: those that are shares, where these do
+        self.rows = np.zeros(self.program.rolled_size, np.int64)  # for each share which sum it is a part of
         for i, step in maps:
             if step.name == "exp":
                 self.share(i, step)
-        returned = self.returned()
         for i, step in maps:
-            if step.name == "div" and not returned[i]:
+            if step.name == "div" and not self.is_returned[i]:
                 self.divide(i, step)
-        if self.found:
-            self.steps = {i: self.moved(step) for i, step in self.steps.items()}
+        self.move()
 
     def share(self, i: int, step: Map) -> None:
         """If exponentials are shares in the sums of one logsumexp, they are made with it."""
@@ -125,14 +120,7 @@ class Softmaxes(Steps):
         """A step that reads shares where they stand."""
         if isinstance(step, Softmax):
             return dataclasses.replace(step, logs=self.moved(step.logs))
-        operands = []
-        for operand in step.operands:
-            places = self.indices(operand)
-            stands = self.stands[places] if operand.rolled else places
-            operands.append(operand if np.array_equal(places, stands) else as_operand(stands, rolled=True))
-        if isinstance(step, Contract):
-            return dataclasses.replace(step, u=operands[0], v=operands[1])
-        return dataclasses.replace(step, operands=tuple(operands)) if isinstance(step, Map) else step
+        return super().moved(step)
 
 
 def same_columns(a: Array, b: Array) -> bool:

@@ -5,15 +5,18 @@ Pipeline: trace → differentiate → lift → program → **plan** → native; 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .program import Contract, Program, Spread
+from .products import as_operand
+from .program import Contract, Map, Operand, Program, Spread
 
 __all__ = ["Array", "Steps", "Term"]
 
@@ -47,7 +50,9 @@ class Steps:
         made: which instruction's results start at a place of one of the arrays.
         owner: for each place of both arrays one more than the instruction that writes it; 0 for those of blocks.
         readers: how many steps read an instruction's results; what the program returns is one more.
+        is_returned: whether the program returns some of an instruction's results.
         known: the constants, by place; nan where there is none.
+        stands: where numbers with examples stand, by place: some are known to be others, and are not made again.
     """
 
     def __init__(self, program: Program) -> None:
@@ -59,17 +64,14 @@ class Steps:
         for i, step in enumerate(program.instructions, 1):
             self.owner[step.rolled][step.offset : step.offset + math.prod(step.shape)] = i
         self.readers: Counter[int] = Counter()
+        results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
+        self.is_returned = self.read_by(results)
+        self.stands = np.arange(program.rolled_size)
         self.known: dict[bool, Array] = {}
         for rolled in (False, True):
             self.known[rolled] = self.find_known(rolled)
 
-    def returned(self) -> Array:
-        """For each instruction whether the program returns some of its results."""
-        program = self.program
-        results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
-        return self.read_by(results)
-
-    def read_by(self, operands: Any) -> Array:
+    def read_by(self, operands: Sequence[Operand]) -> Array:
         """For each instruction whether operands read some of its results."""
         read = np.zeros(len(self.program.instructions) + 1, dtype=bool)
         for operand in operands:
@@ -78,7 +80,7 @@ class Steps:
 
     def count_readers(self) -> Counter[int]:
         """How many readers each instruction's results have."""
-        found = Counter(np.flatnonzero(self.returned()).tolist())
+        found = Counter(np.flatnonzero(self.is_returned).tolist())
         for step in self.steps.values():
             found.update(np.flatnonzero(self.read_by(step.operands)).tolist())
         return found
@@ -129,3 +131,21 @@ class Steps:
             if x.rolled == rolled and self.is_one(x.others, x.others_rolled):
                 return x.places
         return None
+
+    def move(self) -> None:
+        """Have all steps read numbers where they stand."""
+        if not np.array_equal(self.stands, np.arange(len(self.stands))):
+            self.steps = {i: self.moved(step) for i, step in self.steps.items()}
+
+    def moved(self, step: Any) -> Any:
+        """A step that does."""
+        operands = [self.moved_operand(operand) for operand in step.operands]
+        if isinstance(step, Contract):
+            return dataclasses.replace(step, u=operands[0], v=operands[1])
+        return dataclasses.replace(step, operands=tuple(operands)) if isinstance(step, Map) else step
+
+    def moved_operand(self, operand: Operand) -> Operand:
+        """An operand that does."""
+        places = self.indices(operand)
+        stands = self.stands[places] if operand.rolled else places
+        return operand if np.array_equal(places, stands) else as_operand(stands, rolled=True)

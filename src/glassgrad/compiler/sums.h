@@ -160,12 +160,11 @@ INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at)
     return ALL(m[place]);
 }
 
-/* Sums that share factors: rows of u with columns of v. Of one factor all examples may be alike. `terms` has how many
-   terms count, and which. */
-INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s,
+/* Sums that share factors, times a number: rows of u with columns of v. Of one factor all examples may be alike. `terms`
+   has how many terms count, and which. */
+INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s, REAL scale,
                               const int32_t *terms, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
     const int64_t n = s->n, count = *terms++;
-    const REAL sign = (REAL)s->sign;
     for (int64_t at = 0; at < s->count; at += WIDTH) {
         vec sum[4][4];
         UNROLL
@@ -193,7 +192,7 @@ INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, c
         UNROLL
         for (int i = 0; i < rows; i++) {
             UNROLL
-            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, sign * sum[i][j]);
+            for (int j = 0; j < columns; j++) STORE(out + i * s->out_row + j * s->count + at, scale * sum[i][j]);
         }
     }
 }
@@ -202,6 +201,7 @@ INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, c
 INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const int32_t *table, REAL *m) {
     const int64_t n = s->n;
     const int32_t *tile = table + s->table;
+    const REAL scale = (REAL)s->sign * (s->y ? m[table[s->w + 1]] : 1);
     for (int64_t a = 0; a < s->outer; a++)
         for (int64_t i = 0; i < s->rows; tile += 3 + n) {
             const int32_t *u = table + s->u + (a * s->rows + i) * n, *v = table + s->v + a * s->columns * n;
@@ -209,7 +209,7 @@ INLINE void NAME(rolled_tiles)(const int us, const int vs, const Step *s, const 
             const int64_t some = s->rows - i < 4 ? 1 : 4;
             for (int64_t j = tile[0]; j < tile[1];) {
                 const int64_t across = tile[1] - j < 4 ? 1 : 4;
-#define TILE(r, c) NAME(rolled_tile)(r, c, us, vs, s, tile + 2, u, v + j * n, m, out + j * s->count)
+#define TILE(r, c) NAME(rolled_tile)(r, c, us, vs, s, scale, tile + 2, u, v + j * n, m, out + j * s->count)
                 if (some == 4 && across == 4) TILE(4, 4);
                 else if (some == 4) TILE(4, 1);
                 else if (across == 4) TILE(1, 4);
@@ -275,18 +275,21 @@ static void NAME(few)(const Step *s, int64_t sums, int64_t from, int64_t to, con
 #undef FEW
 }
 
-/* Some rows of them at a time, or a part of one, and then the operation on these that s->y says; what they are scaled by
-   stands at s->w. */
-static void NAME(few_and_map)(const Step *s, const int32_t *u, const int32_t *v, REAL *m) {
-    enum { PART = 8192 / sizeof(REAL) };
+/* Some rows of them at a time, or a part of one, and then operations on these: `after` has the code of each, and the
+   place of the number that it takes. */
+static void NAME(few_and_more)(const Step *s, const int32_t *after, const int32_t *u, const int32_t *v, REAL *m) {
+    enum { PART = 4096 / sizeof(REAL) };
     const int64_t wide = s->count < PART ? s->count : PART, most = PART / wide;
-    REAL part[PART] ALIGNED, *out = m + s->out;
+    REAL parts[2][PART] ALIGNED, *out = m + s->out;
     for (int64_t left = s->outer; left > 0; left -= most, u += most * s->n, v += most * s->n) {
         const int64_t some = left < most ? left : most;
         for (int64_t from = 0; from < s->count; from += wide) {
             const int64_t to = from + wide < s->count ? from + wide : s->count, size = some * (to - from);
-            NAME(few)(s, some, from, to, u, v, m, part);
-            NAME(map)((int)s->y, size, 1, out, part, m + s->w, part);
+            NAME(few)(s, some, from, to, u, v, m, parts[0]);
+            for (int64_t k = 0; k < s->y; k++) {
+                const REAL *x = parts[k % 2];
+                NAME(map)(after[2 * k], size, 1, k + 1 < s->y ? parts[(k + 1) % 2] : out, x, m + after[2 * k + 1], x);
+            }
             out += size;
         }
     }
@@ -303,7 +306,7 @@ static void NAME(rolled)(const Step *s, const int32_t *table, REAL *m) {
         return;
     }
     if (s->n <= 4) {
-        if (s->y) NAME(few_and_map)(s, u, v, m);
+        if (s->y) NAME(few_and_more)(s, table + s->w, u, v, m);
         else NAME(few)(s, s->outer, 0, s->count, u, v, m, out);
         return;
     }

@@ -26,6 +26,7 @@ MAPS: Final = {
     for code, name in enumerate((
         "identity", "add", "sub", "mul", "div", "neg", "abs", "square", "reciprocal", "sqrt", "sign", "relu", "relu'0",
         "maximum", "minimum", "where", "exp", "scale", "pow -0.5", "pow 0.5", "pow'0 -1.0", "pow'0 -0.5", "pow'0 0.5",
+        "shift",
     ))
 }  # fmt: skip
 
@@ -55,8 +56,9 @@ class Sums(Layout):
         if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
             made = last.order[order.ravel()] if last else order.ravel()
             self.reorder(out, made)
-            beside = self.copy(self.places(last.other)[made]) if last and last.other else 0
-            self.product(out, u, v, signs, y=AFTER[last.name if last else ""], w=beside)
+            done = last.operations[0] if last else None
+            beside = self.copy(self.places(done.other)[made]) if done and done.other else 0
+            self.product(out, u, v, signs, y=AFTER[done.name if done else ""], w=beside)
             return
         if r == 1:
             u, v, r, left, right = v, u, s, right, left
