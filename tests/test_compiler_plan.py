@@ -205,15 +205,19 @@ def test_what_reads_a_product_alone_is_done_with_it(native, monkeypatch, dtype, 
     compare(native, both, dtype, 3 if rolled else 1)
 
 
-def a_few_terms() -> Program:
-    """exp(-(x · x backwards) - x), in three steps."""
+def a_few_terms(one: str = "before") -> Program:
+    """exp(-(x · x backwards) - x), in three steps, if there is a row of ones before the sum and not behind it."""
     made = Made(True)
     x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
-    made.add(Spread(made.sizes[True], Gather(np.array([96]))))
+    if one == "before":
+        made.add(Spread(made.sizes[True], Gather(np.array([96]))))
     back = list(range(39, -1, -1))
     square = made.sum([made.some(x)], [made.some(x, back)], (-1,))
     difference = made.sum([made.some(square, back), made.some(x)], None, (1, -1))
-    return made.program(made.map("exp", made.some(difference)))
+    found = made.map("exp", made.some(difference))
+    if one == "behind":
+        made.add(Spread(made.sizes[True], Gather(np.array([96]))))
+    return made.program(found)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -226,6 +230,30 @@ def test_sums_of_a_few_terms_take_in_products_and_operations(native, dtype):
     assert (operations(last), last.contract.signs) == (["exp"], (-1, -1))
     for examples in (1, 3, 16, 1030):
         compare(native, program, dtype, examples)
+        compare(native, a_few_terms("behind"), dtype, examples)
+
+
+def test_what_a_step_reads_twice_is_made_before_it(native):
+    """Products that two terms of a sum read, and a product that is added to its own transpose."""
+    made = Made(True)
+    made.add(Spread(made.sizes[True], Gather(np.array([96]))))
+    x = made.add(Map(made.sizes[True], "identity", (Gather(np.arange(40) % 30, rolled=True),)))
+    square = made.sum([made.some(x)], [made.some(x, list(range(39, -1, -1)))])
+    twice = made.sum([made.some(square), made.some(square, [*range(1, 40), 0])])
+    programs = [made.program(twice)]
+    made = Made(True)
+    u, v = View(0, (1, 6, 5), (0, 5, 1)), View(0, (1, 6, 5), (0, 5, 1), rolled=True)
+    start = made.add(Contract(made.sizes[True], u, v, (1,) * 5, adjoint=False))
+    across = Gather(start + np.arange(36).reshape(6, 6).T.ravel(), rolled=True)
+    places = np.stack([start + np.arange(36), across.places], axis=1)[:, None]
+    both = Contract(
+        made.sizes[True], Gather(places, rolled=True), View(96, (36, 1, 2), (0, 0, 0)), (1, 1), adjoint=True
+    )
+    made.map("identity", Gather(made.add(both) + np.arange(40) % 36, rolled=True))
+    programs.append(made.program(made.instructions[-1].offset))
+    for program in programs:
+        for examples in (1, 5, 16):
+            compare(native, program, "float64", examples)
 
 
 def a_chain() -> Program:
@@ -289,6 +317,25 @@ def test_products_of_rows_are_scaled_where_they_are_made(native, dtype):
         assert any(isinstance(step, Finished) for step in finished(program).values()) == scaled, kind
         for examples in (1, 5, 16):
             compare(native, program, dtype, examples)
+
+
+def test_what_is_added_to_a_product_may_stand_elsewhere(native):
+    made = Made(True)
+    u, v = View(0, (1, 10, 3), (0, 3, 1), rolled=True), View(1, (1, 8, 3), (0, 3, 1), rolled=True)
+    start = made.add(Contract(made.sizes[True], u, v, (1,) * 3, adjoint=False))
+    left = Gather(start + 2 * np.arange(40)[:, None, None], rolled=True)
+    scaled = made.add(Contract(made.sizes[True], left, View(7, (40, 1, 1), (0, 0, 0)), (1,), adjoint=False))
+    programs = [made.program(made.sum([made.some(scaled), made.some(made.product(0))]))]
+    made = Made(True)
+    before = made.map("exp", Gather(np.arange(20), rolled=True))
+    after = made.map("neg", Gather(before + np.arange(30) % 20, rolled=True))
+    halves = made.map("square", Gather(after + np.arange(20), rolled=True))  # stands where `before` did
+    made.map("abs", Gather(after + np.arange(10, 30), rolled=True))
+    programs.append(made.program(made.sum([made.some(halves), made.some(made.product(0))])))
+    for program, fits in zip(programs, [False, True], strict=True):  # one row behind the other, or not
+        assert isinstance([*finished(program).values()][-1], Finished) == fits
+        for examples in (1, 5, 16):
+            compare(native, program, "float64", examples)
 
 
 def plan_of(program: Program, examples: int) -> Plan:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .products import is_window
+from .products import as_operand, is_window
 from .program import Contract, Gather, Instruction, Map, Operand, Program
 from .softmax import Softmax, Softmaxes
 from .steps import Array, Term
@@ -98,6 +98,11 @@ def finished(program: Program) -> dict[int, Step]:
     return dict(enumerate(program.instructions))
 
 
+def rolled_places(term: Term) -> list[Array]:
+    """The places of the factors of a term that are rolled."""
+    return [places for places, rolled in [(term.places, term.rolled), (term.others, term.others_rolled)] if rolled]
+
+
 class Finisher(Softmaxes):
     """The steps, small operations being done with sums."""
 
@@ -133,18 +138,22 @@ class Finisher(Softmaxes):
         """Put products into the sum that alone reads them, in place of their results."""
         found: list[Term] = []
         inserted: set[int] = set()
-        for term in self.terms(step):
+        terms = self.terms(step)
+        read = [self.owner[True][x] for term in terms for x in rolled_places(term)]
+        for term in terms:
             places = self.alone(term, True)
             k = None if places is None else self.all_of(places, True)
             made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
-            if k is not None and isinstance(made, Contract) and is_few(made) and made.adjoint == step.adjoint:
+            if k is None or sum([bool((owners == k + 1).any()) for owners in read]) > 1:  # other terms read it too
+                found.append(term)
+            elif isinstance(made, Contract) and is_few(made) and made.adjoint == step.adjoint:
                 order = np.asarray(places) - made.offset
                 found += [x.reordered(order, term.sign) for x in self.terms(made)]
                 inserted.add(k)
             else:
                 found.append(term)
         mixed = any(x.others_rolled for x in found)
-        ones = np.flatnonzero(self.known[True] == 1.0)[:1]
+        ones = np.flatnonzero((self.known[True] == 1.0) & (self.owner[True] <= i))[:1]  # there before this step
         for x in found if mixed else ():
             if not x.others_rolled:
                 if not len(ones) or not self.is_one(x.others, False):
@@ -224,10 +233,11 @@ class Finisher(Softmaxes):
                     return
 
     def beside(self, i: int, name: str, places: Array, rolled: bool, other: Array) -> bool:
-        """The same for an operation with a number beside each result."""
-        if rolled and not bool((np.diff(other.ravel()) == 1).all()):
+        """The same for an operation with a number beside each result: with examples, one row behind the other."""
+        stand = (self.stands[other] if rolled else other).ravel()
+        if rolled and not bool((np.diff(stand) == 1).all()):
             return False
-        return self.finish(i, [Operation(name, Gather(other.ravel(), rolled))], places, rolled)
+        return self.finish(i, [Operation(name, as_operand(stand, rolled))], places, rolled)
 
     def finish(self, i: int, operations: list[Operation], places: Array, rolled: bool) -> bool:
         """Do operations together with the sums whose results they read; whether that can be."""
@@ -235,6 +245,8 @@ class Finisher(Softmaxes):
         sums = None if k is None else self.steps.get(k)
         if k is None or self.readers[k] > 1 or not isinstance(sums, Contract | Finished):
             return False
+        if k in [made for x in operations if x.other for made in self.makers(x.other)]:
+            return False  # they stand beside the results as well
         before = sums.operations if isinstance(sums, Finished) else ()
         contract = sums.contract if isinstance(sums, Finished) else sums
         order = np.argsort(places.ravel())

@@ -71,6 +71,11 @@ class Steps:
         for rolled in (False, True):
             self.known[rolled] = self.find_known(rolled)
 
+    def makers(self, operand: Operand) -> list[int]:
+        """The instructions some of whose results an operand reads."""
+        owners: Array = np.unique(self.owner[operand.rolled][self.indices(operand)])
+        return [owner - 1 for owner in owners.tolist() if owner]
+
     def read_by(self, operands: Sequence[Operand]) -> Array:
         """For each instruction whether operands read some of its results."""
         read = np.zeros(len(self.program.instructions) + 1, dtype=bool)
