@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import BUILDS, environment
 
-MANY = {"compiled": 10_000_000, "interpreted": 2_000_000}  # a minute and a half for ten million
-GIGABYTES = {"compiled": 3.5, "interpreted": 1.5}
+MANY = {"compiled": 10_000_000, "interpreted": 1_000_000}  # a minute and a half for ten million
+GIGABYTES = {"compiled": 3.5, "interpreted": 0.8}
 
 # Every script below starts so; it prints one JSON object.
 START = """
