@@ -266,7 +266,7 @@ class Layout:
         found: Array = self.known.take(places, mode="clip")  # its last is nan
         return found
 
-    def finish(self) -> None:
+    def pack(self) -> None:
         """Put the steps and the table into arrays."""
         self.close()
         if self.size > LARGEST:

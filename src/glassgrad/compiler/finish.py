@@ -1,6 +1,6 @@
 """Finish: small operations are done together with the sums whose results they read, or which read theirs.
 
-Pipeline: trace → differentiate → lift → program → **plan** → native; what plan does with a program first.
+Pipeline: trace → differentiate → lift → program → **plan** → native; what plan does with a program at first.
 
 Reading and writing numbers takes longer than a rectifier or a product. So what one instruction alone reads is not
 written where that can be helped:
@@ -25,7 +25,7 @@ from .program import Contract, Gather, Instruction, Map, Operand, Program
 from .softmax import Softmax, Softmaxes
 from .steps import Array, Term
 
-__all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few"]
+__all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few", "results_of"]
 
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
@@ -47,7 +47,7 @@ class Finished:
     """A contract, and what is done with each of its results.
 
     Attributes:
-        operations: one after the other; of a product only one.
+        operations: one after the other; of a product only one. Of a sum that is only copied there is none.
         order: for each of the contract's results the place of what is made of it among those; in this order is what
             stands beside them.
     """
@@ -64,7 +64,7 @@ class Finished:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The sizes of the result."""
+        """The sizes of the contract's result: there are as many of its own."""
         return self.contract.shape
 
     @property
@@ -74,6 +74,11 @@ class Finished:
 
 
 Step = Instruction | Finished | Softmax
+
+
+def results_of(step: Step) -> tuple[Instruction | Finished, ...]:
+    """What a step makes: each stands from its offset on."""
+    return step.results if isinstance(step, Softmax) else (step,)
 
 
 def is_product(step: Contract) -> bool:
@@ -109,14 +114,14 @@ class Finisher(Softmaxes):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.steps = {i: self.slope(step) for i, step in self.steps.items()}
-        self.readers = self.count_readers()
-        self.find_softmaxes()
+        self.readers = self.count_readers()  # a slope reads less than it did
+        self.find_softmaxes()  # before their differences become parts of other sums
         for i, step in list(self.steps.items()):
             if isinstance(step, Contract) and is_few(step):
                 self.insert(i, step)
         for i, step in list(self.steps.items()):
             if isinstance(step, Map) and step.name in ALONE:
-                self.finish(i, [Operation(step.name)], self.indices(step.operands[0]), step.rolled)
+                self.join(i, [Operation(step.name)], self.indices(step.operands[0]), step.rolled)
             elif isinstance(step, Contract) and not step.total and len(step.signs) < 3:
                 self.sum(i, step)
         self.move()
@@ -182,7 +187,7 @@ class Finisher(Softmaxes):
             self.slope_times(i, terms[0])
 
     def alike(self, i: int, terms: list[Term]) -> bool:
-        """Results of sums times a number, plus a number, each the same for all; whether it is done with the sums."""
+        """A number times results, plus a number, the same for all of them: whether that is done with their sums."""
         *others, last = sorted(terms, key=self.is_number)
         if self.is_number(last):
             shift = [Operation("shift", Gather(last.places[:1], last.rolled))]
@@ -194,7 +199,7 @@ class Finisher(Softmaxes):
         operations = [Operation("neg")] * (term.sign < 0)
         if not self.is_one(term.others, rolled=False):
             operations.append(Operation("scale", Gather(term.others[:1])))
-        if self.finish(i, [*operations, *shift], term.places, rolled=True):
+        if self.join(i, [*operations, *shift], term.places, rolled=True):
             return True
         return not shift and [x.name for x in operations] == ["scale"] and self.scaled(i, term)
 
@@ -237,9 +242,9 @@ class Finisher(Softmaxes):
         stand = (self.stands[other] if rolled else other).ravel()
         if rolled and not bool((np.diff(stand) == 1).all()):
             return False
-        return self.finish(i, [Operation(name, as_operand(stand, rolled))], places, rolled)
+        return self.join(i, [Operation(name, as_operand(stand, rolled))], places, rolled)
 
-    def finish(self, i: int, operations: list[Operation], places: Array, rolled: bool) -> bool:
+    def join(self, i: int, operations: list[Operation], places: Array, rolled: bool) -> bool:
         """Do operations together with the sums whose results they read; whether that can be."""
         k = self.all_of(places, rolled)
         sums = None if k is None else self.steps.get(k)
@@ -249,16 +254,16 @@ class Finisher(Softmaxes):
             return False  # they stand beside the results as well
         before = sums.operations if isinstance(sums, Finished) else ()
         contract = sums.contract if isinstance(sums, Finished) else sums
-        order = np.argsort(places.ravel())
-        in_order = bool((np.diff(order) == 1).all())
-        if is_few(contract):
-            able = in_order and all(x.name in ALONE + ALL_ALIKE for x in operations)
+        order, names = np.argsort(places.ravel()), [x.name for x in operations]
+        if is_few(contract):  # row after row, in their order
+            able = set(names) <= {*ALONE, *ALL_ALIKE} and bool((np.diff(order) == 1).all())
+        elif is_product(contract) and not before and len(names) == 1 and names[0] in AFTER:
+            # With examples it is written with three strides, from where the sums start.
+            able = not rolled or bool(order[0] == 0 and is_window(order.reshape(contract.shape)))
         else:
-            able = is_product(contract) and not before and [x.name in AFTER for x in operations] == [True]
-            able = able and (not rolled or (order[0] == 0 and is_window(order.reshape(contract.shape))))
+            able = False
         if able:
-            offset = self.program.instructions[i].offset
-            self.steps[i] = Finished(offset, contract, (*before, *operations), order)
+            self.steps[i] = Finished(self.program.instructions[i].offset, contract, (*before, *operations), order)
             del self.steps[k]
         return able
 

@@ -69,7 +69,8 @@ static void NAME(rule)(const Step *s, void *rule, REAL *m) {
 
 /* Logarithms of sums of exponentials, for two vectors at a time. The table has, for them, how many operands there are,
    the places of the first, those of the second, ...: a place for each number or, for rows of examples, for each vector.
-   With `shares`, the places follow where exp(x) / (the sum of all exp(x)) goes for each operand.
+   With `shares`, the places follow where exp(x) / (the sum of all exp(x)) goes for each operand; s->n says whether the
+   logarithms are wanted too.
 
    As in rules.py: the largest operand is taken off. Of doubles, the errors of that and of the sum of the others are
    carried along. */
@@ -146,7 +147,7 @@ static void NAME(logsumexp)(const Step *s, const int32_t *t, REAL *m) {
 
 enum { NAME(T_END), NAME(T_COPY), NAME(T_NEG), NAME(T_ADD), NAME(T_SUB), NAME(T_MUL), NAME(T_NEGMUL), NAME(T_MULADD),
        NAME(T_ADDSUBMUL), NAME(T_MULMUL), NAME(T_DOT), NAME(T_RULE1), NAME(T_RULE2), NAME(T_RULE3), NAME(T_RULE4),
-       NAME(T_RELU), NAME(T_DIV) }; /* as in plan.py */
+       NAME(T_RELU), NAME(T_DIV) }; /* as in taped.py */
 
 static void NAME(tape)(const int32_t *t, void *const *rules, REAL *m) {
 #define OUT m[t[1]]

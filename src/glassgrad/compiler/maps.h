@@ -15,7 +15,7 @@ INLINE REAL NAME(sqrt)(REAL x) {
     for (int64_t i = 0; i < n; i++) out[i] = (formula); \
     break
 
-enum { /* as in plan.py */
+enum { /* as in sums.py */
     NAME(COPY), NAME(ADD), NAME(SUB), NAME(MUL), NAME(DIV), NAME(NEG), NAME(ABS), NAME(SQUARE), NAME(RECIPROCAL),
     NAME(SQRT), NAME(SIGN), NAME(RELU), NAME(RELU_SLOPE), NAME(MAXIMUM), NAME(MINIMUM), NAME(WHERE), NAME(EXP),
     NAME(SCALE), NAME(RSQRT), NAME(ROOT), NAME(RECIPROCAL_SLOPE), NAME(RSQRT_SLOPE), NAME(ROOT_SLOPE), NAME(SHIFT)

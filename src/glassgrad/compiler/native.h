@@ -11,7 +11,7 @@
 
 /* A step of a plan. plan.py fills its columns, in this order. Offsets count numbers from the start of the arena. */
 typedef struct {
-    int64_t kind, code, out, u, v, w, y; /* y: a fourth operand */
+    int64_t kind, code, out, u, v, w, y; /* w, y: more operands, or what is done with the results */
     int64_t outer, inner, rows, columns, n; /* how often each loop of a product runs */
     int64_t out_outer, out_inner, out_row, u_outer, u_inner, u_row, u_n, v_outer, v_inner, v_n, v_tile;
     int64_t v_next, out_next; /* from one vector of a tile to the next */

@@ -56,7 +56,7 @@ class Plan(Sums):
             self.instruction(step)
         self.now = len(program.instructions)
         self.collect()
-        self.finish()
+        self.pack()
 
     def collect(self) -> None:
         """Copy the results, each part to an array of its own."""
@@ -72,10 +72,10 @@ class Plan(Sums):
         if isinstance(instruction, Contract) and not careful and self.tape.contract(instruction):
             return
         if isinstance(instruction, Softmax):
-            self.write(instruction.shares)
-            self.logsumexp(instruction.logs, self.write(instruction.logs), instruction.places)
+            self.begin(instruction.shares)
+            self.logsumexp(instruction.logs, self.begin(instruction.logs), instruction.places)
             return
-        out = self.write(instruction)
+        out = self.begin(instruction)
         if isinstance(instruction, Map):
             self.map(instruction, out)
         elif isinstance(instruction, Finished):
@@ -98,8 +98,8 @@ class Plan(Sums):
         else:
             self.contract(out, self.factor(instruction.u), self.factor(instruction.v), instruction.signs)
 
-    def write(self, made: Instruction | Finished) -> int:
-        """The start of results that are written now, over whatever stands there."""
+    def begin(self, made: Instruction | Finished) -> int:
+        """The start of results that are made now: what stood there is known no more."""
         out = self.start(made)
         if made.rolled:
             size = math.prod(made.shape)
@@ -310,7 +310,7 @@ class Plan(Sums):
         self.step(
             "rolled", code=int(shared), out=out, outer=b, rows=r, columns=s, count=self.row, n=len(signs),
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
-            v_n=int(v.rolled), y=len(operations), w=self.put(np.array(operations)), table=table, sign=sign,
+            v_n=int(v.rolled), y=len(operations), w=self.put(np.array(operations, np.int64)), table=table, sign=sign,
         )  # fmt: skip
 
     def beside(self, last: Finished | None) -> int:

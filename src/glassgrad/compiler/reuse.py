@@ -13,12 +13,11 @@ import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from .finish import Step, results_of
 from .program import Program, View
-from .softmax import Softmax
 from .steps import Array
 
 __all__ = ["rows_of"]
@@ -34,7 +33,7 @@ class Part:
     last: int
 
 
-def rows_of(program: Program, steps: Mapping[int, Any]) -> tuple[Array, int, Array]:
+def rows_of(program: Program, steps: Mapping[int, Step]) -> tuple[Array, int, Array]:
     """For each place of the second array the row that it has; how many rows there are; and whether anything reads it.
 
     Arguments:
@@ -73,7 +72,7 @@ def joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array]:
+def parts(program: Program, steps: Mapping[int, Step]) -> tuple[list[Part], Array]:
     """What stands together: blocks and results, several where a window reads across; and which places are read."""
     never = len(program.instructions)
     found = [
@@ -84,7 +83,7 @@ def parts(program: Program, steps: Mapping[int, Any]) -> tuple[list[Part], Array
     found += [
         Part(result.offset, result.offset + math.prod(result.shape), i, i)
         for i, step in steps.items()
-        for result in (step.results if isinstance(step, Softmax) else (step,))
+        for result in results_of(step)
         if result.rolled
     ]
     found.sort(key=lambda part: part.start)

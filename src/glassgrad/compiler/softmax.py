@@ -1,6 +1,6 @@
 """Softmax: logarithms of sums of exponentials, and what share each exponential has in its sum, are computed together.
 
-Pipeline: trace → differentiate → lift → program → **plan** → native; the first thing that plan does with a program.
+Pipeline: trace → differentiate → lift → program → **plan** → native; a part of `finish`, and the first.
 
 A share is exp(x - logsumexp(xs)), in a model as in the derivative of logsumexp, which also divides it by the sum of all
 shares: for what the difference was rounded by. But logsumexp has the exponentials at hand. Divided by their sum they
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import Contract, Map, Operand
+from .program import Contract, Map, Operand, Program
 from .steps import Array, Steps
 
 __all__ = ["Softmax", "Softmaxes"]
@@ -49,15 +49,23 @@ class Softmax:
 
 
 class Softmaxes(Steps):
-    """The steps, logarithms of sums and shares being one."""
+    """The steps, logarithms of sums and shares being one.
+
+    Attributes:
+        found: such steps, by the instruction whose results are the shares.
+        rows: for each place of a share which of the sums it is a part of.
+    """
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.found: dict[int, Softmax] = {}
+        self.rows = np.zeros(program.rolled_size, np.int64)
 
     def find_softmaxes(self) -> None:
         """Replace logarithms and their shares by such steps."""
         maps = [(i, step) for i, step in self.steps.items() if isinstance(step, Map) and step.rolled]
         if not any(step.name == "logsumexp" for _, step in maps):
             return
-        self.found: dict[int, Softmax] = {}  # by the instruction whose results are the shares
-        self.rows = np.zeros(self.program.rolled_size, np.int64)  # for each share which sum it is a part of
         for i, step in maps:
             if step.name == "exp":
                 self.share(i, step)
@@ -67,17 +75,19 @@ class Softmaxes(Steps):
         self.move()
 
     def share(self, i: int, step: Map) -> None:
-        """If exponentials are shares in the sums of one logsumexp, they are made with it."""
-        j = self.whole(self.indices(step.operands[0]), rolled=True)
-        difference = None if j is None else self.steps.get(j)
-        if j is None or not isinstance(difference, Contract) or self.readers[j] > 1:
+        """If exponentials are shares in the sums of one logsumexp, exp(x - logs), they are made with it."""
+        between = self.whole(self.indices(step.operands[0]), rolled=True)
+        difference = None if between is None else self.steps.get(between)
+        if between is None or not isinstance(difference, Contract) or self.readers[between] > 1:
             return
         if sorted(difference.signs) != [-1, 1]:
             return
         minus, plus = (self.alone(x, rolled=True) for x in sorted(self.terms(difference), key=lambda x: x.sign))
-        k = None if minus is None else self.some_of(minus)
-        logs = None if k is None else self.steps.get(k)
-        if k is None or minus is None or plus is None or not isinstance(logs, Map) or logs.name != "logsumexp":
+        if minus is None or plus is None:
+            return
+        above = self.some_of(minus)
+        logs = None if above is None else self.steps.get(above)
+        if above is None or not isinstance(logs, Map) or logs.name != "logsumexp":
             return
         if not all(operand.rolled for operand in logs.operands):
             return
@@ -85,27 +95,28 @@ class Softmaxes(Steps):
         same = self.table(logs)[:, rows] == plus
         places = np.full((len(logs.operands), math.prod(logs.shape)), -1)
         places[same.argmax(axis=0), rows] = step.offset + np.arange(len(plus))
-        if same.any(axis=0).all() and np.count_nonzero(places >= 0) == len(plus):
+        if same.any(axis=0).all() and np.count_nonzero(places >= 0) == len(plus):  # each is another operand's
             self.rows[step.offset : step.offset + len(plus)] = rows
-            self.steps[k] = self.found[i] = Softmax(logs, step, places)
-            del self.steps[i], self.steps[j]
+            self.steps[above] = self.found[i] = Softmax(logs, step, places)
+            del self.steps[i], self.steps[between]
 
     def table(self, step: Map) -> Array:
         """The places of its operands [operand, result]."""
         return np.stack([self.indices(operand).ravel() for operand in step.operands])
 
     def divide(self, i: int, step: Map) -> None:
-        """Shares over the sum of all shares of their row are these shares."""
+        """Shares over the sum of all shares of their row are these shares; what is masked, or 0, adds nothing."""
         if not all(operand.rolled for operand in step.operands):
             return
         shares, sums = self.table(step)
-        k, j = self.some_of(shares), self.some_of(sums)
-        softmax = None if k is None else self.found.get(k)
-        total = None if j is None else self.steps.get(j)
-        if j is None or softmax is None or not isinstance(total, Contract) or set(total.signs) != {1}:
+        exps, below = self.some_of(shares), self.some_of(sums)
+        softmax = None if exps is None else self.found.get(exps)
+        total = None if below is None else self.steps.get(below)
+        if below is None or softmax is None or not isinstance(total, Contract) or -1 in total.signs:
             return
+        rows = self.rows[shares]
+        masked = self.known[True][self.table(softmax.logs)] == -math.inf
         terms = [self.alone(x, rolled=True) for x in self.terms(total)]
-        rows, masked = self.rows[shares], self.known[True][self.table(softmax.logs)] == -math.inf
         if any(x is None for x in terms) or not ((softmax.places >= 0) | masked)[:, rows].all():
             return
         added = np.stack([x for x in terms if x is not None])[:, sums - total.offset]
@@ -113,8 +124,8 @@ class Softmaxes(Steps):
         if same_columns(added, softmax.places[:, rows]):
             self.stands[step.offset : step.offset + len(shares)] = shares
             del self.steps[i]
-            if self.readers[j] == 1:
-                del self.steps[j]
+            if self.readers[below] == 1:
+                del self.steps[below]
 
     def moved(self, step: Any) -> Any:
         """A step that reads shares where they stand."""

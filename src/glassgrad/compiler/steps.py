@@ -1,6 +1,12 @@
 """Steps: the instructions of a program while some of them are put together, and what is asked about them.
 
 Pipeline: trace → differentiate → lift → program → **plan** → native; what `softmax` and `finish` have in common.
+
+What keeps the numbers right, whichever instructions are put together:
+
+- steps run in the order of their numbers, and what a step reads is made by one before it;
+- an instruction disappears only if one step reads it, and that step no longer does;
+- what the program returns is made where the program says.
 """
 
 from __future__ import annotations
@@ -49,10 +55,12 @@ class Steps:
         steps: by the number of the instruction that is the last in each.
         made: which instruction's results start at a place of one of the arrays.
         owner: for each place of both arrays one more than the instruction that writes it; 0 for those of blocks.
-        readers: how many steps read an instruction's results; what the program returns is one more.
+        readers: how many steps read an instruction's results, at most; what the program returns is one more. Steps that
+            have been put together are not counted again.
         is_returned: whether the program returns some of an instruction's results.
         known: the constants, by place; nan where there is none.
-        stands: where numbers with examples stand, by place: some are known to be others, and are not made again.
+        stands: where numbers with examples stand, by place: some are known to be others, and are not made again. Those
+            others stand where they always did.
     """
 
     def __init__(self, program: Program) -> None:

@@ -161,7 +161,8 @@ INLINE vec NAME(row)(const int rolled, const REAL *m, int32_t place, int64_t at)
 }
 
 /* Sums that share factors, times a number: rows of u with columns of v. Of one factor all examples may be alike. `terms`
-   has how many terms count, and which. */
+   has how many terms count, and which. If s->y says that there is such a number, its place stands in the table where it
+   does for `few_and_more`. */
 INLINE void NAME(rolled_tile)(const int rows, const int columns, const int us, const int vs, const Step *s, REAL scale,
                               const int32_t *terms, const int32_t *u, const int32_t *v, const REAL *m, REAL *out) {
     const int64_t n = s->n, count = *terms++;

@@ -119,6 +119,7 @@ INLINE void NAME(transpose)(vec *x) {
     }
 #endif
 }
+
 /* The sums of the numbers of as many vectors as each has numbers: transposing, of which only the sum is wanted. */
 INLINE vec NAME(totals)(vec *x) {
 #if WIDTH > 1

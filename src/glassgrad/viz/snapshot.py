@@ -40,8 +40,7 @@ def snapshot(root: Value | Iterable[Value] | Graph | Drawable, max_nodes: int, w
         if len(root) <= max_nodes:
             return root
         size = len(root)
-    elif hasattr(root, "to_graph"):
-        graph: Graph = root.to_graph()
+    elif (graph := _own_graph(root)) is not None:
         if len(graph) <= max_nodes:
             return graph
         raise DrawingError(
@@ -74,3 +73,10 @@ def snapshot(root: Value | Iterable[Value] | Graph | Drawable, max_nodes: int, w
         f"  draw it anyway:   {who}(root, max_nodes=...)\n"
         "  look at numbers:  print(root), Graph.of(root).to_json()"
     )
+
+
+def _own_graph(root: object) -> Graph | None:
+    """The graph that an object has, if it has one."""
+    to_graph = None if isinstance(root, type) else getattr(root, "to_graph", None)
+    graph = to_graph() if callable(to_graph) else None
+    return graph if isinstance(graph, Graph) else None
