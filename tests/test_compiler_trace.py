@@ -359,6 +359,25 @@ def test_arguments_that_are_no_numbers_are_to_be_static(gg):
             gg.compile(lambda x, kind: x)(2.0, x)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_both_zeros_are_constants_of_their_own(gg, zero):
+    """-0.0 was once taken for 1.0."""
+    w = gg.Value(0.5)
+
+    def f(x):
+        return gg.where(w * x > zero, 2 * w * x, 1 / w) + 1.0 * x
+
+    for x in (2.0, -2.0):
+        expected = f(x)
+        expected.backward()
+        grad, w.grad = w.grad, 0.0
+        y = gg.compile(f)(x)
+        y.backward()
+        assert math.isclose(y.data, expected.data, rel_tol=1e-15)
+        assert math.isclose(w.grad, grad, rel_tol=1e-15)
+        w.grad = 0.0
+
+
 def test_a_call_with_the_wrong_arguments_says_of_which_function(gg):
     def loss(x, y):
         return x * y

@@ -204,8 +204,8 @@ class Scalars:
     def const(self, x: float) -> int:
         """The node of a number."""
         key: object = x
-        if x == 0.0 or x != x:
-            key = "nan" if x != x else math.copysign(1.0, x) < 0.0
+        if x != x or (x == 0.0 and math.copysign(1.0, x) < 0.0):
+            key = str(x)  # nan is not equal to itself, and -0.0 is to 0.0
         found = self.constants.get(key)
         if found is None:
             self.reserve(0)
