@@ -25,7 +25,7 @@ from .program import Contract, Gather, Instruction, Map, Operand, Program
 from .softmax import Softmax, Softmaxes
 from .steps import Array, Term
 
-__all__ = ["AFTER", "NARROW", "Finished", "Step", "finished", "is_few", "results_of"]
+__all__ = ["NARROW", "Finished", "Step", "after", "finished", "is_few", "results_of"]
 
 NARROW: Final = 24  # products of numbers, or operations on one, up to which an instruction is taped
 FEW: Final = 4  # terms of the sums for which there is a loop of its own
@@ -81,6 +81,12 @@ def results_of(step: Step) -> tuple[Instruction | Finished, ...]:
     return step.results if isinstance(step, Softmax) else (step,)
 
 
+def after(last: Finished | None) -> tuple[int, Operand | None]:
+    """What is done with the results of a product, as a code, and what stands beside them."""
+    done = last.operations[0] if last else Operation("")
+    return AFTER[done.name], done.other
+
+
 def is_product(step: Contract) -> bool:
     """Whether a contract is a product of matrices for the machine; with examples, if one factor is the same for all."""
     (b, r, s), n = step.shape, len(step.signs)
@@ -101,11 +107,6 @@ def finished(program: Program) -> dict[int, Step]:
     if program.rolled_size or any(isinstance(x, Map) and x.name == "relu" for x in program.instructions):
         return Finisher(program).steps
     return dict(enumerate(program.instructions))
-
-
-def rolled_places(term: Term) -> list[Array]:
-    """The places of the factors of a term that are rolled."""
-    return [places for places, rolled in [(term.places, term.rolled), (term.others, term.others_rolled)] if rolled]
 
 
 class Finisher(Softmaxes):
@@ -143,16 +144,14 @@ class Finisher(Softmaxes):
         """Put products into the sum that alone reads them, in place of their results."""
         found: list[Term] = []
         inserted: set[int] = set()
-        terms = self.terms(step)
-        read = [self.owner[True][x] for term in terms for x in rolled_places(term)]
-        for term in terms:
+        for term in self.terms(step):
             places = self.alone(term, True)
             k = None if places is None else self.all_of(places, True)
             made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
-            if k is None or sum([bool((owners == k + 1).any()) for owners in read]) > 1:  # other terms read it too
+            if places is None or k is None or self.reads(step, k) > places.size:  # another term reads it too
                 found.append(term)
             elif isinstance(made, Contract) and is_few(made) and made.adjoint == step.adjoint:
-                order = np.asarray(places) - made.offset
+                order = places - made.offset
                 found += [x.reordered(order, term.sign) for x in self.terms(made)]
                 inserted.add(k)
             else:
@@ -212,7 +211,7 @@ class Finisher(Softmaxes):
         """Sums that share factors, times a number: they stand where the sums would. Whether it is such."""
         k = self.some_of(term.places)
         sums = None if k is None else self.steps.get(k)
-        if k is None or not isinstance(sums, Contract) or self.readers[k] > 1 or self.is_returned[i]:
+        if k is None or not isinstance(sums, Contract) or self.readers[k] > 1 or i in self.returned:
             return False
         if is_few(sums) or not (sums.u.rolled and sums.v.rolled) or sums.shape[1:] == (1, 1):
             return False
@@ -250,7 +249,7 @@ class Finisher(Softmaxes):
         sums = None if k is None else self.steps.get(k)
         if k is None or self.readers[k] > 1 or not isinstance(sums, Contract | Finished):
             return False
-        if k in [made for x in operations if x.other for made in self.makers(x.other)]:
+        if k in self.makers(*[x.other for x in operations if x.other]):
             return False  # they stand beside the results as well
         before = sums.operations if isinstance(sums, Finished) else ()
         contract = sums.contract if isinstance(sums, Finished) else sums

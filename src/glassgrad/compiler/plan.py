@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .arena import FIELDS, KINDS, Array, Factor, as_factor, up, window
-from .finish import AFTER, Finished, Step, finished, is_few
+from .finish import Finished, Step, after, finished, is_few
 from .products import as_operand
 from .program import Contract, Instruction, Map, Operand, Program, Spread, View
 from .softmax import Softmax
@@ -252,6 +252,7 @@ class Plan(Sums):
         if turned:
             out_row, out_inner = out_inner, out_row
         v_inner, columns = right.row, row
+        code, beside = after(last)
         v_next = out_next = self.lanes
         if row < self.tile and inner > 1:  # a vector for each of the others, instead of a few examples
             inner, columns, v_next, out_next = row // self.lanes, inner * self.lanes, v_inner, out_inner
@@ -262,7 +263,7 @@ class Plan(Sums):
             u_outer=left.outer, u_row=left.row, v=right.offset, v_outer=right.outer, v_inner=v_inner, v_next=v_next,
             v_tile=self.tile // self.lanes * v_next, sign=sign,
             table=self.put(np.concatenate([left.terms, right.terms])),
-            w=self.beside(last), y=AFTER[last.operations[0].name if last else ""],
+            w=int(self.places(beside)[0]) if beside else 0, y=code,
         )  # fmt: skip
 
     def times_rows(self, out: int, instruction: Contract, u: Factor, v: Factor, sign: int) -> bool:
@@ -312,11 +313,6 @@ class Plan(Sums):
             inner=signs.count(1), out_row=s * self.row, u=self.put(left), u_n=int(u.rolled), v=self.put(right),
             v_n=int(v.rolled), y=len(operations), w=self.put(np.array(operations, np.int64)), table=table, sign=sign,
         )  # fmt: skip
-
-    def beside(self, last: Finished | None) -> int:
-        """Where the numbers start that stand beside the results of a product."""
-        other = last.operations[0].other if last else None
-        return int(self.places(other)[0]) if other else 0
 
     def tiles(self, read: Array, left: Array) -> Array:
         """For each tile of rows the columns that are read, the number of terms that are not 0, and these terms.

@@ -70,7 +70,7 @@ class Softmaxes(Steps):
             if step.name == "exp":
                 self.share(i, step)
         for i, step in maps:
-            if step.name == "div" and not self.is_returned[i]:
+            if step.name == "div" and i not in self.returned:
                 self.divide(i, step)
         self.move()
 

@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +56,7 @@ class Steps:
         owner: for each place of both arrays one more than the instruction that writes it; 0 for those of blocks.
         readers: how many steps read an instruction's results, at most; what the program returns is one more. Steps that
             have been put together are not counted again.
-        is_returned: whether the program returns some of an instruction's results.
+        returned: the instructions some of whose results the program returns.
         known: the constants, by place; nan where there is none.
         stands: where numbers with examples stand, by place: some are known to be others, and are not made again. Those
             others stand where they always did.
@@ -73,30 +72,30 @@ class Steps:
             self.owner[step.rolled][step.offset : step.offset + math.prod(step.shape)] = i
         self.readers: Counter[int] = Counter()
         results = (program.outputs, program.gradients, program.rolled_outputs, program.rolled_gradients)
-        self.is_returned = self.read_by(results)
+        self.returned = self.makers(*results)
         self.stands = np.arange(program.rolled_size)
         self.known: dict[bool, Array] = {}
         for rolled in (False, True):
             self.known[rolled] = self.find_known(rolled)
 
-    def makers(self, operand: Operand) -> list[int]:
-        """The instructions some of whose results an operand reads."""
-        owners: Array = np.unique(self.owner[operand.rolled][self.indices(operand)])
-        return [owner - 1 for owner in owners.tolist() if owner]
-
-    def read_by(self, operands: Sequence[Operand]) -> Array:
-        """For each instruction whether operands read some of its results."""
+    def makers(self, *operands: Operand) -> set[int]:
+        """The instructions some of whose results operands read."""
         read = np.zeros(len(self.program.instructions) + 1, dtype=bool)
         for operand in operands:
             read[self.owner[operand.rolled][self.indices(operand)]] = True
-        return read[1:]
+        return set(np.flatnonzero(read[1:]).tolist())
 
     def count_readers(self) -> Counter[int]:
         """How many readers each instruction's results have."""
-        found = Counter(np.flatnonzero(self.is_returned).tolist())
+        found = Counter(self.returned)
         for step in self.steps.values():
-            found.update(np.flatnonzero(self.read_by(step.operands)).tolist())
+            found.update(self.makers(*step.operands))
         return found
+
+    def reads(self, step: Contract, k: int) -> int:
+        """How many results of an instruction with examples the factors of a sum are, each as often as it is one."""
+        owners = [self.owner[True][self.indices(operand)] for operand in step.operands if operand.rolled]
+        return sum([int(np.count_nonzero(x == k + 1)) for x in owners])
 
     def find_known(self, rolled: bool) -> Array:
         """The constants in one of the arrays."""

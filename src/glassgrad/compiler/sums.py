@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from .arena import Array, Factor, Layout, as_factor, up, window
-from .finish import AFTER, NARROW, Finished
+from .finish import NARROW, Finished, after
 
 __all__ = ["MAPS", "Sums"]
 
@@ -56,9 +56,8 @@ class Sums(Layout):
         if (r > 1 and s > 1) or (sign and r == 1 and right and right[1] == 1 and s >= self.lanes // 2):
             made = last.order[order.ravel()] if last else order.ravel()
             self.reorder(out, made)
-            done = last.operations[0] if last else None
-            beside = self.copy(self.places(done.other)[made]) if done and done.other else 0
-            self.product(out, u, v, signs, y=AFTER[done.name if done else ""], w=beside)
+            code, beside = after(last)
+            self.product(out, u, v, signs, y=code, w=self.copy(self.places(beside)[made]) if beside else 0)
             return
         if r == 1:
             u, v, r, left, right = v, u, s, right, left
