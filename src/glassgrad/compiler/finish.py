@@ -144,12 +144,13 @@ class Finisher(Softmaxes):
         """Put products into the sum that alone reads them, in place of their results."""
         found: list[Term] = []
         inserted: set[int] = set()
-        for term in self.terms(step):
-            places = self.alone(term, True)
-            k = None if places is None else self.all_of(places, True)
+        terms = self.terms(step)
+        alone = [self.alone(term, True) for term in terms]
+        makers = [None if places is None else self.all_of(places, True) for places in alone]
+        for term, places, k in zip(terms, alone, makers, strict=True):
             made = None if k is None or self.readers[k] > 1 else self.steps.get(k)
-            if places is None or k is None or self.reads(step, k) > places.size:  # another term reads it too
-                found.append(term)
+            if places is None or k is None or self.reads(step, k) > places.size * makers.count(k):
+                found.append(term)  # something else reads them too
             elif isinstance(made, Contract) and is_few(made) and made.adjoint == step.adjoint:
                 order = places - made.offset
                 found += [x.reordered(order, term.sign) for x in self.terms(made)]
